@@ -1,0 +1,28 @@
+import { z } from 'zod';
+import { json } from '../../proto/documents/fields.ts';
+
+/**
+ * What a runner is told to do: the verified order, without anything that could sign or connect. Written
+ * to `spec.json` in the job's folder before the runner starts.
+ */
+export const jobSpecSchema = z.strictObject({
+  job: z.string(),
+  server: z.string(),
+  action: z.string(),
+  actionVersion: z.int(),
+  mode: z.enum(['plan', 'apply', 'undo']),
+  parameters: z.record(z.string(), json),
+  target: z.record(z.string(), json).nullable(),
+  /** Payload bytes of the plan to apply, base64; null when the action plans nothing. */
+  plan: z.string().nullable(),
+  /** The job whose changes `undo` takes back; its folder is mounted read-only at `undoes/`. */
+  undoes: z.string().nullable(),
+  agentMode: z.enum(['rescue', 'resident']),
+  maxRuntimeSeconds: z.int(),
+  onDisconnect: z.enum(['finish', 'stop']),
+  spoolCapBytes: z.int(),
+});
+export type JobSpec = z.output<typeof jobSpecSchema>;
+
+/** Secrets never touch the job's folder: they go through the control socket, with the start message. */
+export type SealedInputs = Record<string, string>;

@@ -1,0 +1,71 @@
+import type { JsonValue } from '../../proto/documents/fields.ts';
+import type { PlanStep } from '../../proto/documents/kinds/plan.ts';
+import type { Plan } from '../../proto/documents/kinds/plan.ts';
+import type { JobSpec } from '../jobs/job-spec.ts';
+import type { CommandOptions, CommandResult } from '../process/command.ts';
+
+/** How an action ended. `succeeded` false makes the job `failed` with `reason`. */
+export interface ActionResult {
+  succeeded: boolean;
+  reason: string | null;
+  exitStatus: number | null;
+  result: JsonValue;
+}
+
+/** What a step may write a backup to, and how it says that the backup is complete. */
+export interface SavedBackup {
+  path: string;
+  bytes: number;
+  digest: string;
+}
+
+/** What an action can do to the world; the runner provides it. */
+export interface ActionContext {
+  spec: JobSpec;
+  /** Secrets sealed to this job, by name; masked in the log from the first byte on. */
+  sealedInputs: Readonly<Record<string, string>>;
+  /** The job's own folder; scratch files go here. Absolute. */
+  directory: string;
+  /** For mode `undo`: the folder of the job to undo, and its journal. */
+  undone: {
+    directory: string;
+    records: readonly import('../jobs/journal-record.ts').JournalRecord[];
+  } | null;
+  /** A line in the log, from the action itself. */
+  note(text: string): void;
+  /** Percent 0 to 100, or null while the extent is unknown. */
+  progress(phase: string, percent: number | null, text: string): void;
+  /** Runs a program; its output goes to the log as it comes unless `capture` says otherwise. */
+  run(argv: readonly string[], options?: CommandOptions): Promise<CommandResult>;
+  /**
+   * Runs one step of a plan: journals its start, refuses to begin when the job was told to stop, calls
+   * `body`, journals its end. `saved` must be called, and has returned, before the step's first write.
+   */
+  step(
+    step: Pick<PlanStep, 'id' | 'description' | 'interrupt'>,
+    body: (saved: (backups: SavedBackup[]) => Promise<void>) => Promise<void>,
+  ): Promise<void>;
+  /** Aborted when the running step is to stop now. */
+  signal: AbortSignal;
+}
+
+/** Carries out one declared action. `plan` and `undo` exist where the declaration says so. */
+export interface ActionImplementation {
+  /** Looks and describes; changes nothing. The same server state gives the same bytes. */
+  plan?(
+    context: ActionContext,
+  ): Promise<Omit<Plan, 'server' | 'action' | 'actionVersion' | 'parameters'>>;
+  apply(context: ActionContext, plan: Plan | null): Promise<ActionResult>;
+  undo?(context: ActionContext): Promise<ActionResult>;
+}
+
+/** Thrown by an action that cannot go on; the job is `failed` with this reason and the note is logged. */
+export class ActionError extends Error {
+  override name = 'ActionError';
+  readonly reason: string;
+
+  constructor(reason: string, message: string) {
+    super(message);
+    this.reason = reason;
+  }
+}

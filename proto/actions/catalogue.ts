@@ -1,0 +1,16 @@
+import { commandRun } from './command.ts';
+import type { ActionDeclaration } from './declaration.ts';
+import { filesystemCheck, filesystemRepair } from './filesystem.ts';
+
+/** Every action there is, in the order people see them. */
+export const actions: readonly ActionDeclaration[] = [
+  filesystemCheck,
+  filesystemRepair,
+  commandRun,
+];
+
+const byId = new Map(actions.map((action) => [action.id, action]));
+
+export function findAction(id: string): ActionDeclaration | undefined {
+  return byId.get(id);
+}

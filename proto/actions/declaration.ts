@@ -1,0 +1,45 @@
+import type { z } from 'zod';
+import type { ActionClass } from '../documents/fields.ts';
+
+/**
+ * What a runner of this action is given. Anything not named is withheld: see `agent/jobs/sandbox.ts`.
+ */
+export type Capability =
+  /** The host's own root file system, writable, with all of root's powers. */
+  | 'host'
+  /** The network. */
+  | 'network'
+  /** The block device or image file named by the parameter `device`. */
+  | 'device'
+  /** Loop devices, mounting and the powers that go with them. */
+  | 'mount'
+  /** Runs programs that lie on the target's disk. */
+  | 'runs-target-programs';
+
+/** An action as everybody sees it: forms, help, schemas and checks are derived from this. */
+export interface ActionDeclaration {
+  /** `area.verb`, or `area.verb-noun`. */
+  id: string;
+  version: number;
+  title: string;
+  /** One plain sentence for the client. */
+  sentence: string;
+  class: ActionClass;
+  /** Class of an order of mode `plan`. */
+  planClass: ActionClass;
+  /** Whether `apply` needs the digest of a plan. */
+  plans: boolean;
+  /** Whether jobs of it change the server: two such never run at once. */
+  changes: boolean;
+  undo: 'yes' | 'none';
+  parameters: z.ZodObject;
+  result: z.ZodType;
+  /** Parameters that bring something in; a grant must name their values. */
+  bringsIn: readonly string[];
+  /** Names of secrets an order may seal to the agent for this action. */
+  sealedInputs: readonly string[];
+  interrupt: 'now' | 'finish' | 'rollback';
+  /** How long it usually takes, as people read it. */
+  usualDuration: string;
+  capabilities: readonly Capability[];
+}

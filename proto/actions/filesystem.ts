@@ -1,0 +1,86 @@
+import { z } from 'zod';
+import type { ActionDeclaration } from './declaration.ts';
+
+const device = z
+  .string()
+  .startsWith('/')
+  .max(4096)
+  .refine((path) => !path.includes('\0'), 'contains NUL')
+  .describe('block device, partition, or image file, as an absolute path');
+
+/**
+ * Four results that are never mixed up, and the fifth: the tool could not do its work.
+ * `tool_too_old`: the file system has features this e2fsck does not know.
+ */
+export const filesystemOutcome = z.enum([
+  'clean',
+  'corrected',
+  'errors_left',
+  'tool_too_old',
+  'operational_error',
+]);
+export type FilesystemOutcome = z.output<typeof filesystemOutcome>;
+
+export const filesystemResult = z.strictObject({
+  outcome: filesystemOutcome,
+  device: z.string(),
+  filesystem: z.string(),
+  uuid: z.string().nullable(),
+  /** Problems the tool reported, and the first of them as it worded them. */
+  problems: z.int().min(0),
+  examples: z.array(z.string().max(500)).max(20),
+  /** Exit status of the deciding run of the tool. */
+  exitStatus: z.int().nullable(),
+  detail: z.string().max(2000),
+});
+export type FilesystemResult = z.output<typeof filesystemResult>;
+
+export const filesystemCheckParameters = z.strictObject({ device });
+
+export const filesystemCheck: ActionDeclaration = {
+  id: 'filesystem.check',
+  version: 1,
+  title: 'Check a file system',
+  sentence: 'Look at a file system for errors. Nothing is changed.',
+  class: 'A',
+  planClass: 'A',
+  plans: false,
+  changes: false,
+  undo: 'none',
+  parameters: filesystemCheckParameters,
+  result: filesystemResult,
+  bringsIn: [],
+  sealedInputs: [],
+  interrupt: 'now',
+  usualDuration: 'seconds to minutes',
+  capabilities: ['device'],
+};
+
+export const filesystemRepairParameters = z.strictObject({
+  device,
+  backupDirectory: z
+    .string()
+    .startsWith('/')
+    .max(4096)
+    .optional()
+    .describe('where the undo data goes; a durable file system other than the one under repair'),
+});
+
+export const filesystemRepair: ActionDeclaration = {
+  id: 'filesystem.repair',
+  version: 1,
+  title: 'Repair a file system',
+  sentence: 'Repair a damaged file system. What is changed is saved first and can be put back.',
+  class: 'C',
+  planClass: 'A',
+  plans: true,
+  changes: true,
+  undo: 'yes',
+  parameters: filesystemRepairParameters,
+  result: filesystemResult,
+  bringsIn: [],
+  sealedInputs: [],
+  interrupt: 'finish',
+  usualDuration: '1 to 15 minutes',
+  capabilities: ['device'],
+};

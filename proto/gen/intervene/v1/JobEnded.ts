@@ -1,0 +1,22 @@
+// Original file: proto/intervene/v1/agent.proto
+
+import type { LogChunk as _intervene_v1_LogChunk, LogChunk__Output as _intervene_v1_LogChunk__Output } from '../../intervene/v1/LogChunk.ts';
+import type { Long } from '@grpc/proto-loader';
+
+export interface JobEnded {
+  'jobId'?: (string);
+  'receipt'?: (Buffer | Uint8Array | string);
+  'result'?: (Buffer | Uint8Array | string);
+  'plan'?: (Buffer | Uint8Array | string);
+  'tail'?: (_intervene_v1_LogChunk)[];
+  'logLength'?: (number | string | Long);
+}
+
+export interface JobEnded__Output {
+  'jobId'?: (string);
+  'receipt'?: (Buffer);
+  'result'?: (Buffer);
+  'plan'?: (Buffer);
+  'tail'?: (_intervene_v1_LogChunk__Output)[];
+  'logLength'?: (number);
+}
