@@ -30,10 +30,7 @@ export function openDatabase(options: pg.PoolConfig): Database {
   };
 }
 
-async function inTransaction<T>(
-  pool: pg.Pool,
-  work: (queries: Queries) => Promise<T>,
-): Promise<T> {
+async function inTransaction<T>(pool: pg.Pool, work: (queries: Queries) => Promise<T>): Promise<T> {
   const client = await pool.connect();
   let broken: Error | undefined;
   try {
