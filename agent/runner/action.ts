@@ -1,7 +1,7 @@
 import type { JsonValue } from '../../proto/documents/fields.ts';
-import type { PlanStep } from '../../proto/documents/kinds/plan.ts';
-import type { Plan } from '../../proto/documents/kinds/plan.ts';
+import type { Plan, PlanStep } from '../../proto/documents/kinds/plan.ts';
 import type { JobSpec } from '../jobs/job-spec.ts';
+import type { JournalRecord } from '../jobs/journal-record.ts';
 import type { CommandOptions, CommandResult } from '../process/command.ts';
 
 /** How an action ended. `succeeded` false makes the job `failed` with `reason`. */
@@ -29,7 +29,7 @@ export interface ActionContext {
   /** For mode `undo`: the folder of the job to undo, and its journal. */
   undone: {
     directory: string;
-    records: readonly import('../jobs/journal-record.ts').JournalRecord[];
+    records: readonly JournalRecord[];
   } | null;
   /** A line in the log, from the action itself. */
   note(text: string): void;
