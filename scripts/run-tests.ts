@@ -1,0 +1,143 @@
+import { spawn } from 'node:child_process';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { parseArgs } from 'node:util';
+
+/**
+ * Runs the parts of the test suite one after the other, says what it is doing, and ends with the line
+ * `N passed, N failed, N skipped`. A part that cannot run here counts as skipped and says why.
+ */
+
+interface Counts {
+  passed: number;
+  failed: number;
+  skipped: number;
+}
+
+interface Part {
+  name: string;
+  what: string;
+  /** Why this part cannot run here, or null. */
+  unavailable?: () => string | null;
+  run: () => Promise<Counts>;
+}
+
+const root = path.dirname(import.meta.dirname);
+const bin = (name: string) => path.join(root, 'node_modules/.bin', name);
+const isRoot = process.getuid?.() === 0;
+
+const { values: options } = parseArgs({
+  options: { all: { type: 'boolean', default: false }, only: { type: 'string' } },
+});
+
+function command(argv: string[], environment: Record<string, string> = {}): Promise<number> {
+  return new Promise((resolve) => {
+    const child = spawn(argv[0]!, argv.slice(1), {
+      cwd: root,
+      stdio: ['ignore', 'inherit', 'inherit'],
+      env: { ...process.env, ...environment },
+    });
+    child.on('error', () => resolve(127));
+    child.on('exit', (status) => resolve(status ?? 1));
+  });
+}
+
+async function check(argv: string[]): Promise<Counts> {
+  const status = await command(argv);
+  return { passed: status === 0 ? 1 : 0, failed: status === 0 ? 0 : 1, skipped: 0 };
+}
+
+interface VitestReport {
+  numPassedTests: number;
+  numFailedTests: number;
+  numPendingTests: number;
+  numTodoTests: number;
+  numFailedTestSuites: number;
+  success: boolean;
+}
+
+async function vitest(args: string[], environment: Record<string, string> = {}): Promise<Counts> {
+  const folder = mkdtempSync(path.join(tmpdir(), 'iv-report-'));
+  const file = path.join(folder, 'report.json');
+  try {
+    const status = await command(
+      [
+        bin('node'),
+        path.join(root, 'node_modules/vitest/vitest.mjs'),
+        'run',
+        '--reporter=default',
+        '--reporter=json',
+        `--outputFile.json=${file}`,
+        ...args,
+      ],
+      environment,
+    );
+    if (!existsSync(file)) return { passed: 0, failed: 1, skipped: 0 };
+    const report = JSON.parse(readFileSync(file, 'utf8')) as VitestReport;
+    // A run can fail without a failed test: a file that does not load, an error nobody awaited.
+    const failed = report.numFailedTests || (status === 0 && report.success ? 0 : 1);
+    return {
+      passed: report.numPassedTests,
+      failed,
+      skipped: report.numPendingTests + report.numTodoTests,
+    };
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+const parts: Part[] = [
+  {
+    name: 'types',
+    what: 'strict TypeScript over everything',
+    run: () => check([bin('tsc'), '-p', 'tsconfig.json']),
+  },
+  { name: 'lint', what: 'type-aware rules', run: () => check([bin('oxlint')]) },
+  { name: 'format', what: 'one formatter', run: () => check([bin('oxfmt'), '--check']) },
+  {
+    name: 'unit',
+    what: 'tests beside the source, on the embedded PostgreSQL',
+    run: () => vitest(['--project', 'unit']),
+  },
+  {
+    name: 'postgresql',
+    what: "the control plane's tests again, on Debian's PostgreSQL",
+    unavailable: () =>
+      existsSync('/usr/lib/postgresql/15/bin/postgres')
+        ? null
+        : 'PostgreSQL 15 of Debian is not installed (needs root)',
+    run: () =>
+      vitest(['--project', 'unit', 'control-plane'], { INTERVENE_TEST_POSTGRESQL: 'debian' }),
+  },
+  {
+    name: 'system',
+    what: 'whole system: real processes, killed, cut off, attacked',
+    unavailable: () =>
+      isRoot ? null : 'agents, loop devices and namespaces need root: sudo scripts/test',
+    run: () => vitest(['--project', 'system'], options.all ? { INTERVENE_TEST_ALL: '1' } : {}),
+  },
+];
+
+const total: Counts = { passed: 0, failed: 0, skipped: 0 };
+const lines: string[] = [];
+for (const part of parts) {
+  if (options.only !== undefined && options.only !== part.name) continue;
+  const reason = part.unavailable?.() ?? null;
+  console.log(`\n━━ ${part.name}: ${part.what}`);
+  const started = performance.now();
+  const counts = reason === null ? await part.run() : { passed: 0, failed: 0, skipped: 1 };
+  if (reason !== null) console.log(`   skipped: ${reason}`);
+  const seconds = ((performance.now() - started) / 1000).toFixed(1);
+  total.passed += counts.passed;
+  total.failed += counts.failed;
+  total.skipped += counts.skipped;
+  lines.push(
+    `${part.name.padEnd(11)} ${String(counts.passed).padStart(5)} passed ${String(counts.failed).padStart(3)} failed ` +
+      `${String(counts.skipped).padStart(3)} skipped  ${seconds.padStart(6)} s${reason === null ? '' : `  (${reason})`}`,
+  );
+}
+
+console.log(`\n${lines.join('\n')}\n`);
+console.log(`${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped`);
+process.exitCode = total.failed > 0 || total.passed === 0 ? 1 : 0;
