@@ -8,6 +8,7 @@ export default defineConfig({
         test: {
           name: 'unit',
           include: ['{agent,control-plane,proto}/**/*.test.ts', 'test/architecture/*.test.ts'],
+          globalSetup: ['test/fixtures/database-server.ts'],
           testTimeout: 20_000,
           hookTimeout: 60_000,
         },

@@ -1,10 +1,12 @@
 import pg from 'pg';
+import { DomainError } from '../domain-error.ts';
 
 /** Runs statements: the pool itself, or one transaction. Values are always parameters. */
 export interface Queries {
   query<Row extends pg.QueryResultRow>(sql: string, values?: readonly unknown[]): Promise<Row[]>;
 }
 
+/** Whatever it does throws a DomainError `database_unavailable` while the database is away. */
 export interface Database extends Queries {
   /** Commits what `work` did, or nothing of it when it throws. */
   transaction<T>(work: (queries: Queries) => Promise<T>): Promise<T>;
@@ -18,33 +20,96 @@ const types: pg.CustomTypesConfig = {
     oid === INT8 ? Number : (pg.types.getTypeParser(oid, format as 'text') as never),
 };
 
+const DEFAULTS: pg.PoolConfig = {
+  max: 20,
+  connectionTimeoutMillis: 5_000,
+  // A statement that hangs must not hold its connection for ever.
+  statement_timeout: 60_000,
+  idle_in_transaction_session_timeout: 60_000,
+  application_name: 'intervene',
+};
+
 export function openDatabase(options: pg.PoolConfig): Database {
-  const pool = new pg.Pool({ max: 10, ...options, types });
+  const pool = new pg.Pool({ ...DEFAULTS, ...options, types });
   // An idle connection that breaks is replaced by the pool; without a listener it would end the process.
   pool.on('error', () => {});
   return {
-    query: async <Row extends pg.QueryResultRow>(sql: string, values: readonly unknown[] = []) =>
-      (await pool.query<Row>(sql, [...values])).rows,
+    query: (sql, values = []) => run(pool, sql, values),
     transaction: (work) => inTransaction(pool, work),
     close: () => pool.end(),
   };
 }
 
-async function inTransaction<T>(pool: pg.Pool, work: (queries: Queries) => Promise<T>): Promise<T> {
-  const client = await pool.connect();
-  let broken: Error | undefined;
+async function run<Row extends pg.QueryResultRow>(
+  runner: pg.Pool | pg.PoolClient,
+  sql: string,
+  values: readonly unknown[],
+): Promise<Row[]> {
   try {
-    await client.query('begin');
-    const result = await work({
-      query: async <Row extends pg.QueryResultRow>(sql: string, values: readonly unknown[] = []) =>
-        (await client.query<Row>(sql, [...values])).rows,
-    });
-    await client.query('commit');
+    return (await runner.query<Row>(sql, [...values])).rows;
+  } catch (error) {
+    throw translated(error);
+  }
+}
+
+async function inTransaction<T>(pool: pg.Pool, work: (queries: Queries) => Promise<T>): Promise<T> {
+  const client = await pool.connect().catch((error: unknown) => {
+    throw translated(error);
+  });
+  let broken: Error | undefined;
+  // A connection that breaks between two statements says so by an event.
+  const onError = (error: Error) => (broken = error);
+  client.on('error', onError);
+  try {
+    await run(client, 'begin', []);
+    const result = await work({ query: (sql, values = []) => run(client, sql, values) });
+    await run(client, 'commit', []);
     return result;
   } catch (error) {
     await client.query('rollback').catch((failure: Error) => (broken = failure));
     throw error;
   } finally {
+    client.off('error', onError);
     client.release(broken);
   }
+}
+
+function translated(error: unknown): unknown {
+  if (!isUnavailable(error)) return error;
+  return new DomainError('unavailable', 'database_unavailable', 'The database does not answer.', {
+    safe: 'What was stored before is safe; whether this request was carried out is not known.',
+    cause: error,
+  });
+}
+
+/** System errors of a connection, as `error.code`. */
+const CONNECTION_ERRORS = new Set([
+  'ECONNREFUSED',
+  'ECONNRESET',
+  'ENOENT',
+  'EPIPE',
+  'ETIMEDOUT',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+]);
+
+/**
+ * SQLSTATEs after which asking again later may work: connection exceptions (08), too many connections
+ * (53300), shut down by an operator or after a crash (57P01 to 57P03), idle transaction ended (25P03),
+ * a standby where a primary was expected (25006).
+ */
+const UNAVAILABLE_STATE = /^(?:08...|53300|57P0[123]|25P03|25006)$/;
+
+/** What pg itself says without a code. */
+const CLIENT_MESSAGES =
+  /^(?:Connection terminated|timeout exceeded when trying to connect|timeout expired|Client has encountered a connection error|Cannot use a pool after)/;
+
+function isUnavailable(error: unknown): boolean {
+  if (!(error instanceof Error)) return false;
+  const code = (error as { code?: unknown }).code;
+  if (typeof code === 'string') return CONNECTION_ERRORS.has(code) || UNAVAILABLE_STATE.test(code);
+  if (error instanceof AggregateError) return error.errors.some(isUnavailable);
+  return CLIENT_MESSAGES.test(error.message);
 }
