@@ -39,6 +39,11 @@ export interface Jobs {
   start(spec: JobSpec, sealedInputs: SealedInputs): Promise<Job>;
   get(id: string): Job | undefined;
   all(): Job[];
+  /**
+   * Whether the control plane can be heard: passed on to every runner, for `onDisconnect`. Nothing is
+   * connected until this says so.
+   */
+  setConnected(connected: boolean): void;
   /** Keeps a warm runner ready, or lets it go. */
   keepSpare(wanted: boolean): void;
   /** Everything of an ended job is committed elsewhere: removes its log; keeps journal and backups. */
