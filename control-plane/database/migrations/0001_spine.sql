@@ -66,6 +66,13 @@ create table enrollments (
   expires_at timestamptz not null
 );
 
+-- Tokens that were used: one that is seen again was stolen, or somebody else was faster.
+create table burnt_enrollments (
+  token_hash bytea primary key,
+  server_id uuid not null references servers,
+  burnt_at timestamptz not null default now()
+);
+
 create table agents (
   id uuid primary key,
   server_id uuid not null references servers,
@@ -82,6 +89,10 @@ create table agents (
   certificate_serial text not null unique,
   certificate_expires_at timestamptz not null,
   previous_serial text,
+  -- the certificate of `certificate_serial`, and the hash of the request it answered: a renewal whose
+  -- answer was lost is asked for again with the same bytes
+  certificate bytea not null,
+  certificate_request_hash bytea not null,
   quarantined_at timestamptz,
   replaced_at timestamptz,
   connected_at timestamptz,
@@ -173,6 +184,7 @@ create table jobs (
   plan_digest text,
   accepted_receipt bytea,
   final_receipt bytea,
+  next_event integer not null default 1,
   next_sequence bigint not null default 0,
   log_offset bigint not null default 0,
   log_lines bigint not null default 0,
@@ -182,6 +194,8 @@ create table jobs (
   unique (intervention_id, number)
 );
 create index jobs_agent_open on jobs (agent_id) where ended_at is null;
+create index jobs_queued on jobs (start_before) where state = 'queued';
+create index jobs_unverified on jobs (ended_at) where log_digest is not null and log_verified is null;
 create index jobs_account on jobs (account_id, created_at desc);
 create unique index jobs_plan_digest on jobs (plan_digest) where plan_digest is not null;
 
