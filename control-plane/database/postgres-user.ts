@@ -13,8 +13,10 @@ export interface SystemUser {
  *
  * Throws when the data belongs to somebody we cannot become.
  */
-export function postgresUser(dataDirectory: string, passwd = '/etc/passwd'): SystemUser {
-  const self = process.getuid?.() ?? 0;
+export function postgresUser(
+  dataDirectory: string,
+  { self = process.getuid?.() ?? 0, passwd = '/etc/passwd' } = {},
+): SystemUser {
   const owner = existsSync(dataDirectory) ? statSync(dataDirectory).uid : undefined;
   if (self !== 0) {
     if (owner !== undefined && owner !== self) {
