@@ -1,11 +1,21 @@
+import type { HttpBindings } from '@hono/node-server';
 import type { OpenAPIHono } from '@hono/zod-openapi';
+import type { Logger } from 'pino';
 import type { Caller } from '../accounts/caller.ts';
 
 /** What middleware leaves for the routes. */
 export interface HttpEnvironment {
+  /** Absent where a test calls the app without a connection. */
+  Bindings: Partial<HttpBindings>;
   Variables: {
     /** Set by the authentication middleware on every route that is not public. */
     caller: Caller;
+    /** Names this request in the log and in the answer's `x-request-id`. */
+    requestId: string;
+    /** Narrowed to this request. */
+    log: Logger;
+    /** Aborted when the control plane is about to stop: waits and streams end early. */
+    closing: AbortSignal;
   };
 }
 

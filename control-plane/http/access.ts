@@ -1,0 +1,75 @@
+import type { Role } from './schemas.ts';
+
+/**
+ * Who may call a route: nobody needs a token where it is `public`; `local` also lets in callers on this
+ * machine without one. What a person sees of it is the domain's to decide, by their account.
+ */
+export type Access = 'public' | 'local' | readonly Role[];
+
+const everyone = ['client', 'engineer', 'admin'] as const;
+const provider = ['engineer', 'admin'] as const;
+const engineer = ['engineer'] as const;
+const admin = ['admin'] as const;
+const client = ['client'] as const;
+
+/**
+ * The only place that says so. A route without a row answers 403 to everybody; a test demands a row for
+ * every route, and a route for every row.
+ */
+export const access: Readonly<Record<string, Access>> = {
+  'GET /healthz': 'public',
+  'GET /readyz': 'public',
+  'GET /metrics': 'local',
+  'GET /api/openapi.json': 'public',
+  'GET /install/:file': 'public',
+
+  'POST /api/v1/invitations/redeem': 'public',
+  'GET /api/v1/whoami': everyone,
+  'GET /api/v1/accounts': everyone,
+  'POST /api/v1/accounts': admin,
+  'GET /api/v1/people': everyone,
+  'POST /api/v1/people': admin,
+  'DELETE /api/v1/people/:ref': admin,
+  'GET /api/v1/tokens': everyone,
+  'POST /api/v1/tokens': everyone,
+  'DELETE /api/v1/tokens/:id': everyone,
+
+  'GET /api/v1/servers': everyone,
+  'POST /api/v1/servers': everyone,
+  'GET /api/v1/servers/:ref': everyone,
+  'POST /api/v1/servers/:ref/enrollments': everyone,
+  'GET /api/v1/agents': everyone,
+
+  'GET /api/v1/trust/root': everyone,
+  'POST /api/v1/trust/root': admin,
+  'GET /api/v1/trust/certifications': everyone,
+  'POST /api/v1/trust/certifications': provider,
+  'GET /api/v1/accounts/:ref/keys': everyone,
+  'POST /api/v1/accounts/:ref/keys': client,
+  'GET /api/v1/grants': everyone,
+  'POST /api/v1/grants': ['client', 'engineer'],
+  'GET /api/v1/grants/:ref': everyone,
+  'POST /api/v1/revocations': everyone,
+
+  'GET /api/v1/interventions': everyone,
+  'POST /api/v1/interventions': provider,
+  'GET /api/v1/interventions/:ref': everyone,
+  'POST /api/v1/interventions/:ref/close': provider,
+  'GET /api/v1/interventions/:ref/pack': everyone,
+
+  'GET /api/v1/jobs': everyone,
+  'POST /api/v1/jobs': engineer,
+  'GET /api/v1/jobs/:ref': everyone,
+  'POST /api/v1/jobs/:ref/cancel': everyone,
+  'POST /api/v1/jobs/:ref/abandon': provider,
+  'GET /api/v1/jobs/:ref/documents': everyone,
+  'GET /api/v1/jobs/:ref/events': everyone,
+  'GET /api/v1/jobs/:ref/log': everyone,
+
+  'GET /api/v1/audit': everyone,
+  'GET /api/v1/actions': everyone,
+};
+
+export function accessTo(method: string, path: string): Access | undefined {
+  return access[`${method === 'HEAD' ? 'GET' : method} ${path}`];
+}

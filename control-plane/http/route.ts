@@ -1,0 +1,44 @@
+import { z } from '@hono/zod-openapi';
+import { errorBody } from './schemas.ts';
+
+/** Pieces that route declarations share. */
+
+const failure = (description: string) => ({
+  description,
+  content: { 'application/json': { schema: errorBody } },
+});
+
+/** Every route may answer these; their bodies are one schema. */
+export const errorResponses = {
+  400: failure('the request is not one that can be carried out'),
+  401: failure('no valid token'),
+  403: failure('this person may not do this'),
+  404: failure('does not exist, or is not visible to this person'),
+  409: failure('cannot be done now'),
+  413: failure('the request is too large'),
+  429: failure('too many attempts; see Retry-After'),
+  503: failure('cannot be done for a moment; see Retry-After'),
+} as const;
+
+export function jsonResponse<T extends z.ZodType>(description: string, schema: T) {
+  return { description, content: { 'application/json': { schema } } } as const;
+}
+
+export function jsonBody<T extends z.ZodType>(schema: T) {
+  return { body: { content: { 'application/json': { schema } }, required: true } } as const;
+}
+
+/** A number, a name, a full id, or the end of an id that fits only one. */
+export const reference = z.string().min(1).max(255);
+export const refParams = z.object({ ref: reference });
+export const idParams = z.object({ id: z.uuid() });
+
+export const bearer = [{ bearer: [] as string[] }];
+
+/** RFC 3339 in UTC with milliseconds, as every body has it. */
+export function timeText(at: Date): string {
+  return at.toISOString();
+}
+export function nullableTimeText(at: Date | null): string | null {
+  return at === null ? null : at.toISOString();
+}
