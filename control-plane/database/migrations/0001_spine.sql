@@ -197,7 +197,9 @@ create index jobs_agent_open on jobs (agent_id) where ended_at is null;
 create index jobs_queued on jobs (start_before) where state = 'queued';
 create index jobs_unverified on jobs (ended_at) where log_digest is not null and log_verified is null;
 create index jobs_account on jobs (account_id, created_at desc);
-create unique index jobs_plan_digest on jobs (plan_digest) where plan_digest is not null;
+create index jobs_undoes on jobs (undoes_job_id) where undoes_job_id is not null;
+-- Not unique: planning twice in the same state makes the same bytes.
+create index jobs_plan_digest on jobs (plan_digest) where plan_digest is not null;
 
 -- Every change of a job, and every record of its journal. `sequence` counts within a job.
 create table job_events (
