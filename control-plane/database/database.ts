@@ -74,7 +74,15 @@ async function inTransaction<T>(pool: pg.Pool, work: (queries: Queries) => Promi
   }
 }
 
+/** Text with a NUL character: JSON may hold it, PostgreSQL may not. */
+const NOT_STORABLE = new Set(['22021', '22P05']);
+
 function translated(error: unknown): unknown {
+  if (NOT_STORABLE.has((error as { code?: string }).code ?? '')) {
+    return new DomainError('invalid', 'text_not_storable', 'A text holds a NUL character.', {
+      cause: error,
+    });
+  }
   if (!isUnavailable(error)) return error;
   return new DomainError('unavailable', 'database_unavailable', 'The database does not answer.', {
     safe: 'What was stored before is safe; whether this request was carried out is not known.',

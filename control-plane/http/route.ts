@@ -42,3 +42,10 @@ export function timeText(at: Date): string {
 export function nullableTimeText(at: Date | null): string | null {
   return at === null ? null : at.toISOString();
 }
+
+export function base64(bytes: Uint8Array): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('base64');
+}
+export function nullableBase64(bytes: Uint8Array | null): string | null {
+  return bytes === null ? null : base64(bytes);
+}
