@@ -1,31 +1,26 @@
-import { DocumentError, openDocument, readUnverified } from './document.ts';
+import {
+  digestOf,
+  DocumentError,
+  openDocument,
+  readUnverified,
+  trustedSigners,
+} from './document.ts';
 import type { VerifiedDocument } from './document.ts';
 import type { PublicKey } from './keys.ts';
 
 /**
- * Follows a chain of root documents from the pinned version 1 to the newest, each signed by the old and
- * the new threshold. Throws DocumentError where the chain breaks; an older state is never the answer.
+ * Follows a chain of root documents from the pinned one to the newest, each signed by the old and the new
+ * threshold. Throws DocumentError where the chain breaks; an older state is never the answer.
  *
- * @param chain envelopes, oldest first, starting with the pinned one
- * @param pin digest of the first root
+ * @param chain envelopes, oldest first; those before the pinned one are passed over unread
+ * @param pin digest of the root to start from
  */
 export function followRootChain(
   chain: readonly Uint8Array[],
   pin: string,
 ): VerifiedDocument<'root'> {
-  let current: VerifiedDocument<'root'> | undefined;
-  for (const bytes of chain) {
-    const claimed = readUnverified('root', bytes).payload;
-    const own = claimed.keys.map((entry) => entry.key);
-    const previous = current?.payload.keys.map((entry) => entry.key) ?? [];
-    const next = openDocument('root', bytes, uniqueKeys([...own, ...previous]));
-    requireSuccessor(current, next, pin);
-    requireThreshold(next, own, next.payload.threshold);
-    if (current) requireThreshold(next, previous, current.payload.threshold);
-    current = next;
-  }
-  if (current === undefined) throw new DocumentError('signer_unknown', 'no root document');
-  return current;
+  const [first, ...later] = fromPin('root', chain, pin);
+  return later.reduce(nextRoot, openSelfSigned(first));
 }
 
 /** Likewise for account keys: each version signed by a key of the one before it. */
@@ -33,57 +28,90 @@ export function followAccountKeysChain(
   chain: readonly Uint8Array[],
   pin: string,
 ): VerifiedDocument<'account-keys'> {
-  let current: VerifiedDocument<'account-keys'> | undefined;
-  for (const bytes of chain) {
-    const trusted = current?.payload ?? readUnverified('account-keys', bytes).payload;
-    const next = openDocument(
-      'account-keys',
-      bytes,
-      trusted.keys.map((entry) => entry.key),
-    );
-    requireSuccessor(current, next, pin);
-    if (current && current.payload.account !== next.payload.account) {
-      throw new DocumentError('payload_malformed', 'the account changes within the chain');
-    }
-    current = next;
+  const [first, ...later] = fromPin('account-keys', chain, pin);
+  const pinned = readUnverified('account-keys', first);
+  return later.reduce(
+    nextAccountKeys,
+    openDocument('account-keys', first, keysOf(pinned.payload.keys)),
+  );
+}
+
+/** Opens the root after `current`: nothing of it is parsed before the old threshold has signed it. */
+export function nextRoot(
+  current: VerifiedDocument<'root'>,
+  bytes: Uint8Array,
+): VerifiedDocument<'root'> {
+  const old = keysOf(current.payload.keys);
+  requireThreshold('old', trustedSigners('root', bytes, old), old, current.payload.threshold);
+  const next = openSelfSigned(bytes, old);
+  requireSuccessor(current, next);
+  return next;
+}
+
+export function nextAccountKeys(
+  current: VerifiedDocument<'account-keys'>,
+  bytes: Uint8Array,
+): VerifiedDocument<'account-keys'> {
+  const next = openDocument('account-keys', bytes, keysOf(current.payload.keys));
+  requireSuccessor(current, next);
+  if (current.payload.account !== next.payload.account) {
+    throw new DocumentError('payload_malformed', 'the account changes within the chain');
   }
-  if (current === undefined) throw new DocumentError('signer_unknown', 'no account-keys document');
-  return current;
+  return next;
 }
 
 type Chained = VerifiedDocument<'root'> | VerifiedDocument<'account-keys'>;
 
-function requireSuccessor(current: Chained | undefined, next: Chained, pin: string): void {
-  if (current === undefined) {
-    if (next.digest !== pin) {
-      throw new DocumentError(
-        'signer_unknown',
-        `the first ${next.kind} document is not the pinned one`,
-      );
-    }
-    return;
+function fromPin(
+  kind: Chained['kind'],
+  chain: readonly Uint8Array[],
+  pin: string,
+): [Uint8Array, ...Uint8Array[]] {
+  const start = chain.findIndex((bytes) => digestOf(bytes) === pin);
+  const first = chain[start];
+  if (first === undefined) {
+    throw new DocumentError('signer_unknown', `the pinned ${kind} document ${pin} is not here`);
   }
+  return [first, ...chain.slice(start + 1)];
+}
+
+/** A root signed by its own threshold; signatures of `others` may stand beside. */
+function openSelfSigned(
+  bytes: Uint8Array,
+  others: readonly PublicKey[] = [],
+): VerifiedDocument<'root'> {
+  const own = keysOf(readUnverified('root', bytes).payload.keys);
+  const root = openDocument('root', bytes, [...own, ...others]);
+  requireThreshold('own', root.signers, own, root.payload.threshold);
+  return root;
+}
+
+function requireSuccessor(current: Chained, next: Chained): void {
   const expected = current.payload.version + 1;
   if (next.payload.version !== expected || next.payload.previous !== current.digest) {
     throw new DocumentError(
       'payload_malformed',
-      `version ${expected} of ${next.kind} was expected`,
+      `version ${expected} of ${next.kind} was expected, after ${current.digest}`,
     );
   }
 }
 
 function requireThreshold(
-  document: VerifiedDocument<'root'>,
+  whose: 'old' | 'own',
+  signers: readonly PublicKey[],
   keys: readonly PublicKey[],
   threshold: number,
 ): void {
   const known = new Set(keys.map((key) => key.public));
-  const count = document.signers.filter((key) => known.has(key.public)).length;
+  const count = signers.filter((key) => known.has(key.public)).length;
   if (count < threshold) {
-    throw new DocumentError('signature_invalid', `${count} of ${threshold} root signatures`);
+    throw new DocumentError(
+      'signature_invalid',
+      `${count} of ${threshold} signatures by the root's ${whose} keys`,
+    );
   }
 }
 
-function uniqueKeys(keys: readonly PublicKey[]): PublicKey[] {
-  return [...new Map(keys.map((key) => [key.public, key])).values()];
+function keysOf(entries: readonly { key: PublicKey }[]): PublicKey[] {
+  return entries.map((entry) => entry.key);
 }

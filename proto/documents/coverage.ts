@@ -20,8 +20,12 @@ export function coversOrder(
   order: Pick<Order, 'server' | 'agentKey' | 'action' | 'mode' | 'parameters'>,
   action: ActionDeclaration,
 ): Coverage {
-  const server = grant.servers.find((entry) => entry.id === order.server);
-  if (server === undefined || (server.agentKey ?? order.agentKey) !== order.agentKey) {
+  const isServerNamed = grant.servers.some(
+    (entry) =>
+      entry.id === order.server &&
+      (entry.agentKey === undefined || entry.agentKey === order.agentKey),
+  );
+  if (!isServerNamed) {
     return refuse('grant_server_not_covered', `authorization ${grant.id} is not for this server`);
   }
   const entries = grant.actions.filter((entry) => matchesAction(entry.pattern, order.action));
@@ -58,11 +62,13 @@ function parametersAllowed(
   order: Pick<Order, 'parameters'>,
   action: ActionDeclaration,
 ): boolean {
-  const withinLimits = Object.entries(limits).every(([name, values]) =>
-    values.some((value) => isDeepStrictEqual(value, order.parameters[name])),
+  const withinLimits = Object.entries(limits).every(
+    ([name, values]) =>
+      Object.hasOwn(order.parameters, name) &&
+      values.some((value) => isDeepStrictEqual(value, order.parameters[name])),
   );
   const bringsInOnlyNamed = action.bringsIn.every(
-    (name) => order.parameters[name] === undefined || limits[name] !== undefined,
+    (name) => !Object.hasOwn(order.parameters, name) || Object.hasOwn(limits, name),
   );
   return withinLimits && bringsInOnlyNamed;
 }

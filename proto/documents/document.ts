@@ -2,10 +2,11 @@ import { z } from 'zod';
 import {
   documentDigest,
   encodeEnvelope,
+  ENVELOPE_MAX_BYTES,
   parseEnvelope,
   preAuthenticationEncoding,
 } from './dsse.ts';
-import type { Envelope } from './dsse.ts';
+import type { Envelope, EnvelopeSignature } from './dsse.ts';
 import { keyFingerprint, verifySignature } from './keys.ts';
 import type { PublicKey, Signer } from './keys.ts';
 import { documentLimits, parseStrictJson } from './strict-json.ts';
@@ -42,6 +43,8 @@ export function mediaType(kind: DocumentKind): string {
   return `application/vnd.intervene.${kind}.v1+json`;
 }
 
+const kindsByType = new Map(documentKinds.map((kind) => [mediaType(kind), kind]));
+
 /** Thrown when a document cannot be accepted; `reason` is one of the stable codes. */
 export class DocumentError extends Error {
   override name = 'DocumentError';
@@ -74,32 +77,18 @@ export function openDocument<K extends DocumentKind>(
   keys: readonly PublicKey[],
 ): VerifiedDocument<K> {
   const envelope = openEnvelope(bytes);
-  if (envelope.payloadType !== mediaType(kind)) {
-    throw new DocumentError(
-      'type_not_allowed_for_key',
-      `a document of type ${mediaType(kind)} was expected, not ${JSON.stringify(envelope.payloadType)}`,
-    );
-  }
-  const message = preAuthenticationEncoding(envelope.payloadType, envelope.payload);
-  const signers = envelope.signatures.map((signature) => {
-    const key = keys.find((candidate) => keyFingerprint(candidate) === signature.keyid);
+  requireType(kind, envelope);
+  const named = envelope.signatures.map((signature) => {
+    const key = findKey(keys, signature);
     if (key === undefined) {
       throw new DocumentError(
         'signer_unknown',
         `no trusted key ${JSON.stringify(signature.keyid)} for a ${kind}`,
       );
     }
-    if (!verifySignature(key, message, signature)) {
-      throw new DocumentError(
-        'signature_invalid',
-        `the signature of ${signature.keyid} does not hold`,
-      );
-    }
-    return key;
+    return { key, signature };
   });
-  if (new Set(signers.map((key) => key.public)).size !== signers.length) {
-    throw new DocumentError('signature_invalid', 'one key signed twice');
-  }
+  const signers = verifyAll(envelope, named);
   return {
     kind,
     payload: parsePayload(kind, envelope.payload),
@@ -107,6 +96,31 @@ export function openDocument<K extends DocumentKind>(
     digest: documentDigest(envelope),
     signers,
   };
+}
+
+/**
+ * The trusted keys whose signatures on these bytes hold, for documents that others sign too: a new root
+ * bears signatures of keys that only its payload names. The payload is not looked at.
+ */
+export function trustedSigners(
+  kind: DocumentKind,
+  bytes: Uint8Array,
+  keys: readonly PublicKey[],
+): PublicKey[] {
+  const envelope = openEnvelope(bytes);
+  requireType(kind, envelope);
+  return verifyAll(
+    envelope,
+    envelope.signatures.flatMap((signature) => {
+      const key = findKey(keys, signature);
+      return key === undefined ? [] : [{ key, signature }];
+    }),
+  );
+}
+
+/** What an envelope says it carries; undefined for a type this version does not know. */
+export function readKind(bytes: Uint8Array): DocumentKind | undefined {
+  return kindsByType.get(openEnvelope(bytes).payloadType);
 }
 
 /**
@@ -118,9 +132,7 @@ export function readUnverified<K extends DocumentKind>(
   bytes: Uint8Array,
 ): { payload: DocumentOf<K>; digest: string; keyids: string[]; envelope: Envelope } {
   const envelope = openEnvelope(bytes);
-  if (envelope.payloadType !== mediaType(kind)) {
-    throw new DocumentError('type_not_allowed_for_key', `not a ${kind} document`);
-  }
+  requireType(kind, envelope);
   return {
     payload: parsePayload(kind, envelope.payload),
     digest: documentDigest(envelope),
@@ -129,22 +141,64 @@ export function readUnverified<K extends DocumentKind>(
   };
 }
 
-function openEnvelope(bytes: Uint8Array): Envelope {
-  try {
-    return parseEnvelope(bytes);
-  } catch (error) {
-    const tooLarge = /bytes, at most/.test((error as Error).message);
+interface NamedSignature {
+  key: PublicKey;
+  signature: EnvelopeSignature;
+}
+
+function findKey(keys: readonly PublicKey[], signature: EnvelopeSignature): PublicKey | undefined {
+  return keys.find((candidate) => keyFingerprint(candidate) === signature.keyid);
+}
+
+/** Throws unless every one of these signatures holds and no key signed twice. */
+function verifyAll(envelope: Envelope, named: readonly NamedSignature[]): PublicKey[] {
+  if (new Set(named.map(({ signature }) => signature.keyid)).size !== named.length) {
+    throw new DocumentError('signature_invalid', 'one key signed twice');
+  }
+  const message = preAuthenticationEncoding(envelope.payloadType, envelope.payload);
+  for (const { key, signature } of named) {
+    if (!verifySignature(key, message, signature)) {
+      throw new DocumentError(
+        'signature_invalid',
+        `the signature of ${signature.keyid} does not hold`,
+      );
+    }
+  }
+  return named.map(({ key }) => key);
+}
+
+function requireType(kind: DocumentKind, envelope: Envelope): void {
+  if (envelope.payloadType !== mediaType(kind)) {
     throw new DocumentError(
-      tooLarge ? 'document_too_large' : 'envelope_malformed',
-      `not an envelope: ${describe(error)}`,
+      'type_not_allowed_for_key',
+      `a document of type ${mediaType(kind)} was expected, not ${JSON.stringify(envelope.payloadType)}`,
+    );
+  }
+}
+
+function openEnvelope(bytes: Uint8Array): Envelope {
+  requireSize('an envelope', bytes, ENVELOPE_MAX_BYTES);
+  let envelope: Envelope;
+  try {
+    envelope = parseEnvelope(bytes);
+  } catch (error) {
+    throw new DocumentError('envelope_malformed', `not an envelope: ${describe(error)}`);
+  }
+  requireSize('a payload', envelope.payload, documentLimits.bytes);
+  return envelope;
+}
+
+function requireSize(what: string, bytes: Uint8Array, most: number): void {
+  if (bytes.byteLength > most) {
+    throw new DocumentError(
+      'document_too_large',
+      `${what} of ${bytes.byteLength} bytes, at most ${most}`,
     );
   }
 }
 
 function parsePayload<K extends DocumentKind>(kind: K, payload: Uint8Array): DocumentOf<K> {
-  if (payload.byteLength > documentLimits.bytes) {
-    throw new DocumentError('document_too_large', `a payload of ${payload.byteLength} bytes`);
-  }
+  requireSize('a payload', payload, documentLimits.bytes);
   try {
     return documentSchemas[kind].parse(parseStrictJson(payload)) as DocumentOf<K>;
   } catch (error) {
@@ -155,12 +209,20 @@ function parsePayload<K extends DocumentKind>(kind: K, payload: Uint8Array): Doc
 function describe(error: unknown): string {
   if (error instanceof z.ZodError) {
     const issue = error.issues[0];
-    return `${issue?.path.join('.') || 'document'}: ${issue?.message ?? 'invalid'}`.slice(0, 300);
+    return cut(`${issue?.path.join('.') || 'document'}: ${issue?.message ?? 'invalid'}`);
   }
-  return (error as Error).message.slice(0, 300);
+  return cut((error as Error).message);
 }
 
-/** Signs a payload as a document of `kind`. Throws ZodError when the payload is not one. */
+/** Quoted text of a document may be long, and a cut must not leave half a character. */
+function cut(message: string): string {
+  return message.slice(0, 300).toWellFormed();
+}
+
+/**
+ * Signs a payload as a document of `kind`. Throws ZodError when the payload is not one, DocumentError when
+ * it breaks the limits of all documents.
+ */
 export function signDocument<K extends DocumentKind>(
   kind: K,
   payload: z.input<(typeof documentSchemas)[K]>,

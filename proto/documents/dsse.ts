@@ -28,7 +28,8 @@ const signatureSchema = z.strictObject({
 const envelopeSchema = z.strictObject({
   payloadType: z.string().max(128),
   payload: base64,
-  signatures: z.array(signatureSchema).min(1).max(8),
+  /** A new root may need eight signatures of the old keys and eight of its own. */
+  signatures: z.array(signatureSchema).min(1).max(16),
 });
 
 export type EnvelopeSignature = z.output<typeof signatureSchema>;

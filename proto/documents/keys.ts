@@ -10,7 +10,7 @@ import type { KeyObject } from 'node:crypto';
 import { ed25519 } from '@noble/curves/ed25519.js';
 import { z } from 'zod';
 import type { EnvelopeSignature } from './dsse.ts';
-import { verifyPasskeySignature } from './passkey.ts';
+import { passkeyObject, verifyPasskeySignature } from './passkey.ts';
 
 const base64url = (bytes: number) =>
   z
@@ -22,16 +22,16 @@ const base64url = (bytes: number) =>
       'not canonical',
     );
 
-/** Raw 32-byte Ed25519 public key (RFC 8032). Points of small order are refused: see `isWeakPoint`. */
+/** Raw 32-byte Ed25519 public key (RFC 8032). Points of small order are refused: see `isStrongPoint`. */
 export const ed25519KeySchema = z.strictObject({
   type: z.literal('ed25519'),
-  public: base64url(32).refine((text) => !isWeakPoint(Buffer.from(text, 'base64url')), 'weak key'),
+  public: base64url(32).refine(isStrongPoint, 'weak key'),
 });
 
 /** A passkey: uncompressed P-256 point (65 bytes), and where it may be used from. */
 export const passkeySchema = z.strictObject({
   type: z.literal('passkey'),
-  public: base64url(65),
+  public: base64url(65).refine(isPasskeyPoint, 'not a point of P-256'),
   credentialId: z.string().regex(/^[A-Za-z0-9_-]{1,1400}$/),
   rpId: z.string().min(1).max(255),
   origins: z.array(z.string().max(300)).min(1).max(8),
@@ -41,42 +41,64 @@ export const publicKeySchema = z.discriminatedUnion('type', [ed25519KeySchema, p
 export type PublicKey = z.output<typeof publicKeySchema>;
 export type Ed25519Key = z.output<typeof ed25519KeySchema>;
 
+const KEY_CACHE = 1024;
+const strongPoints = new Set<string>();
+const fingerprints = new Map<string, string>();
+const keyObjects = new Map<string, KeyObject>();
+
 /**
  * OpenSSL accepts public keys of small order, under which one fixed signature verifies for every
- * message; so a key is decoded strictly once, when it is loaded.
+ * message; so a key is decoded strictly once, when it is first seen (RFC 8032, 5.1.3, and no torsion).
  */
-function isWeakPoint(raw: Uint8Array): boolean {
+function isStrongPoint(text: string): boolean {
+  if (strongPoints.has(text)) return true;
   try {
-    const point = ed25519.Point.fromBytes(raw, false);
-    return point.isSmallOrder() || !point.isTorsionFree();
+    const point = ed25519.Point.fromBytes(Buffer.from(text, 'base64url'), false);
+    if (point.isSmallOrder() || !point.isTorsionFree()) return false;
   } catch {
+    return false;
+  }
+  if (strongPoints.size >= KEY_CACHE) strongPoints.clear();
+  strongPoints.add(text);
+  return true;
+}
+
+function isPasskeyPoint(text: string): boolean {
+  try {
+    passkeyObject(text);
     return true;
+  } catch {
+    return false;
   }
 }
 
 /** How people and documents name a key: `SHA256:` and unpadded base64 of its hash, as OpenSSH does. */
 export function keyFingerprint(key: PublicKey): string {
-  const hash = createHash('sha256')
-    .update(`${key.type}\n`)
-    .update(Buffer.from(key.public, 'base64url'));
-  return `SHA256:${hash.digest('base64').replace(/=+$/, '')}`;
+  return cached(fingerprints, `${key.type}\n${key.public}`, () => {
+    const hash = createHash('sha256')
+      .update(`${key.type}\n`)
+      .update(Buffer.from(key.public, 'base64url'));
+    return `SHA256:${hash.digest('base64').replace(/=+$/, '')}`;
+  });
 }
 
 const SPKI_ED25519 = Buffer.from('302a300506032b6570032100', 'hex');
 
-const keyObjects = new Map<string, KeyObject>();
-const KEY_OBJECT_CACHE = 256;
-
 function ed25519KeyObject(key: Ed25519Key): KeyObject {
-  let object = keyObjects.get(key.public);
-  if (object === undefined) {
-    if (isWeakPoint(Buffer.from(key.public, 'base64url'))) throw new Error('weak Ed25519 key');
+  return cached(keyObjects, key.public, () => {
+    if (!isStrongPoint(key.public)) throw new Error('weak Ed25519 key');
     const der = Buffer.concat([SPKI_ED25519, Buffer.from(key.public, 'base64url')]);
-    object = createPublicKey({ key: der, format: 'der', type: 'spki' });
-    if (keyObjects.size >= KEY_OBJECT_CACHE) keyObjects.clear();
-    keyObjects.set(key.public, object);
-  }
-  return object;
+    return createPublicKey({ key: der, format: 'der', type: 'spki' });
+  });
+}
+
+function cached<V>(cache: Map<string, V>, name: string, make: () => V): V {
+  const known = cache.get(name);
+  if (known !== undefined) return known;
+  const made = make();
+  if (cache.size >= KEY_CACHE) cache.clear();
+  cache.set(name, made);
+  return made;
 }
 
 /** Whether `signature` is `key`'s over `message` (the pre-authentication encoding). */

@@ -6,7 +6,8 @@ const sealedSchema = z.strictObject({ job: z.string(), name: z.string(), value: 
 
 /**
  * Seals a secret for one input of one job to an agent's age recipient. Job and name are inside, so that
- * an input moved to another job or another name is refused when it is opened.
+ * an input moved to another job or another name is refused when it is opened. Throws for text that UTF-8
+ * cannot carry.
  */
 export async function sealInput(
   recipient: string,
@@ -14,6 +15,7 @@ export async function sealInput(
   name: string,
   value: string,
 ): Promise<string> {
+  if (!value.isWellFormed()) throw new Error('a secret that is not text');
   const encrypter = new Encrypter();
   encrypter.addRecipient(recipient);
   const file = await encrypter.encrypt(JSON.stringify({ job, name, value }));

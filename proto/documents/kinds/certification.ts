@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { ed25519KeySchema } from '../keys.ts';
+import { publicKeySchema } from '../keys.ts';
 import { name, timestamp, uuid } from '../fields.ts';
 
 const DAY = 24 * 3600;
@@ -11,7 +11,8 @@ const fields = {
   /** The person. Two keys of one person never count as two engineers. */
   person: uuid,
   name,
-  keys: z.array(ed25519KeySchema).min(1).max(4),
+  /** A passkey signs orders of class A only, and never another document. */
+  keys: z.array(publicKeySchema).min(1).max(4),
   notBefore: timestamp,
   expiresAt: timestamp,
 };

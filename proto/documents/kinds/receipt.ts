@@ -16,9 +16,10 @@ const common = {
   job: uuidV7,
   server: uuid,
   agentKey: fingerprint,
-  order: digest,
-  /** SHA-256 of the policy file that was in force. */
-  policy: digest,
+  /** Null when what was delivered as an order is not even an envelope. */
+  order: digest.nullable(),
+  /** SHA-256 of the policy file that was in force; null when there was none that could be used. */
+  policy: digest.nullable(),
   at: timestamp,
   /** Head of the audit chain that came with the job; null when none came. */
   auditHead: z

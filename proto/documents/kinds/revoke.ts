@@ -1,7 +1,10 @@
 import { z } from 'zod';
 import { fingerprint, text, timestamp, uuid } from '../fields.ts';
 
-/** Takes grants or keys back. Signed by the client for its own, by a root key for any. */
+/**
+ * Takes grants or keys back. Signed by a key of the account, an engineer, or a root key that may sign
+ * `revoke`. Agents also obey a revocation nobody signed; a signed one outlasts a courier who drops it.
+ */
 export const revokeSchema = z
   .strictObject({
     grants: z.array(uuid).max(64),

@@ -3,7 +3,7 @@ import { ed25519KeySchema } from '../keys.ts';
 import { digest, name, timestamp } from '../fields.ts';
 
 /** What a root key may sign besides the next root. */
-const rootDelegation = z.enum(['lead', 'engineer', 'revoke']);
+const rootDelegation = z.enum(['lead', 'engineer', 'revoke', 'voucher']);
 
 /**
  * The operator's root of trust. Version 1 is pinned by digest when an agent is installed; each later one
@@ -16,7 +16,7 @@ export const rootSchema = z
     issuedAt: timestamp,
     threshold: z.int().min(1).max(8),
     keys: z
-      .array(z.strictObject({ key: ed25519KeySchema, name, may: z.array(rootDelegation).max(3) }))
+      .array(z.strictObject({ key: ed25519KeySchema, name, may: z.array(rootDelegation).max(4) }))
       .min(1)
       .max(16),
   })

@@ -9,7 +9,8 @@ export const voucherSchema = z
   .strictObject({
     server: uuid,
     account: uuid,
-    accountKeys: digest,
+    /** Null when the client has no keys: only attestations are accepted then. */
+    accountKeys: digest.nullable(),
     operatorRoot: digest,
     controlPlaneCa: digest,
     nonce,
