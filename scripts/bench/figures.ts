@@ -11,9 +11,7 @@ export interface Series {
 export function median(values: readonly number[]): number {
   const sorted = [...values].toSorted((a, b) => a - b);
   const middle = sorted.length >> 1;
-  return sorted.length % 2 === 1
-    ? sorted[middle]!
-    : (sorted[middle - 1]! + sorted[middle]!) / 2;
+  return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
 }
 
 export function percentile(values: readonly number[], share: number): number {
@@ -29,7 +27,10 @@ export function table(series: readonly Series[]): string {
   const byName = new Map(series.map((entry) => [entry.what, entry]));
   const rows = series.map((entry) => {
     const peer = entry.against === undefined ? undefined : byName.get(entry.against);
-    const ratio = peer === undefined ? '' : `${figure(median(entry.values) / median(peer.values))}× ${peer.what}`;
+    const ratio =
+      peer === undefined
+        ? ''
+        : `${figure(median(entry.values) / median(peer.values))}× ${peer.what}`;
     return [
       entry.what,
       `${figure(median(entry.values))} ${entry.unit}`,

@@ -42,8 +42,20 @@ export async function startOpenSsh(): Promise<OpenSsh> {
     stdio: 'ignore',
   });
   const options = [
-    '-F', 'none', '-p', String(port), '-i', file('user'), '-o', 'BatchMode=yes',
-    '-o', 'StrictHostKeyChecking=no', '-o', 'UserKnownHostsFile=/dev/null', '-o', 'LogLevel=ERROR',
+    '-F',
+    'none',
+    '-p',
+    String(port),
+    '-i',
+    file('user'),
+    '-o',
+    'BatchMode=yes',
+    '-o',
+    'StrictHostKeyChecking=no',
+    '-o',
+    'UserKnownHostsFile=/dev/null',
+    '-o',
+    'LogLevel=ERROR',
   ];
   const multiplexing = ['-o', `ControlPath=${file('mux')}`];
   const fresh = ['ssh', ...options, '127.0.0.1'];

@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { createWriteStream } from 'node:fs';
+import { closeSync, openSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 
 export interface Finished {
@@ -51,15 +51,18 @@ export class Daemon {
   }
 
   start(): void {
-    const log = createWriteStream(this.logFile, { flags: 'a' });
+    const log = openSync(this.logFile, 'a');
     const child = spawn(this.argv[0]!, this.argv.slice(1), {
-      stdio: ['ignore', 'pipe', 'pipe'],
+      stdio: ['ignore', log, log],
       env: { ...process.env, ...this.env },
     });
-    child.stdout.pipe(log, { end: false });
-    child.stderr.pipe(log, { end: false });
-    child.once('close', () => log.end());
+    closeSync(log);
     this.child = child;
+  }
+
+  /** Lets the program go on after this process has ended. */
+  release(): void {
+    this.child?.unref();
   }
 
   /** Sends the signal and waits until the process is gone. */

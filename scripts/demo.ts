@@ -1,0 +1,324 @@
+import { spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { once } from 'node:events';
+import {
+  createReadStream,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { pipeline } from 'node:stream/promises';
+import { parseArgs, styleText } from 'node:util';
+import { makeDamagedExt4 } from '../test/fixtures/damaged-ext4.ts';
+import { Daemon, eventually, run } from '../test/harness/process.ts';
+import type { Finished } from '../test/harness/process.ts';
+import { freePort } from '../test/harness/stack.ts';
+
+const { values: options } = parseArgs({ options: { keep: { type: 'boolean', default: false } } });
+
+const root = path.dirname(import.meta.dirname);
+const intervene = path.join(root, 'scripts/intervene');
+const interveneAgent = path.join(root, 'scripts/intervene-agent');
+const folder = mkdtempSync(path.join(tmpdir(), 'iv-demo-'));
+const inFolder = (name: string) => path.join(folder, name);
+const image = inFolder('disk.img');
+const began = performance.now();
+
+const bold = (text: string) => styleText('bold', text, { stream: process.stdout });
+const dim = (text: string) => styleText('dim', text, { stream: process.stdout });
+
+let chapter = 0;
+function heading(text: string): void {
+  chapter++;
+  console.log(`\n${bold(`${chapter}. ${text}`)}`);
+}
+
+const environment = { INTERVENE_HOME: inFolder('home') };
+
+function shown(program: string, words: readonly string[]): string {
+  const quoted = words.map((word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word}'`));
+  return `${dim('$')} ${program} ${quoted.join(' ').replaceAll(folder, '.')}`;
+}
+
+/** Runs a command of the product and lets its output through, as a person would see it. */
+async function show(words: readonly string[], expected = 0): Promise<void> {
+  console.log(shown('intervene', words));
+  const child = spawn(intervene, [...words], {
+    stdio: ['ignore', 'inherit', 'inherit'],
+    env: { ...process.env, ...environment },
+  });
+  const [status] = (await once(child, 'close')) as [number | null];
+  if (status !== expected) throw new Error(`ended with ${status}, not ${expected}`);
+}
+
+async function quiet(words: readonly string[]): Promise<Finished> {
+  console.log(shown('intervene', words));
+  const done = await run([intervene, ...words], { env: environment });
+  if (done.status !== 0) throw new Error(`ended with ${done.status}: ${done.stderr}`);
+  return done;
+}
+
+async function json<T>(words: readonly string[]): Promise<T> {
+  return JSON.parse((await quiet([...words, '--json'])).stdout) as T;
+}
+
+async function checksum(file: string): Promise<string> {
+  const hash = createHash('sha256');
+  await pipeline(createReadStream(file), hash);
+  return hash.digest('hex');
+}
+
+async function fsckSays(): Promise<string> {
+  const done = await run(['e2fsck', '-fn', image]);
+  return `e2fsck -fn: exit ${done.status}, ${done.status === 0 ? 'clean' : 'errors'}`;
+}
+
+const httpPort = await freePort();
+const agentPort = await freePort();
+const url = `http://127.0.0.1:${httpPort}`;
+const agentFiles = [
+  '--config',
+  inFolder('agent.toml'),
+  '--state',
+  inFolder('agent'),
+  '--policy',
+  inFolder('policy.toml'),
+];
+const upWords = [
+  'up',
+  '--data',
+  inFolder('data'),
+  '--http',
+  `127.0.0.1:${httpPort}`,
+  '--agents',
+  `127.0.0.1:${agentPort}`,
+];
+const controlPlane = new Daemon([intervene, ...upWords], inFolder('control-plane.log'));
+const agent = new Daemon([interveneAgent, 'run', ...agentFiles], inFolder('agent.log'));
+
+async function stop(): Promise<void> {
+  await agent.end('SIGTERM');
+  if (existsSync(inFolder('agent'))) await run([interveneAgent, 'lock', ...agentFiles]);
+  await controlPlane.end('SIGTERM');
+  rmSync(folder, { recursive: true, force: true });
+}
+
+for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+  process.once(signal, () => void stop().finally(() => process.exit(130)));
+}
+
+async function demo(): Promise<void> {
+  heading('The provider starts a control plane and makes its root of trust');
+  console.log(shown('intervene', upWords));
+  controlPlane.start();
+  await eventually('control plane', async () => (await fetch(`${url}/readyz`)).ok, 60_000);
+  await show([
+    '--profile',
+    'erin',
+    'init',
+    url,
+    '--engineer',
+    'erin',
+    '--admin-token-file',
+    inFolder('data/admin-token'),
+    '--no-passphrase',
+  ]);
+  await quiet(['--profile', 'admin', 'login', url, '--token-file', inFolder('data/admin-token')]);
+  await quiet(['--profile', 'admin', 'accounts', 'add', 'acme']);
+  const invited = await json<{ invitation: string }>([
+    '--profile',
+    'admin',
+    'people',
+    'invite',
+    'carol',
+    '--role',
+    'client',
+    '--account',
+    'acme',
+  ]);
+  writeFileSync(inFolder('invitation'), invited.invitation, { mode: 0o600 });
+  await quiet(['--profile', 'erin', 'servers', 'add', 'web-04', '--account', 'acme']);
+
+  heading('The client, carol, makes her own keys and opts web-04 in');
+  await quiet(['--profile', 'carol', 'login', url, '--invitation-file', inFolder('invitation')]);
+  await show(['--profile', 'carol', 'keys', 'create', '--no-passphrase']);
+  const enrollment = await json<Record<string, string>>([
+    '--profile',
+    'carol',
+    'enroll',
+    'web-04',
+    '--mode',
+    'resident',
+  ]);
+  await startAgent(enrollment);
+
+  heading('A disk is damaged: inodes and a directory cleared, the journal left dirty');
+  await makeDamagedExt4(image);
+  const damaged = await checksum(image);
+  console.log(
+    `  ${image.replaceAll(folder, '.')}  sha256 ${damaged.slice(0, 16)}…  ${await fsckSays()}`,
+  );
+
+  heading('Nobody authorized anything yet: the agent refuses, and signs that it did');
+  await show(
+    ['--profile', 'erin', 'run', 'web-04', 'filesystem.check', '--param', `device=${image}`],
+    3,
+  );
+
+  heading('The client authorizes: file systems only, four hours');
+  await show([
+    '--profile',
+    'carol',
+    'authorize',
+    'web-04',
+    '--ticket',
+    'T-8817',
+    '--actions',
+    'filesystem.*',
+    '--for',
+    '4h',
+    '--highest-class',
+    'C',
+    '--backup',
+    'no',
+    '--interruption',
+    'yes',
+    '--yes',
+  ]);
+
+  heading('The engineer looks, plans and repairs');
+  await show([
+    '--profile',
+    'erin',
+    'run',
+    'web-04',
+    'filesystem.check',
+    '--param',
+    `device=${image}`,
+  ]);
+  const plan = await json<{ planDigest: string }>([
+    '--profile',
+    'erin',
+    'plan',
+    'web-04',
+    'filesystem.repair',
+    '--param',
+    `device=${image}`,
+  ]);
+  await show([
+    '--profile',
+    'erin',
+    'run',
+    'web-04',
+    'filesystem.repair',
+    '--plan',
+    plan.planDigest,
+    '--yes',
+  ]);
+  console.log(`  ${await fsckSays()}`);
+
+  heading('And takes it back: the same bytes as before');
+  const jobs = await json<{ items: { id: string; name: string; mode: string; action: string }[] }>([
+    '--profile',
+    'erin',
+    'jobs',
+    'list',
+  ]);
+  const repair = jobs.items.find(
+    (job) => job.action === 'filesystem.repair' && job.mode === 'apply',
+  );
+  if (repair === undefined) throw new Error('the repair is not in the list of jobs');
+  await show(['--profile', 'erin', 'jobs', 'undo', repair.name, '--yes']);
+  const undone = await checksum(image);
+  console.log(
+    `  sha256 ${undone.slice(0, 16)}…  ${undone === damaged ? 'identical' : 'DIFFERENT'}`,
+  );
+  if (undone !== damaged) throw new Error('the undo did not give the bytes back');
+
+  heading('The client verifies everything, offline, with nothing but her pinned keys');
+  await quiet([
+    '--profile',
+    'carol',
+    'interventions',
+    'pack',
+    repair.name.split('/')[0]!,
+    '--output',
+    inFolder('pack.json'),
+  ]);
+  await show(['--profile', 'carol', 'verify', inFolder('pack.json')]);
+}
+
+async function startAgent(enrollment: Record<string, string>): Promise<void> {
+  mkdirSync(inFolder('agent'), { mode: 0o700 });
+  writeFileSync(inFolder('token'), enrollment.token ?? '', { mode: 0o600 });
+  writeFileSync(inFolder('agent.toml'), `control-plane = ["127.0.0.1:${agentPort}"]\n`, {
+    mode: 0o600,
+  });
+  writeFileSync(
+    inFolder('policy.toml'),
+    'version = 1\nallow = ["filesystem.*", "diagnostics.*"]\nhighest-class = "C"\n',
+    { mode: 0o600 },
+  );
+  const words = [
+    'enroll',
+    ...agentFiles,
+    '--server-address',
+    `127.0.0.1:${agentPort}`,
+    '--token-file',
+    inFolder('token'),
+    '--ca',
+    enrollment.caPin ?? '',
+    '--root',
+    enrollment.rootDigest ?? '',
+    '--account-keys',
+    enrollment.accountKeysDigest ?? '',
+    '--mode',
+    'resident',
+    '--yes',
+  ];
+  console.log(shown('intervene-agent', words));
+  const done = await run([interveneAgent, ...words]);
+  if (done.status !== 0) throw new Error(`enrolment: ${done.stderr}`);
+  console.log(shown('intervene-agent', ['run', ...agentFiles]));
+  agent.start();
+  await eventually('the agent is connected', async () => {
+    const listed = await run([intervene, '--profile', 'erin', 'agents', 'list', '--json'], {
+      env: environment,
+    });
+    return listed.stdout.includes('"connected"');
+  });
+}
+
+let failed = false;
+try {
+  await demo();
+  const seconds = ((performance.now() - began) / 1000).toFixed(0);
+  console.log(`\n${bold('Done')} in ${seconds} s.`);
+} catch (error) {
+  failed = true;
+  console.error(`\n${bold('The demo failed')}: ${(error as Error).message}`);
+  console.error(`Logs: ${inFolder('control-plane.log')} ${inFolder('agent.log')}`);
+}
+
+if (options.keep && !failed) {
+  console.log(`
+Everything stays up. Go on by hand:
+  export INTERVENE_HOME=${environment.INTERVENE_HOME} PATH=${path.join(root, 'scripts')}:$PATH
+  intervene --profile erin run web-04 filesystem.check --param device=${image}
+  intervene --profile carol revoke G-301
+Stop it:
+  kill ${agent.pid} ${controlPlane.pid} && rm -r ${folder}`);
+  agent.release();
+  controlPlane.release();
+} else if (!failed) {
+  await stop();
+  console.log('Nothing is left running.');
+} else {
+  await agent.end('SIGTERM');
+  await controlPlane.end('SIGTERM');
+  process.exitCode = 1;
+}
