@@ -89,10 +89,11 @@ create table agents (
   certificate_serial text not null unique,
   certificate_expires_at timestamptz not null,
   previous_serial text,
-  -- the certificate of `certificate_serial`, and the hash of the request it answered: a renewal whose
-  -- answer was lost is asked for again with the same bytes
+  -- the certificate of `certificate_serial`, the hash of the request it answered, and whether the agent
+  -- has been seen with it: until then its answer may have been lost
   certificate bytea not null,
   certificate_request_hash bytea not null,
+  certificate_used boolean not null default false,
   quarantined_at timestamptz,
   replaced_at timestamptz,
   connected_at timestamptz,

@@ -1,0 +1,43 @@
+/** How many connections there may be at once. */
+export interface ConnectionLimits {
+  /** In all. */
+  total: number;
+  /** Per address, whose handshake is not done. */
+  handshakesPerAddress: number;
+  /** Per address, without a certificate: servers that enrol. */
+  anonymousPerAddress: number;
+  /** Per address, in all. Many agents may share one behind NAT. */
+  perAddress: number;
+}
+
+export const defaultConnectionLimits: ConnectionLimits = {
+  total: 20_000,
+  handshakesPerAddress: 4_096,
+  anonymousPerAddress: 64,
+  perAddress: 16_384,
+};
+
+/** Counts by address; holds nothing for addresses that have none. */
+export class AddressCounts {
+  private readonly counts = new Map<string, number>();
+  private readonly limit: number;
+
+  constructor(limit: number) {
+    this.limit = limit;
+  }
+
+  /** Counts one in and returns how to count it out (once; later calls do nothing), or null when full. */
+  enter(address: string): (() => void) | null {
+    const count = this.counts.get(address) ?? 0;
+    if (count >= this.limit) return null;
+    this.counts.set(address, count + 1);
+    let isIn = true;
+    return () => {
+      if (!isIn) return;
+      isIn = false;
+      const left = (this.counts.get(address) ?? 1) - 1;
+      if (left > 0) this.counts.set(address, left);
+      else this.counts.delete(address);
+    };
+  }
+}
