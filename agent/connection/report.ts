@@ -1,0 +1,148 @@
+import type { Logger } from 'pino';
+import { wireLimits } from '../../proto/wire.ts';
+import type { Job, Jobs } from '../jobs/job.ts';
+import type { Acknowledged, EndStatement, JobPosition } from './courier.ts';
+import { JobReport } from './job-report.ts';
+import type { Link } from './job-report.ts';
+import type { Session } from './session.ts';
+
+/** The session itself, renewals and a reserve also need streams of the connection. */
+const UPLOADS_MAX = wireLimits.streamsPerConnection - 8;
+
+/** What the agent has stated and will state about its jobs. */
+export interface Statements {
+  /** Receipt of acceptance or refusal. */
+  receiptOf(job: string): Uint8Array | null;
+  endOf(job: Job): Promise<EndStatement>;
+}
+
+export interface ReporterOptions {
+  jobs: Pick<Jobs, 'all' | 'onAdded' | 'release'>;
+  statements: Statements;
+  /** A refusal is committed on the other side. */
+  onRefusalKnown: (job: string) => void;
+  log: Logger;
+}
+
+/** Reports every job to the control plane, over whatever session there is. */
+export class Reporter {
+  private readonly options: ReporterOptions;
+  private readonly reports = new Map<string, JobReport>();
+  private readonly unsubscribe: () => void;
+  private session: Session | null = null;
+  private link: Link | null = null;
+  private openUploads = 0;
+
+  constructor(options: ReporterOptions) {
+    this.options = options;
+    for (const job of options.jobs.all()) this.add(job.id, job);
+    this.unsubscribe = options.jobs.onAdded((job) => {
+      this.reports.get(job.id)?.close();
+      this.start(this.add(job.id, job));
+    });
+  }
+
+  /** A session was welcomed: what the control plane lacks is sent, from where it says. */
+  attach(session: Session, positions: readonly JobPosition[]): void {
+    this.session = session;
+    this.openUploads = 0;
+    const link = this.createLink(session);
+    this.link = link;
+    const byJob = new Map(positions.map((position) => [position.job, position]));
+    for (const report of [...this.reports.values()]) {
+      const position = byJob.get(report.id) ?? null;
+      if (position?.known === false) {
+        // It lost the job, or never had it: nothing it could store; kept for a later session.
+        this.options.log.warn({ job: report.id }, 'the control plane does not know this job');
+        report.detach();
+      } else {
+        report.attach(link, position);
+      }
+    }
+  }
+
+  detach(): void {
+    this.session = this.link = null;
+    for (const report of this.reports.values()) report.detach();
+  }
+
+  /** Reports a job that `jobs` does not hold: accepted, but lost before it could start. */
+  addLost(job: Job): void {
+    this.start(this.add(job.id, job));
+  }
+
+  /** States a refusal, or repeats what was stated about a job before. */
+  repeat(job: string): void {
+    const known = this.reports.get(job);
+    if (known === undefined) this.start(this.add(job, null));
+    else known.repeat();
+  }
+
+  acknowledge(acknowledged: Acknowledged): void {
+    this.reports.get(acknowledged.job)?.acknowledge(acknowledged);
+  }
+
+  /** The stream takes messages again, or something may have changed for all jobs. */
+  pump(): void {
+    for (const report of [...this.reports.values()]) report.pump();
+  }
+
+  close(): void {
+    this.unsubscribe();
+    for (const report of this.reports.values()) report.close();
+    this.reports.clear();
+  }
+
+  private start(report: JobReport): void {
+    if (this.link !== null) report.attach(this.link, null);
+  }
+
+  private add(id: string, job: Job | null): JobReport {
+    const { statements, log } = this.options;
+    const report = new JobReport({
+      id,
+      job,
+      receipt: () => statements.receiptOf(id),
+      end: () => {
+        if (job === null) throw new Error('a refused order has no end');
+        return statements.endOf(job);
+      },
+      onDone: () => {
+        this.reports.delete(id);
+        if (job === null) this.options.onRefusalKnown(id);
+        else void this.release(id);
+      },
+      log: log.child({ job: id }),
+    });
+    this.reports.set(id, report);
+    return report;
+  }
+
+  private async release(id: string): Promise<void> {
+    try {
+      await this.options.jobs.release(id);
+    } catch (error) {
+      this.options.log.warn({ job: id, err: error }, 'a job cannot be released');
+    }
+  }
+
+  private createLink(session: Session): Link {
+    const isCurrent = () => this.session === session;
+    return {
+      get isWritable() {
+        return session.isWritable;
+      },
+      send: (message) => session.send(message),
+      openUpload: () => {
+        if (!session.isOpen || this.openUploads >= UPLOADS_MAX) return null;
+        this.openUploads++;
+        return session.openUpload();
+      },
+      closedUpload: () => {
+        if (!isCurrent()) return;
+        this.openUploads--;
+        if (this.openUploads === UPLOADS_MAX - 1) this.pump();
+      },
+    };
+  }
+}
