@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { absolutePath } from './absolute-path.ts';
 import type { ActionDeclaration } from './declaration.ts';
 
 export const commandRunParameters = z.strictObject({
@@ -11,8 +12,9 @@ export const commandRunParameters = z.strictObject({
     )
     .min(1)
     .max(256)
+    .refine((argv) => argv[0] !== '', 'names no program')
     .describe('program and arguments, one word each; no shell reads them'),
-  directory: z.string().startsWith('/').max(4096).optional().describe('working directory'),
+  directory: absolutePath.optional().describe('working directory'),
 });
 
 export const commandRunResult = z.strictObject({

@@ -1,12 +1,8 @@
 import { z } from 'zod';
+import { absolutePath } from './absolute-path.ts';
 import type { ActionDeclaration } from './declaration.ts';
 
-const device = z
-  .string()
-  .startsWith('/')
-  .max(4096)
-  .refine((path) => !path.includes('\0'), 'contains NUL')
-  .describe('block device, partition, or image file, as an absolute path');
+const device = absolutePath.describe('block device, partition, or image file, as an absolute path');
 
 /**
  * Four results that are never mixed up, and the fifth: the tool could not do its work.
@@ -58,10 +54,7 @@ export const filesystemCheck: ActionDeclaration = {
 
 export const filesystemRepairParameters = z.strictObject({
   device,
-  backupDirectory: z
-    .string()
-    .startsWith('/')
-    .max(4096)
+  backupDirectory: absolutePath
     .optional()
     .describe('where the undo data goes; a durable file system other than the one under repair'),
 });

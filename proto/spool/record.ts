@@ -28,12 +28,15 @@ export interface Gap {
   missingLines: number;
 }
 
+/** Throws RangeError for a payload that is too large or a time that is no whole number. */
 export function encodeRecord(channel: Channel, timeUs: number, payload: Uint8Array): Buffer {
+  if (!Number.isSafeInteger(timeUs) || timeUs < 0) throw new RangeError('not a time');
   if (payload.byteLength > RECORD_PAYLOAD_MAX_BYTES) throw new RangeError('record too large');
   const record = Buffer.allocUnsafe(RECORD_HEADER_BYTES + payload.byteLength);
   record.writeUInt32LE(payload.byteLength, 0);
   record.writeUInt8(channels[channel], 4);
-  record.writeBigUInt64LE(BigInt(timeUs), 5);
+  record.writeUInt32LE(timeUs % 2 ** 32, 5);
+  record.writeUInt32LE(Math.floor(timeUs / 2 ** 32), 9);
   record.set(payload, RECORD_HEADER_BYTES);
   return record;
 }
@@ -43,7 +46,10 @@ export class SpoolFormatError extends Error {
   override name = 'SpoolFormatError';
 }
 
-/** Takes a byte stream apart into records, whatever pieces it arrives in. Holds one record at most. */
+/**
+ * Takes a byte stream apart into records, whatever pieces it arrives in. Holds one record at most, once
+ * what `push` returned was read to its end. Throws SpoolFormatError for what no encoder of ours wrote.
+ */
 export class RecordDecoder {
   private pending: Buffer = Buffer.alloc(0);
 
@@ -53,17 +59,21 @@ export class RecordDecoder {
     while (data.length >= RECORD_HEADER_BYTES) {
       const length = data.readUInt32LE(0);
       const channel = channelNames.get(data.readUInt8(4));
-      if (length > RECORD_PAYLOAD_MAX_BYTES || channel === undefined) {
+      const timeUs = data.readUInt32LE(5) + data.readUInt32LE(9) * 2 ** 32;
+      // A time that JavaScript cannot hold exactly is also one that no Date can show.
+      if (
+        length > RECORD_PAYLOAD_MAX_BYTES ||
+        channel === undefined ||
+        !Number.isSafeInteger(timeUs)
+      ) {
         throw new SpoolFormatError('not a log record');
       }
       const end = RECORD_HEADER_BYTES + length;
       if (data.length < end) break;
-      yield {
-        channel,
-        timeUs: Number(data.readBigUInt64LE(5)),
-        payload: data.subarray(RECORD_HEADER_BYTES, end),
-      };
+      const payload = data.subarray(RECORD_HEADER_BYTES, end);
       data = data.subarray(end);
+      this.pending = data;
+      yield { channel, timeUs, payload };
     }
     this.pending = Buffer.from(data);
   }

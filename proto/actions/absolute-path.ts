@@ -1,0 +1,8 @@
+import { z } from 'zod';
+
+/** An absolute path as a parameter: the kernel's own limit of length, and no NUL. */
+export const absolutePath = z
+  .string()
+  .startsWith('/')
+  .max(4096)
+  .refine((path) => !path.includes('\0'), 'contains NUL');
