@@ -15,7 +15,7 @@ export const jobSpecSchema = z.strictObject({
   target: z.record(z.string(), json).nullable(),
   /** Payload bytes of the plan to apply, base64; null when the action plans nothing. */
   plan: z.string().nullable(),
-  /** The job whose changes `undo` takes back; its folder is mounted read-only at `undoes/`. */
+  /** The job whose changes `undo` takes back; its folder is there read-only, at its own place. */
   undoes: z.string().nullable(),
   agentMode: z.enum(['rescue', 'resident']),
   maxRuntimeSeconds: z.int(),

@@ -44,6 +44,8 @@ export interface Jobs {
    * connected until this says so.
    */
   setConnected(connected: boolean): void;
+  /** Whether the control plane is reached; runners with `onDisconnect: stop` are told. */
+  setConnected(connected: boolean): void;
   /** Keeps a warm runner ready, or lets it go. */
   keepSpare(wanted: boolean): void;
   /** Everything of an ended job is committed elsewhere: removes its log; keeps journal and backups. */
@@ -53,4 +55,9 @@ export interface Jobs {
   killAll(why: string): Promise<void>;
   /** Lets go of the runners without stopping them. */
   close(): Promise<void>;
+}
+
+/** Where the jobs tell what nobody asked for; a pino logger is one. */
+export interface JobsLog {
+  warn(fields: object, message: string): void;
 }

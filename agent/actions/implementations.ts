@@ -1,0 +1,17 @@
+import type { ActionImplementation } from '../runner/action.ts';
+import { commandRun } from './command/command-run.ts';
+
+/**
+ * Who carries out each declared action. Loaded when needed, so that a runner starts fast; `command.run`
+ * alone is always there, because people wait for it.
+ */
+const implementations: Record<string, () => Promise<ActionImplementation>> = {
+  'command.run': () => Promise.resolve(commandRun),
+};
+
+/** Undefined for an action this agent cannot carry out. */
+export async function loadImplementation(id: string): Promise<ActionImplementation | undefined> {
+  return Object.hasOwn(implementations, id) ? implementations[id]!() : undefined;
+}
+
+export const implementedActions: readonly string[] = Object.keys(implementations);

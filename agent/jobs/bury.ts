@@ -1,0 +1,110 @@
+import { link, rename, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { findAction } from '../../proto/actions/catalogue.ts';
+import { CONTROL_SOCKET } from './control-messages.ts';
+import { readSpec, syncFolder } from './job-folder.ts';
+import { JournalDamagedError } from './journal-frames.ts';
+import { JournalReader } from './journal-reader.ts';
+import type { EndedRecord, JournalRecord } from './journal-record.ts';
+import { JOURNAL_FILE, JournalWriter, RESERVE_FILE } from './journal-writer.ts';
+import { SpoolWriter, type LogSummary } from './spool-writer.ts';
+
+const DAMAGED_FILE = 'journal.damaged';
+const NEW_FILE = 'journal.new';
+
+/**
+ * Writes the end of a job whose runner is dead, from what it left on disk: `interrupted`, with the last
+ * step and whether its undo is offered. A job that had ended is left as it is. Never runs anything.
+ */
+export async function buryJob(
+  directory: string,
+  job: string,
+  reason: 'runner_died' | 'not_started' | (string & {}),
+): Promise<EndedRecord> {
+  const reader = new JournalReader(directory);
+  let damage: JournalDamagedError | null = null;
+  try {
+    await reader.refresh();
+  } catch (error) {
+    if (!(error instanceof JournalDamagedError)) throw error;
+    damage = error;
+  }
+  if (damage === null && reader.ended !== null) return reader.ended;
+  const records = reader.records.filter((record) => record.type !== 'ended');
+  const log = await finishLog(directory);
+  const ended: EndedRecord = {
+    type: 'ended',
+    at: Date.now(),
+    outcome: 'interrupted',
+    reason: damage === null ? reasonFor(records, reason) : 'journal_damaged',
+    exitStatus: null,
+    result: { lastStep: lastStep(records), undoOffered: await offersUndo(directory, records) },
+    log,
+  };
+  if (damage === null) await appendEnd(directory, JOURNAL_FILE, job, [ended]);
+  else await replaceJournal(directory, job, [...records, ended]);
+  await rm(join(directory, CONTROL_SOCKET), { force: true });
+  await rm(join(directory, RESERVE_FILE), { force: true });
+  return ended;
+}
+
+function reasonFor(records: readonly JournalRecord[], reason: string): string {
+  return records.some((record) => record.type === 'started') ? reason : 'not_started';
+}
+
+function lastStep(records: readonly JournalRecord[]): string | null {
+  return records.findLast((record) => record.type === 'step_started')?.step ?? null;
+}
+
+/** Undo is offered when the action has one and a step had saved what it was about to change. */
+async function offersUndo(directory: string, records: readonly JournalRecord[]): Promise<boolean> {
+  const spec = await readSpec(directory);
+  if (spec?.mode !== 'apply' || findAction(spec.action)?.undo !== 'yes') return false;
+  return records.some((record) => record.type === 'step_saved');
+}
+
+async function finishLog(directory: string): Promise<LogSummary> {
+  const spec = await readSpec(directory);
+  const spool = await SpoolWriter.open({
+    directory,
+    capBytes: spec?.spoolCapBytes ?? Number.MAX_SAFE_INTEGER,
+    onGrew: () => undefined,
+    nowUs: () => Date.now() * 1000,
+  });
+  return spool.finish();
+}
+
+async function appendEnd(
+  directory: string,
+  file: string,
+  job: string,
+  records: readonly JournalRecord[],
+): Promise<void> {
+  const journal = await JournalWriter.open(directory, file);
+  try {
+    if (journal.records === 0 && records[0]?.type !== 'received') {
+      await journal.append({ type: 'received', at: Date.now(), job, version: 1 });
+    }
+    for (const record of records) await journal.append(record);
+  } finally {
+    await journal.close();
+  }
+}
+
+/**
+ * The damaged journal is kept for who wants to look; a new one holds what could be believed. At no moment
+ * is there none: an absent journal would say that nothing was ever started.
+ */
+async function replaceJournal(
+  directory: string,
+  job: string,
+  records: readonly JournalRecord[],
+): Promise<void> {
+  const current = join(directory, JOURNAL_FILE);
+  await rm(join(directory, NEW_FILE), { force: true });
+  await appendEnd(directory, NEW_FILE, job, records);
+  await rm(join(directory, DAMAGED_FILE), { force: true });
+  await link(current, join(directory, DAMAGED_FILE));
+  await rename(join(directory, NEW_FILE), current);
+  await syncFolder(directory);
+}

@@ -1,0 +1,247 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { buryJob } from './bury.ts';
+import { connectToRunner, ControlChannel } from './control-channel.ts';
+import type { RunnerCommand, RunnerEvent, StopMode } from './control-messages.ts';
+import type { Job, JobProgress } from './job.ts';
+import { readPlan } from './job-folder.ts';
+import { JournalDamagedError } from './journal-frames.ts';
+import { JournalReader } from './journal-reader.ts';
+import type { EndedRecord, JournalRecord } from './journal-record.ts';
+import { JournalUnwritableError } from './journal-writer.ts';
+import { isRunnerAlive, killRunner } from './runner-process.ts';
+import { readSpool } from './spool-reader.ts';
+
+export type RunnerChannel = ControlChannel<RunnerEvent, RunnerCommand>;
+
+/** When the runner has not ended a job that it should end now. */
+const CANCEL_WITHIN_MS = 5_000;
+const LOOK_AGAIN_MAX_MS = 500;
+
+/** Thrown when a job could not be started; it has ended `interrupted`, `not_started`. */
+export class JobStartError extends Error {
+  override name = 'JobStartError';
+}
+
+/**
+ * The agent's view of one job: what lies in its folder, kept up to date by what the runner says over its
+ * control socket. The runner may outlive this object and the other way round.
+ */
+export class HeldJob implements Job {
+  readonly id: string;
+  readonly directory: string;
+  progress: JobProgress | null = null;
+  private journal: JournalReader;
+  private readonly listeners = new Set<() => void>();
+  private readonly startedOrEnded = Promise.withResolvers<void>();
+  private readonly end = Promise.withResolvers<EndedRecord>();
+  private channel: RunnerChannel | null = null;
+  private refreshing: Promise<void> = Promise.resolve();
+  private length = 0;
+  private ending: EndedRecord | null = null;
+  private stopWanted: Extract<RunnerCommand, { type: 'stop' }> | null = null;
+  private readonly goesOn = Promise.withResolvers<void>();
+  private recovering: Promise<void> | null = null;
+  private isConnected: boolean | null = null;
+  private deathReason = 'runner_died';
+  private isClosed = false;
+
+  constructor(id: string, directory: string) {
+    this.id = id;
+    this.directory = directory;
+    this.journal = new JournalReader(directory);
+  }
+
+  get ended(): EndedRecord | null {
+    return this.ending;
+  }
+
+  get logLength(): number {
+    return this.length;
+  }
+
+  get isStarted(): boolean {
+    return this.journal.records.some((record) => record.type === 'started');
+  }
+
+  records(from: number): JournalRecord[] {
+    return this.journal.records.slice(from);
+  }
+
+  readLog(offset: number, maxBytes: number): Promise<Buffer> {
+    return readSpool(this.directory, offset, this.length, maxBytes);
+  }
+
+  readPlan(): Promise<Buffer | null> {
+    return readPlan(this.directory);
+  }
+
+  onChange(listener: () => void): () => void {
+    this.listeners.add(listener);
+    return () => this.listeners.delete(listener);
+  }
+
+  /**
+   * Resolves when the runner has taken the order: with `now`, when the job has ended or is known to go on
+   * to the end of its step. A runner that does not obey within 5 s is killed.
+   */
+  async cancel(mode: StopMode, why: string): Promise<void> {
+    if (this.ending !== null) return;
+    this.stopWanted = { type: 'stop', mode, why };
+    this.channel?.send(this.stopWanted);
+    if (mode === 'after_step') return;
+    const timer = new AbortController();
+    const tooLong = sleep(CANCEL_WITHIN_MS, true, { signal: timer.signal }).catch(() => false);
+    const isEnough = Promise.race([this.end.promise, this.goesOn.promise]).then(() => false);
+    const mustKill = await Promise.race([isEnough, tooLong]);
+    timer.abort();
+    if (mustKill) await this.kill('killed');
+  }
+
+  /** Kills the runner and all it started, and resolves when the job's end is written. */
+  async kill(why: string): Promise<void> {
+    if (this.ending !== null) return;
+    this.deathReason = /^[a-z_]{1,64}$/.test(why) ? why : 'killed';
+    await killRunner(this.directory);
+    if (this.channel === null) void this.recover();
+    await this.end.promise;
+  }
+
+  /** Takes over a connection to the job's runner. */
+  attach(channel: RunnerChannel): void {
+    this.channel = channel;
+    channel.onMessage = (event) => this.take(event);
+    channel.onClose = () => {
+      this.channel = null;
+      void this.recover();
+    };
+    if (this.isConnected !== null) {
+      channel.send({ type: 'connection', connected: this.isConnected });
+    }
+    if (this.stopWanted !== null) channel.send(this.stopWanted);
+    if (!channel.isOpen) channel.onClose();
+  }
+
+  send(command: RunnerCommand): void {
+    this.channel?.send(command);
+  }
+
+  setConnected(connected: boolean): void {
+    this.isConnected = connected;
+    this.send({ type: 'connection', connected });
+  }
+
+  /** Resolves when the runner has journalled `started`. Throws JobStartError when it never will. */
+  async whenStarted(): Promise<void> {
+    await this.startedOrEnded.promise;
+    if (!this.isStarted) throw new JobStartError('the job was not started');
+  }
+
+  /**
+   * Finds out what became of the runner: connects to it while it lives, writes the end of the job when it
+   * is dead. Resolves when one of them is done; a runner that lives and does not answer is waited for.
+   */
+  recover(): Promise<void> {
+    this.recovering ??= this.lookForRunner().finally(() => {
+      this.recovering = null;
+    });
+    return this.recovering;
+  }
+
+  /** Writes the end of a job whose runner is dead or never was. */
+  async bury(): Promise<void> {
+    const ended = await buryJob(this.directory, this.id, this.deathReason);
+    this.journal = new JournalReader(this.directory);
+    await this.refresh();
+    this.finish(ended);
+  }
+
+  /** Takes in what is on disk. */
+  async refresh(): Promise<void> {
+    this.refreshing = this.refreshing.then(() => this.readJournal());
+    await this.refreshing;
+    if (this.isStarted) this.startedOrEnded.resolve();
+    if (this.journal.ended !== null) this.finish(this.journal.ended);
+  }
+
+  /** Lets go of the runner without stopping it. */
+  close(): void {
+    this.isClosed = true;
+    this.channel?.destroy();
+    this.listeners.clear();
+  }
+
+  private async lookForRunner(): Promise<void> {
+    for (let waitMs = 5; !this.isClosed; waitMs = Math.min(waitMs * 2, LOOK_AGAIN_MAX_MS)) {
+      // Asked before the journal is read: a runner that was dead by then has written its last record.
+      const wasAlive = isRunnerAlive(this.directory);
+      await this.refresh();
+      if (this.ending !== null || this.channel !== null) return;
+      const socket = await connectToRunner(this.directory).catch(() => null);
+      if (socket !== null) {
+        if (!this.isClosed) this.attach(new ControlChannel(socket, ignore, ignore));
+        else socket.destroy();
+        return;
+      }
+      if (!wasAlive && (await this.tryToBury())) return;
+      await sleep(waitMs);
+    }
+  }
+
+  /** False when the disk does not take the end of the job; it is tried again. */
+  private async tryToBury(): Promise<boolean> {
+    try {
+      await this.bury();
+      return true;
+    } catch (error) {
+      if (error instanceof JournalUnwritableError) return false;
+      throw error;
+    }
+  }
+
+  private take(event: RunnerEvent): void {
+    switch (event.type) {
+      case 'hello':
+      case 'grew':
+        if (event.type === 'hello') this.progress = event.progress;
+        this.length = Math.max(this.length, event.logLength);
+        if (event.records > this.journal.records.length) void this.refresh().then(this.changed);
+        else this.changed();
+        break;
+      case 'progress':
+        this.progress = { phase: event.phase, percent: event.percent, text: event.text };
+        this.changed();
+        break;
+      case 'stopping':
+        if (event.bound === 'step') this.goesOn.resolve();
+        break;
+      case 'refused':
+        break;
+    }
+  }
+
+  private async readJournal(): Promise<void> {
+    try {
+      await this.journal.refresh();
+    } catch (error) {
+      // What it says is not believed any more; it becomes the job's end when the runner is dead.
+      if (!(error instanceof JournalDamagedError)) throw error;
+    }
+  }
+
+  private finish(ended: EndedRecord): void {
+    if (this.ending !== null) return;
+    this.ending = ended;
+    this.length = ended.log.bytes;
+    this.startedOrEnded.resolve();
+    this.end.resolve(ended);
+    this.changed();
+  }
+
+  private readonly changed = () => {
+    for (const listener of this.listeners) listener();
+  };
+}
+
+function ignore(): void {
+  // Replaced as soon as the channel has its owner.
+}

@@ -1,0 +1,199 @@
+import { mkdirSync, realpathSync } from 'node:fs';
+import { readdir, rename, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { findAction } from '../../proto/actions/catalogue.ts';
+import type { ActionDeclaration } from '../../proto/actions/declaration.ts';
+import { ControlChannel } from './control-channel.ts';
+import {
+  CONTROL_SOCKET,
+  runnerTimings,
+  SCRATCH_FOLDER,
+  type RunnerTimings,
+} from './control-messages.ts';
+import { HeldJob, JobStartError, type RunnerChannel } from './held-job.ts';
+import type { Job, Jobs, JobsLog } from './job.ts';
+import { createJobFolder, hasSpool, receivedJob, syncFolder, writeReceived } from './job-folder.ts';
+import type { JobSpec, SealedInputs } from './job-spec.ts';
+import { RESERVE_FILE } from './journal-writer.ts';
+import { startRunner, type RunnerProgram } from './runner-process.ts';
+import { sandboxArguments } from './sandbox.ts';
+import { deviceNodePath, resolveSandboxPaths, type SandboxPlaces } from './sandbox-paths.ts';
+import { dismissSpare, SPARE_PREFIX, SpareKeeper } from './spare.ts';
+import { SPOOL_FILE } from './spool-writer.ts';
+
+const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+/** A runner that answers late is looked after in the background from then on. */
+const LOAD_WITHIN_MS = 2_000;
+
+export interface JobsOptions {
+  stateDirectory: string;
+  /** Folder of the agent's program; no job may write there. */
+  programDirectory: string;
+  /** Configuration and policy; likewise. */
+  protectedPaths: readonly string[];
+  log: JobsLog;
+  /** Default: this process's own. */
+  nodePath?: string;
+  /** Default: `agent/runner/main.ts` of this program. */
+  runnerEntry?: string;
+  bwrapPath?: string;
+  timings?: Partial<RunnerTimings>;
+  /** How long a runner waits for its start while no agent is there; default 30 s. */
+  startWithinMs?: number;
+}
+
+/** See `Jobs`. */
+export function createJobs(options: JobsOptions): Jobs {
+  mkdirSync(join(options.stateDirectory, 'jobs'), { recursive: true, mode: 0o700 });
+  return new HeldJobs(options);
+}
+
+class HeldJobs implements Jobs {
+  private readonly places: SandboxPlaces;
+  private readonly program: RunnerProgram;
+  private readonly timings: RunnerTimings;
+  private readonly folder: string;
+  private readonly held = new Map<string, HeldJob>();
+  private readonly listeners = new Set<(job: Job) => void>();
+  private readonly spares: SpareKeeper;
+  private isConnected: boolean | null = null;
+
+  constructor(options: JobsOptions) {
+    const nodePath = options.nodePath ?? process.execPath;
+    const { programDirectory, protectedPaths } = options;
+    const stateDirectory = realpathSync(options.stateDirectory);
+    this.places = { stateDirectory, programDirectory, nodePath, protectedPaths };
+    this.program = {
+      bwrapPath: options.bwrapPath ?? '/usr/bin/bwrap',
+      nodePath,
+      entry: options.runnerEntry ?? join(import.meta.dirname, '..', 'runner', 'main.ts'),
+      startWithinMs: options.startWithinMs ?? 30_000,
+    };
+    this.timings = { ...runnerTimings, ...options.timings };
+    this.folder = join(stateDirectory, 'jobs');
+    this.spares = new SpareKeeper(this.places, this.program, options.log);
+  }
+
+  async load(): Promise<void> {
+    const names = await readdir(this.folder);
+    await Promise.all(names.map((name) => this.loadFolder(name)));
+  }
+
+  async start(spec: JobSpec, sealedInputs: SealedInputs): Promise<Job> {
+    const declaration = findAction(spec.action);
+    if (declaration === undefined) throw new JobStartError(`${spec.action} is unknown`);
+    if (!UUID.test(spec.job)) throw new JobStartError('the job has no proper id');
+    const directory = join(this.folder, spec.job);
+    if (this.held.has(spec.job)) throw new JobStartError('the job is already here');
+    const job = new HeldJob(spec.job, directory);
+    this.held.set(spec.job, job);
+    const spare = this.spares.take(declaration, spec);
+    try {
+      if (spare === null) await createJobFolder(directory);
+      else await rename(spare.directory, directory);
+    } catch (error) {
+      this.held.delete(spec.job);
+      throw new JobStartError('the folder of the job cannot be made', { cause: error });
+    }
+    this.add(job);
+    try {
+      await Promise.all([writeReceived(directory, spec), syncFolder(this.folder)]);
+      const channel = spare?.channel ?? (await this.startRunner(declaration, spec, directory));
+      job.attach(channel);
+    } catch (error) {
+      await job.kill('not_started');
+      throw new JobStartError('no runner could be started', { cause: error });
+    }
+    const { interrupt } = declaration;
+    job.send({ type: 'start', sealedInputs, interrupt, timings: this.timings });
+    await job.whenStarted();
+    return job;
+  }
+
+  get(id: string): Job | undefined {
+    return this.held.get(id);
+  }
+
+  all(): Job[] {
+    return [...this.held.values()];
+  }
+
+  setConnected(connected: boolean): void {
+    this.isConnected = connected;
+    for (const job of this.held.values()) job.setConnected(connected);
+  }
+
+  keepSpare(wanted: boolean): void {
+    this.spares.keep(wanted);
+  }
+
+  async release(id: string): Promise<void> {
+    const job = this.held.get(id);
+    if (job === undefined) return;
+    if (job.ended === null) throw new Error('a running job is not released');
+    // The log goes first: a folder without one is taken for released when the jobs are loaded.
+    for (const name of [SPOOL_FILE, SCRATCH_FOLDER, RESERVE_FILE, CONTROL_SOCKET]) {
+      await rm(join(job.directory, name), { recursive: true, force: true });
+    }
+    await rm(deviceNodePath(this.places.stateDirectory, id), { force: true });
+    job.close();
+    this.held.delete(id);
+  }
+
+  onAdded(listener: (job: Job) => void): () => void {
+    this.listeners.add(listener);
+    return () => this.listeners.delete(listener);
+  }
+
+  async killAll(why: string): Promise<void> {
+    await Promise.all([...this.held.values()].map((job) => job.kill(why)));
+  }
+
+  async close(): Promise<void> {
+    for (const job of this.held.values()) job.close();
+    await this.spares.close();
+  }
+
+  private add(job: HeldJob): void {
+    this.held.set(job.id, job);
+    if (this.isConnected !== null) job.setConnected(this.isConnected);
+    for (const listener of this.listeners) listener(job);
+  }
+
+  private async startRunner(
+    declaration: ActionDeclaration,
+    spec: JobSpec,
+    directory: string,
+  ): Promise<RunnerChannel> {
+    const paths = await resolveSandboxPaths(declaration, spec, directory, this.places);
+    const sandbox = sandboxArguments(declaration, spec, paths);
+    const socket = await startRunner(this.program, sandbox, directory);
+    return new ControlChannel(
+      socket,
+      () => undefined,
+      () => undefined,
+    );
+  }
+
+  private async loadFolder(name: string): Promise<void> {
+    let directory = join(this.folder, name);
+    let id = name;
+    if (name.startsWith(SPARE_PREFIX)) {
+      // A crash may have come between the rename that gave a spare its job and the disk.
+      const job = await receivedJob(directory);
+      if (job === null || !UUID.test(job)) return dismissSpare(directory);
+      await rename(directory, join(this.folder, job));
+      directory = join(this.folder, job);
+      id = job;
+    }
+    if (!UUID.test(id) || this.held.has(id)) return;
+    const job = new HeldJob(id, directory);
+    await job.refresh();
+    if (job.ended !== null && !(await hasSpool(directory))) return;
+    this.add(job);
+    if (job.ended !== null) return;
+    const found = job.recover().then(() => job.send({ type: 'leave_unless_started' }));
+    await Promise.race([found, sleep(LOAD_WITHIN_MS)]);
+  }
+}

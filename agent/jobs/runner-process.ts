@@ -1,0 +1,120 @@
+import { spawn } from 'node:child_process';
+import { closeSync, openSync, readFileSync, readlinkSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { connectToRunner } from './control-channel.ts';
+import type { Socket } from 'node:net';
+
+const PID_FILE = 'runner-pid.json';
+/** What bubblewrap or a runner that cannot run say; never output of a job. */
+const STDERR_FILE = 'runner-stderr';
+const CONNECT_WITHIN_MS = 10_000;
+const DEAD_WITHIN_MS = 5_000;
+
+/** Thrown when a runner did not come up; `message` ends with what it said. */
+export class RunnerStartError extends Error {
+  override name = 'RunnerStartError';
+}
+
+export interface RunnerProgram {
+  bwrapPath: string;
+  nodePath: string;
+  /** The runner's main file. */
+  entry: string;
+  /** How long it waits for `start` while no agent is connected. */
+  startWithinMs: number;
+}
+
+/**
+ * Starts a runner in its own session, with an empty environment and nothing inherited, and connects to
+ * it. It outlives this process. Throws RunnerStartError.
+ */
+export async function startRunner(
+  program: RunnerProgram,
+  sandbox: readonly string[],
+  directory: string,
+): Promise<Socket> {
+  const stderr = openSync(join(directory, STDERR_FILE), 'w', 0o600);
+  const info = openSync(join(directory, PID_FILE), 'w', 0o600);
+  let failure: string | null = null;
+  try {
+    const node = [program.nodePath, '--disable-sigusr1', program.entry];
+    const child = spawn(
+      program.bwrapPath,
+      [...sandbox, '--info-fd', '3', '--', ...node, String(program.startWithinMs)],
+      { cwd: '/', env: {}, detached: true, stdio: ['ignore', 'ignore', stderr, info] },
+    );
+    child.on('error', (error) => {
+      failure = error.message;
+    });
+    child.on('exit', (code, signal) => {
+      failure ??= `exited with ${code ?? signal}`;
+    });
+    child.unref();
+  } finally {
+    closeSync(stderr);
+    closeSync(info);
+  }
+  const until = Date.now() + CONNECT_WITHIN_MS;
+  for (let waitMs = 2; ; waitMs = Math.min(waitMs + 1, 20)) {
+    const socket = await connectToRunner(directory).catch(() => null);
+    if (socket !== null) return socket;
+    if (failure !== null || Date.now() > until) break;
+    await sleep(waitMs);
+  }
+  await killRunner(directory);
+  const said = readFileSync(join(directory, STDERR_FILE), 'utf8').trim().slice(-2000);
+  throw new RunnerStartError(`no runner: ${failure ?? 'no answer'}: ${said}`);
+}
+
+interface RunnerIdentity {
+  pid: number;
+  namespace: string;
+}
+
+/** The runner of a job's folder; null when none is recorded or it is gone. */
+function findRunner(directory: string): RunnerIdentity | null {
+  try {
+    const info = JSON.parse(readFileSync(join(directory, PID_FILE), 'utf8')) as Record<
+      string,
+      number
+    >;
+    const identity = { pid: info['child-pid']!, namespace: `pid:[${info['pid-namespace']}]` };
+    return isAlive(identity) ? identity : null;
+  } catch {
+    return null;
+  }
+}
+
+/** Compares the pid namespace, which a later process of the same number does not have. */
+function isAlive({ pid, namespace }: RunnerIdentity): boolean {
+  try {
+    return readlinkSync(`/proc/${pid}/ns/pid`) === namespace;
+  } catch {
+    return false;
+  }
+}
+
+export function isRunnerAlive(directory: string): boolean {
+  return findRunner(directory) !== null;
+}
+
+/**
+ * Kills the runner of `directory` and, with its pid namespace, everything it started. Resolves to whether
+ * it is gone; a process stuck in the kernel may keep it for longer than 5 s.
+ */
+export async function killRunner(directory: string): Promise<boolean> {
+  const identity = findRunner(directory);
+  if (identity === null) return true;
+  const until = Date.now() + DEAD_WITHIN_MS;
+  try {
+    process.kill(identity.pid, 'SIGKILL');
+  } catch {
+    // It ended by itself.
+  }
+  while (isAlive(identity)) {
+    if (Date.now() > until) return false;
+    await sleep(2);
+  }
+  return true;
+}

@@ -1,0 +1,121 @@
+import { execFile } from 'node:child_process';
+import { mkdir, realpath, rm, stat } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { promisify } from 'node:util';
+import type { ActionDeclaration } from '../../proto/actions/declaration.ts';
+import type { JobSpec } from './job-spec.ts';
+import { isChanging, type SandboxDevice, type SandboxPaths } from './sandbox.ts';
+
+const run = promisify(execFile);
+
+/** /run holds the sockets of D-Bus, systemd and container daemons: each would be a way out. */
+const HIDDEN_DIRECTORIES = ['/root', '/home', '/run', '/tmp', '/var/tmp', '/srv', '/etc/ssh'];
+const HIDDEN_FILES = ['/etc/shadow', '/etc/shadow-', '/etc/gshadow', '/etc/gshadow-'];
+
+export interface SandboxPlaces {
+  stateDirectory: string;
+  programDirectory: string;
+  nodePath: string;
+  protectedPaths: readonly string[];
+}
+
+/** Looks up what `sandboxArguments` needs to know of this machine. Paths that are not there are left out. */
+export async function resolveSandboxPaths(
+  declaration: ActionDeclaration,
+  spec: JobSpec,
+  jobDirectory: string,
+  places: SandboxPlaces,
+): Promise<SandboxPaths> {
+  const host = await hostSandboxPaths(jobDirectory, places);
+  const isConfined = !declaration.capabilities.includes('host');
+  const wantsDevice = declaration.capabilities.includes('device');
+  const { undoes, parameters } = spec;
+  const state = places.stateDirectory;
+  return {
+    ...host,
+    hiddenDirectories: isConfined ? await existing(HIDDEN_DIRECTORIES, 'directory') : [],
+    hiddenFiles: isConfined ? await existing(HIDDEN_FILES) : [],
+    device: wantsDevice ? await resolveDevice(declaration, spec, state) : null,
+    backupDirectories: await existing([parameters['backupDirectory']], 'directory'),
+    undoneDirectory: undoes === null ? null : join(state, 'jobs', undoes),
+  };
+}
+
+/** For a runner that knows of no job: profile `host`, nothing besides. */
+export async function hostSandboxPaths(
+  jobDirectory: string,
+  places: SandboxPlaces,
+): Promise<SandboxPaths> {
+  return {
+    stateDirectory: places.stateDirectory,
+    jobDirectory,
+    programs: await existing([places.programDirectory, dirname(places.nodePath)]),
+    protectedPaths: await existing(places.protectedPaths),
+    hiddenDirectories: [],
+    hiddenFiles: [],
+    device: null,
+    backupDirectories: [],
+    undoneDirectory: null,
+  };
+}
+
+/** Null when there is no such device or file: the action then says so itself. */
+async function resolveDevice(
+  declaration: ActionDeclaration,
+  spec: JobSpec,
+  stateDirectory: string,
+): Promise<SandboxDevice | null> {
+  const given = spec.parameters['device'];
+  if (typeof given !== 'string') return null;
+  try {
+    const real = await realpath(given);
+    const found = await stat(real);
+    if (found.isFile()) return { given, real, kind: 'file', readOnlyNode: null };
+    if (!found.isBlockDevice()) return null;
+    const readOnlyNode = isChanging(declaration, spec)
+      ? null
+      : await makeReadOnlyNode(stateDirectory, spec.job, found.rdev);
+    return { given, real, kind: 'block', readOnlyNode };
+  } catch {
+    return null;
+  }
+}
+
+/**
+ * A read-only mount does not keep a device from being written through its node. A node of mode 0400, which
+ * a runner without CAP_DAC_OVERRIDE cannot open for writing and on a read-only mount cannot change, does.
+ * Null where nodes cannot be made.
+ */
+async function makeReadOnlyNode(
+  stateDirectory: string,
+  job: string,
+  rdev: number,
+): Promise<string | null> {
+  const node = deviceNodePath(stateDirectory, job);
+  const major = ((rdev >>> 8) & 0xfff) | (Math.floor(rdev / 2 ** 32) & ~0xfff);
+  const minor = (rdev & 0xff) | ((rdev >>> 12) & 0xfff00);
+  try {
+    await mkdir(dirname(node), { recursive: true, mode: 0o700 });
+    await rm(node, { force: true });
+    await run('mknod', ['-m', '0400', node, 'b', String(major), String(minor)]);
+    return node;
+  } catch {
+    return null;
+  }
+}
+
+export function deviceNodePath(stateDirectory: string, job: string): string {
+  return join(stateDirectory, 'devices', job);
+}
+
+async function existing(paths: readonly unknown[], kind?: 'directory'): Promise<string[]> {
+  const found = new Set<string>();
+  for (const path of paths) {
+    if (typeof path !== 'string') continue;
+    const real = await realpath(path).catch(() => null);
+    if (real === null || real === '/') continue;
+    if (kind === 'directory' && !(await stat(real)).isDirectory()) continue;
+    found.add(real);
+  }
+  return [...found];
+}

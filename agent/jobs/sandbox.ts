@@ -1,0 +1,120 @@
+import type { ActionDeclaration } from '../../proto/actions/declaration.ts';
+import type { JobSpec } from './job-spec.ts';
+
+/** What a runner may touch, resolved: every path exists and is no symlink, except `given`. */
+export interface SandboxPaths {
+  stateDirectory: string;
+  jobDirectory: string;
+  /** The agent's program and its Node: visible and read-only. */
+  programs: readonly string[];
+  /** Configuration and policy: read-only where the host's root is writable. */
+  protectedPaths: readonly string[];
+  /** Folders hidden from confined runners: secrets, private files and the sockets of other programs. */
+  hiddenDirectories: readonly string[];
+  hiddenFiles: readonly string[];
+  device: SandboxDevice | null;
+  /** Folders the job writes its backups to. */
+  backupDirectories: readonly string[];
+  /** The folder of the job that mode `undo` takes back. */
+  undoneDirectory: string | null;
+}
+
+export interface SandboxDevice {
+  /** As the order names it; perhaps a symlink. */
+  given: string;
+  real: string;
+  kind: 'block' | 'file';
+  /** A node of the same device that cannot be opened for writing; null when none could be made. */
+  readOnlyNode: string | null;
+}
+
+type Declared = Pick<ActionDeclaration, 'capabilities' | 'changes'>;
+
+/** Whether this job is one that changes the server; only then is its device writable. */
+export function isChanging(declaration: Declared, spec: Pick<JobSpec, 'mode'>): boolean {
+  return declaration.changes && spec.mode !== 'plan';
+}
+
+/**
+ * Arguments of bubblewrap for one job: everything the declaration does not name is withheld. The runner
+ * is process 1 of its own pid namespace, so its death ends everything it started.
+ *
+ * Profile `host` is root on the host: hidden and read-only mounts keep honest programs from the agent's
+ * own files, but root can undo mounts. The confined profile has no such power.
+ */
+export function sandboxArguments(
+  declaration: Declared,
+  spec: Pick<JobSpec, 'mode'>,
+  paths: SandboxPaths,
+): string[] {
+  const has = (capability: ActionDeclaration['capabilities'][number]) =>
+    declaration.capabilities.includes(capability);
+  return [
+    ['--unshare-pid', '--as-pid-1'],
+    has('network') ? [] : ['--unshare-net'],
+    has('host') ? hostProfile(paths) : confinedProfile(declaration, spec, paths),
+    ownFolders(paths, isChanging(declaration, spec)),
+    ['--chdir', paths.jobDirectory],
+  ].flat();
+}
+
+function hostProfile(paths: SandboxPaths): string[] {
+  return [
+    ['--dev-bind', '/', '/'],
+    ['--proc', '/proc'],
+    // bubblewrap covers it read-only, but host settings are root's to change.
+    ['--dev-bind', '/proc/sys', '/proc/sys'],
+    ...paths.protectedPaths.map((path) => ['--ro-bind', path, path]),
+    ...paths.programs.map((path) => ['--ro-bind', path, path]),
+  ].flat();
+}
+
+function confinedProfile(
+  declaration: Declared,
+  spec: Pick<JobSpec, 'mode'>,
+  paths: SandboxPaths,
+): string[] {
+  const changing = isChanging(declaration, spec);
+  const mounts = declaration.capabilities.includes('mount');
+  return [
+    ['--unshare-ipc', '--unshare-uts', '--unshare-cgroup-try'],
+    ['--ro-bind', '/', '/'],
+    ['--proc', '/proc'],
+    mounts ? ['--dev-bind', '/dev', '/dev'] : ['--dev', '/dev'],
+    ...paths.hiddenDirectories.map((path) => ['--perms', '1777', '--tmpfs', path]),
+    ...paths.hiddenFiles.map((path) => ['--ro-bind', '/dev/null', path]),
+    ...paths.programs.map((path) => ['--ro-bind', path, path]),
+    paths.device === null ? [] : deviceArguments(paths, paths.device, changing),
+    ...paths.backupDirectories.map((path) => [changing ? '--bind' : '--ro-bind', path, path]),
+    ['--cap-drop', 'ALL'],
+    // Files of any owner are read, and those bound writable are written, with these.
+    ['--cap-add', 'CAP_DAC_READ_SEARCH'],
+    changing ? ['--cap-add', 'CAP_DAC_OVERRIDE', '--cap-add', 'CAP_FOWNER'] : [],
+    mounts ? ['--cap-add', 'CAP_SYS_ADMIN'] : [],
+  ].flat();
+}
+
+function deviceArguments(paths: SandboxPaths, device: SandboxDevice, changing: boolean): string[] {
+  const { given, real, kind, readOnlyNode } = device;
+  const source = changing ? real : (readOnlyNode ?? real);
+  const bind = kind === 'block' ? '--dev-bind' : changing ? '--bind' : '--ro-bind';
+  const isUnderHidden = ['/dev', ...paths.hiddenDirectories].some((path) =>
+    given.startsWith(`${path}/`),
+  );
+  // Elsewhere the read-only root already shows the symlink.
+  const link = given !== real && isUnderHidden ? ['--symlink', real, given] : [];
+  return [bind, source, real, ...link];
+}
+
+/** Of the state folder only the job's own folder is there, and the undone job's, read-only. */
+function ownFolders(paths: SandboxPaths, changing: boolean): string[] {
+  const { stateDirectory, jobDirectory, undoneDirectory } = paths;
+  return [
+    ['--perms', '0700', '--tmpfs', stateDirectory],
+    ['--bind', jobDirectory, jobDirectory],
+    ...paths.backupDirectories
+      .filter((path) => path.startsWith(`${stateDirectory}/`))
+      .map((path) => [changing ? '--bind' : '--ro-bind', path, path]),
+    undoneDirectory === null ? [] : ['--ro-bind', undoneDirectory, undoneDirectory],
+  ].flat();
+}

@@ -1,0 +1,224 @@
+import { createHash, type Hash } from 'node:crypto';
+import { constants, open, type FileHandle } from 'node:fs/promises';
+import { join } from 'node:path';
+import {
+  countLines,
+  RECORD_HEADER_BYTES,
+  RECORD_PAYLOAD_MAX_BYTES,
+  type Channel,
+  type Gap,
+} from '../../proto/spool/record.ts';
+import type { EndedRecord } from './journal-record.ts';
+import { freeReserve } from './journal-writer.ts';
+import { DurableTail } from './spool-sync.ts';
+import { readBytes, scanSpool } from './spool-scan.ts';
+import {
+  addGaps,
+  appendWhole,
+  encodeSpoolRecord,
+  gapRecord,
+  noGap,
+  sizeOf,
+  type SpoolRecord,
+} from './spool-record.ts';
+import { SpoolRing } from './spool-ring.ts';
+
+export const SPOOL_FILE = 'spool';
+/** More queued bytes than this and producers are asked to wait. */
+const QUEUE_HIGH_BYTES = 256 * 1024;
+/** Beyond these the last gap takes in everything up to the end; a receipt has room for 64. */
+const GAPS_MAX = 32;
+const NOTE_ROOM_BYTES = 128;
+
+export type LogSummary = EndedRecord['log'];
+
+export interface SpoolOptions {
+  directory: string;
+  /** Encoded bytes that the head and the tail may take together. */
+  capBytes: number;
+  /** Called after records reached the file. */
+  onGrew: () => void;
+  /** Microseconds since 1970. */
+  nowUs: () => number;
+}
+
+/**
+ * The encoded log of one job on disk. Up to half the cap it is written straight to `spool`; from there on
+ * to a ring of two files, so that the end of the log is kept too; `finish` joins them with one gap record
+ * that says exactly what is missing. A full disk never blocks the job: what could not be written becomes
+ * a gap as well.
+ */
+export class SpoolWriter {
+  private readonly options: SpoolOptions;
+  private readonly handle: FileHandle;
+  private readonly ring: SpoolRing;
+  private readonly tail: DurableTail;
+  private readonly hash: Hash = createHash('sha256');
+  private readonly headLimit: number;
+  private readonly payloadLimit: number;
+  private readonly queue: SpoolRecord[] = [];
+  private readonly gaps: LogSummary['gaps'] = [];
+  private queuedBytes = 0;
+  private fileLength = 0;
+  private lines = 0;
+  private lost: Gap = noGap;
+  private pumping: Promise<void> | null = null;
+  private isFinished = false;
+
+  private constructor(options: SpoolOptions, handle: FileHandle, ring: SpoolRing) {
+    this.options = options;
+    this.handle = handle;
+    this.ring = ring;
+    this.tail = new DurableTail(() => handle.datasync());
+    this.headLimit = Math.max(0, Math.floor(options.capBytes / 2) - NOTE_ROOM_BYTES);
+    const eighth = Math.floor(options.capBytes / 8) - RECORD_HEADER_BYTES;
+    this.payloadLimit = Math.max(1, Math.min(RECORD_PAYLOAD_MAX_BYTES, eighth));
+  }
+
+  /**
+   * Opens or creates the spool. Of one that a dead runner left behind, everything whole is kept: a torn
+   * last record is cut off, and so is what an unfinished `finish` had joined.
+   */
+  static async open(options: SpoolOptions): Promise<SpoolWriter> {
+    const path = join(options.directory, SPOOL_FILE);
+    const handle = await open(path, constants.O_RDWR | constants.O_CREAT, 0o600);
+    const ring = await SpoolRing.open(options.directory, options.capBytes);
+    const writer = new SpoolWriter(options, handle, ring);
+    const scan = await scanSpool(handle, ring.headLength);
+    for await (const bytes of readBytes(handle, scan.bytes)) writer.hash.update(bytes);
+    writer.fileLength = scan.bytes;
+    writer.lines = scan.lines;
+    writer.gaps.push(...scan.gaps);
+    writer.lost = { missingBytes: scan.damagedBytes, missingLines: 0 };
+    await handle.truncate(scan.bytes);
+    return writer;
+  }
+
+  /** Encoded bytes of the log that can be read now. */
+  get length(): number {
+    return this.fileLength;
+  }
+
+  /** Adds to the log, in the order of the calls; long output becomes several records. */
+  append(channel: Channel, bytes: Buffer): void {
+    if (this.isFinished) return;
+    const timeUs = this.options.nowUs();
+    for (let at = 0; at < bytes.length; at += this.payloadLimit) {
+      const payload = bytes.subarray(at, at + this.payloadLimit);
+      this.queue.push({ channel, timeUs, payload });
+      this.queuedBytes += payload.length;
+    }
+    this.pumping ??= this.pump().finally(() => {
+      this.pumping = null;
+    });
+  }
+
+  /** Null while there is room; otherwise resolves when producers may go on. */
+  room(): Promise<void> | null {
+    return this.queuedBytes < QUEUE_HIGH_BYTES ? null : this.pumping;
+  }
+
+  /** Resolves when everything appended so far was written, or counted as missing. */
+  async drain(): Promise<void> {
+    while (this.pumping !== null) await this.pumping;
+  }
+
+  /** Joins head and tail, makes the log durable and says what it is. What comes after is ignored. */
+  async finish(): Promise<LogSummary> {
+    this.isFinished = true;
+    await this.drain();
+    if (this.ring.headLength !== null) {
+      await this.ring.replay((records) => this.write(records));
+      this.lose(this.ring.lostAtEnd);
+    }
+    if (this.lost.missingBytes > 0) {
+      await freeReserve(this.options.directory);
+      await this.write([], GAPS_MAX + 1);
+    }
+    await this.tail.finish();
+    await this.handle.close();
+    await this.ring.remove();
+    // No room even for the gap record: then only the summary can say it.
+    if (this.lost.missingBytes > 0) this.gaps.push({ offset: this.fileLength, ...this.lost });
+    return {
+      bytes: this.fileLength,
+      lines: this.lines,
+      digest: `sha256:${this.hash.copy().digest('hex')}`,
+      gaps: [...this.gaps],
+    };
+  }
+
+  private async pump(): Promise<void> {
+    while (this.queue.length > 0) {
+      const batch = this.takeBatch();
+      const rest = this.ring.headLength === null ? await this.writeUpToCap(batch) : batch;
+      if (rest.length > 0) await this.ring.append(rest);
+      for (const record of batch) this.queuedBytes -= record.payload.length;
+    }
+  }
+
+  private takeBatch(): SpoolRecord[] {
+    let bytes = 0;
+    let count = 0;
+    while (count < this.queue.length && (count === 0 || bytes < QUEUE_HIGH_BYTES)) {
+      bytes += this.queue[count++]!.payload.length;
+    }
+    return this.queue.splice(0, count);
+  }
+
+  /** Writes what fits below the cap; returns what belongs to the ring. */
+  private async writeUpToCap(batch: SpoolRecord[]): Promise<SpoolRecord[]> {
+    let end = this.fileLength;
+    let fitting = 0;
+    for (const record of batch) {
+      end += RECORD_HEADER_BYTES + record.payload.length;
+      if (end > this.headLimit) break;
+      fitting++;
+    }
+    if (fitting > 0) await this.write(batch.slice(0, fitting));
+    const rest = batch.slice(fitting);
+    if (rest.length > 0) {
+      const text = 'The log reached its limit. From here on only its end is kept.\n';
+      const payload = Buffer.from(text);
+      await this.write([{ channel: 'note', timeUs: rest[0]!.timeUs, payload }]);
+      this.ring.begin(this.fileLength, this.lost);
+      this.lost = noGap;
+    }
+    return rest;
+  }
+
+  /** Writes records behind what the file holds, after a gap record when some were lost before. */
+  private async write(records: readonly SpoolRecord[], gapLimit = GAPS_MAX): Promise<void> {
+    const gap = this.lost.missingBytes > 0 ? [gapRecord(this.lost, this.options.nowUs())] : [];
+    const wanted = [...gap, ...records];
+    this.lost = noGap;
+    const batch = this.tail.isBroken ? [] : withinGapLimit(wanted, gapLimit - this.gaps.length);
+    const encoded = batch.map(encodeSpoolRecord);
+    const written =
+      batch.length === 0 ? 0 : await appendWhole(this.handle, this.fileLength, encoded);
+    const before = this.fileLength;
+    for (let index = 0; index < written; index++) this.count(batch[index]!, encoded[index]!);
+    for (const record of wanted.slice(written)) this.lose(sizeOf(record));
+    if (written === 0) return;
+    this.tail.grew(this.fileLength - before);
+    this.options.onGrew();
+  }
+
+  private count(record: SpoolRecord, encoded: Buffer): void {
+    if (record.channel === 'gap') this.gaps.push({ offset: this.fileLength, ...sizeOf(record) });
+    this.lines += countLines(record);
+    this.hash.update(encoded);
+    this.fileLength += encoded.length;
+  }
+
+  private lose(gap: Gap): void {
+    this.lost = addGaps(this.lost, gap);
+  }
+}
+
+/** The records up to the first gap record that would be one too many. */
+function withinGapLimit(records: readonly SpoolRecord[], gapsLeft: number): readonly SpoolRecord[] {
+  let gaps = 0;
+  const cut = records.findIndex((record) => record.channel === 'gap' && ++gaps > gapsLeft);
+  return cut === -1 ? records : records.slice(0, cut);
+}

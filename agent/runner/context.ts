@@ -1,0 +1,80 @@
+import { mkdirSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { SCRATCH_FOLDER, type StartMessage } from '../jobs/control-messages.ts';
+import type { JobProgress } from '../jobs/job.ts';
+import type { JobSpec } from '../jobs/job-spec.ts';
+import type { JournalWriter } from '../jobs/journal-writer.ts';
+import type { Pipes } from '../process/pipe.ts';
+import { runCommand, type CommandSurroundings } from '../process/run-command.ts';
+import type { ActionContext } from './action.ts';
+import type { JobLog } from './job-log.ts';
+import { signalNamespace } from './namespace.ts';
+import { Steps } from './steps.ts';
+import type { StopControl } from './stop-control.ts';
+
+interface ContextParts {
+  spec: JobSpec;
+  message: StartMessage;
+  directory: string;
+  journal: JournalWriter;
+  log: JobLog;
+  pipes: Pipes;
+  stopControl: StopControl;
+  onProgress: (progress: JobProgress) => void;
+}
+
+/** What the action of this job is given to work with. */
+export async function createContext(parts: ContextParts): Promise<ActionContext> {
+  const { spec, message, directory, log, stopControl } = parts;
+  const { timings, sealedInputs } = message;
+  const steps = new Steps(parts.journal, log, stopControl);
+  let running = 0;
+  const surroundings: CommandSurroundings = {
+    pipes: parts.pipes,
+    openOutput: () => log.openOutput(),
+    note: (text) => log.note(text),
+    kill(pid, signal) {
+      // While it is the only one, whatever else lives here was started by it or outlived another.
+      if (running === 1) signalNamespace(signal);
+      else signalGroup(pid, signal);
+    },
+    termGraceMs: timings.termGraceMs,
+    drainMs: timings.drainMs,
+  };
+  mkdirSync(SCRATCH_FOLDER, { recursive: true, mode: 0o700 });
+  return {
+    spec,
+    sealedInputs,
+    directory,
+    undone: spec.undoes === null ? null : await readUndone(directory, spec.undoes),
+    note: (text) => log.note(text),
+    progress: (phase, percent, text) => parts.onProgress({ phase, percent, text }),
+    async run(argv, options) {
+      stopControl.checkCommand();
+      running++;
+      try {
+        return await runCommand(surroundings, argv, options);
+      } finally {
+        running--;
+      }
+    },
+    step: (step, body) => steps.run(step, body),
+    signal: stopControl.signal,
+  };
+}
+
+async function readUndone(directory: string, job: string): Promise<ActionContext['undone']> {
+  const { JournalReader } = await import('../jobs/journal-reader.ts');
+  const folder = join(dirname(directory), job);
+  const journal = new JournalReader(folder);
+  await journal.refresh();
+  return { directory: folder, records: journal.records };
+}
+
+function signalGroup(pid: number, signal: NodeJS.Signals): void {
+  try {
+    process.kill(-pid, signal);
+  } catch {
+    // ESRCH: the group has ended.
+  }
+}

@@ -1,0 +1,26 @@
+import { loadImplementation } from '../actions/implementations.ts';
+import { ActionError, type ActionContext, type ActionResult } from './action.ts';
+
+/** Carries out the job's mode of its action. */
+export async function perform(context: ActionContext): Promise<ActionResult> {
+  const { action, mode, plan } = context.spec;
+  const implementation = await loadImplementation(action);
+  if (implementation === undefined) throw new ActionError('action_unknown', `${action} is unknown`);
+  switch (mode) {
+    case 'plan': {
+      const { makePlan } = await import('./make-plan.ts');
+      await makePlan(implementation, context);
+      return { succeeded: true, reason: null, exitStatus: null, result: null };
+    }
+    case 'apply': {
+      if (plan === null) return implementation.apply(context, null);
+      const { planOf } = await import('./make-plan.ts');
+      return implementation.apply(context, planOf(context.spec));
+    }
+    case 'undo':
+      if (implementation.undo === undefined) {
+        throw new ActionError('undo_not_possible', `${action} cannot be undone`);
+      }
+      return implementation.undo(context);
+  }
+}

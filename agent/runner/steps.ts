@@ -1,0 +1,63 @@
+import type { PlanStep } from '../../proto/documents/kinds/plan.ts';
+import type { JournalWriter } from '../jobs/journal-writer.ts';
+import type { ActionContext, SavedBackup } from './action.ts';
+import type { JobLog } from './job-log.ts';
+import type { StopControl } from './stop-control.ts';
+
+type Body = Parameters<ActionContext['step']>[1];
+
+/**
+ * Runs the steps of an action one at a time, each between its records in the journal. What the journal
+ * says was on disk before the step acted on it.
+ */
+export class Steps {
+  private readonly journal: JournalWriter;
+  private readonly log: JobLog;
+  private readonly stopControl: StopControl;
+  private isRunning = false;
+
+  constructor(journal: JournalWriter, log: JobLog, stopControl: StopControl) {
+    this.journal = journal;
+    this.log = log;
+    this.stopControl = stopControl;
+  }
+
+  async run(step: Pick<PlanStep, 'id' | 'description' | 'interrupt'>, body: Body): Promise<void> {
+    if (this.isRunning) throw new Error('steps run one after the other');
+    this.stopControl.enterStep(step.interrupt);
+    this.isRunning = true;
+    try {
+      await this.journal.append({
+        type: 'step_started',
+        at: Date.now(),
+        step: step.id,
+        description: this.log.mask(step.description),
+      });
+      this.log.note(`Step ${step.id}: ${step.description}`);
+      await this.carryOut(step.id, body);
+    } finally {
+      this.isRunning = false;
+      this.stopControl.leaveStep();
+    }
+  }
+
+  private async carryOut(step: string, body: Body): Promise<void> {
+    const saved = async (backups: SavedBackup[]) => {
+      const kept = backups.map(({ path, bytes, digest }) => ({ path, bytes, digest }));
+      await this.journal.append({ type: 'step_saved', at: Date.now(), step, backups: kept });
+    };
+    try {
+      await body(saved);
+    } catch (error) {
+      const detail = error instanceof Error ? error.message : String(error);
+      await this.ended(step, false, detail);
+      throw error;
+    }
+    await this.ended(step, true, '');
+  }
+
+  private async ended(step: string, ok: boolean, detail: string): Promise<void> {
+    const text = this.log.mask(detail).slice(0, 2000);
+    await this.journal.append({ type: 'step_ended', at: Date.now(), step, ok, detail: text });
+  }
+}
