@@ -92,7 +92,7 @@ describe('a control plane that lies', () => {
       const receipt = liar.answers
         .slice(from)
         .find((answer) => answer.receipt?.jobId === delivery.jobId)?.receipt;
-      if (receipt !== undefined) {
+      if (receipt?.receipt !== undefined) {
         const said = readUnverified('receipt', receipt.receipt).payload;
         return said.statement === 'refused' ? said.reason : null;
       }
