@@ -49,3 +49,10 @@ export function base64(bytes: Uint8Array): string {
 export function nullableBase64(bytes: Uint8Array | null): string | null {
   return bytes === null ? null : base64(bytes);
 }
+
+/** An envelope as it comes in a body; `c.req.valid` gives its bytes. */
+export const envelopeBody = z
+  .base64()
+  .max(131_072)
+  .openapi({ description: 'a DSSE envelope, base64' })
+  .transform((text) => Buffer.from(text, 'base64') as Uint8Array);

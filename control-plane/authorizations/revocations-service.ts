@@ -1,0 +1,164 @@
+import { openDocument } from '../../proto/documents/document.ts';
+import type { VerifiedDocument } from '../../proto/documents/document.ts';
+import { keyFingerprint } from '../../proto/documents/keys.ts';
+import type { PublicKey } from '../../proto/documents/keys.ts';
+import { actorOf } from '../accounts/caller.ts';
+import type { Caller } from '../accounts/caller.ts';
+import { appendAudit } from '../audit/audit.ts';
+import type { Bus } from '../cluster/bus.ts';
+import type { Database, Queries } from '../database/database.ts';
+import { DomainError } from '../domain-error.ts';
+import { accountSigners, readAccountKeys } from './account-keys.ts';
+import { readCertifications, readRoot, rootKeys } from './certifications.ts';
+import type { StoredGrant } from './grant-store.ts';
+import type { GrantsService } from './grants-service.ts';
+import { accountsWithAgents, agentKeysOf, storeRevocation } from './revocation-store.ts';
+import type { NewRevocation } from './revocation-store.ts';
+
+/** Agents keep their own time; a revoked grant is told to them for a day longer than it could hold. */
+const TOLD_AFTER_EXPIRY_MS = 24 * 3600_000;
+
+export interface RevocationsService {
+  /** Unsigned: the control plane's word is enough to refuse. */
+  revokeGrant(
+    caller: Caller,
+    reference: string,
+    options: { afterStep: boolean; reason: string },
+  ): Promise<string[]>;
+  /** Signed by a client for their own account, by a certified engineer, or by the root. */
+  addSigned(caller: Caller, envelope: Uint8Array): Promise<string[]>;
+}
+
+export interface RevocationsDependencies {
+  database: Database;
+  bus: Bus;
+  grants: Pick<GrantsService, 'resolve'>;
+}
+
+export function createRevocationsService({
+  database,
+  bus,
+  grants,
+}: RevocationsDependencies): RevocationsService {
+  /** Agents look at once: sessions of the account wake up. */
+  async function tell(rows: readonly NewRevocation[]): Promise<void> {
+    const concerned = new Set(rows.map((row) => row.accountId));
+    const accounts = concerned.has(null) ? await accountsWithAgents(database) : [...concerned];
+    for (const id of accounts) if (id !== null) bus.publish('account', id);
+  }
+
+  async function revoke(caller: Caller, rows: readonly NewRevocation[]): Promise<string[]> {
+    await database.transaction(async (queries) => {
+      for (const row of rows) {
+        if (!(await storeRevocation(queries, row))) continue;
+        await appendAudit(queries, {
+          chain: row.accountId === null ? 'operator' : `account:${row.accountId}`,
+          actor: actorOf(caller),
+          kind: `${row.kind}.revoked`,
+          accountId: row.accountId,
+          content: {
+            subject: row.subject,
+            afterStep: row.afterStep,
+            reason: row.reason,
+            signed: row.envelope !== null,
+          },
+        });
+      }
+    });
+    await tell(rows);
+    return rows.map((row) => row.subject);
+  }
+
+  return {
+    revokeGrant: async (caller, reference, { afterStep, reason }) => {
+      const grant = await grants.resolve(caller, reference);
+      const row = { ...ofGrant(grant), afterStep, reason, envelope: null };
+      return revoke(caller, [{ ...row, revokedBy: caller.personId }]);
+    },
+
+    addSigned: async (caller, envelope) => {
+      const { document, authority } = await openRevoke(database, caller, envelope);
+      const { payload } = document;
+      const said = {
+        afterStep: payload.afterStep,
+        reason: payload.reason,
+        envelope: Buffer.from(envelope),
+        revokedBy: caller.personId,
+      };
+      const rows: NewRevocation[] = [];
+      for (const id of payload.grants) {
+        rows.push({ ...ofGrant(await grants.resolve(caller, id)), ...said });
+      }
+      for (const subject of payload.keys) {
+        const accountId = await accountOfKey(database, caller, authority, subject);
+        rows.push({ kind: 'key', subject, accountId, expiresAt: null, ...said });
+      }
+      return revoke(caller, rows);
+    },
+  };
+}
+
+function ofGrant(
+  grant: StoredGrant,
+): Pick<NewRevocation, 'kind' | 'subject' | 'accountId' | 'expiresAt'> {
+  return {
+    kind: 'grant',
+    subject: grant.id,
+    accountId: grant.accountId,
+    expiresAt: new Date(grant.expiresAt.getTime() + TOLD_AFTER_EXPIRY_MS),
+  };
+}
+
+/** On whose strength something is revoked. */
+type Authority = 'account' | 'engineer' | 'root';
+
+async function openRevoke(
+  queries: Queries,
+  caller: Caller,
+  envelope: Uint8Array,
+): Promise<{ document: VerifiedDocument<'revoke'>; authority: Authority }> {
+  const root = rootKeys(await readRoot(queries), 'revoke');
+  // A lost laptop is revoked with the printed key.
+  const account =
+    caller.accountId === null
+      ? []
+      : await accountSigners(queries, caller.accountId, ['signing', 'recovery']);
+  const engineers =
+    caller.role === 'client'
+      ? []
+      : (await readCertifications(queries)).flatMap((certification) => certification.keys);
+  const document = openDocument('revoke', envelope, [...root, ...account, ...engineers]);
+  const among = (keys: readonly PublicKey[]) => {
+    const known = new Set(keys.map(keyFingerprint));
+    return document.signers.every((signer) => known.has(keyFingerprint(signer)));
+  };
+  if (among(root)) return { document, authority: 'root' };
+  if (among(account)) return { document, authority: 'account' };
+  return { document, authority: 'engineer' };
+}
+
+/** The account a key belongs to, null for keys of the provider. Throws when it is not theirs to revoke. */
+async function accountOfKey(
+  queries: Queries,
+  caller: Caller,
+  authority: Authority,
+  fingerprint: string,
+): Promise<string | null> {
+  if (authority === 'root') return null;
+  if (authority === 'engineer') {
+    const certified = await readCertifications(queries);
+    const isCertified = certified.some((row) => row.keys.map(keyFingerprint).includes(fingerprint));
+    if (isCertified) return null;
+  } else {
+    const accountId = caller.accountId!;
+    const own = await readAccountKeys(queries, accountId);
+    const isOwn = own?.payload.keys.some((entry) => keyFingerprint(entry.key) === fingerprint);
+    const agents = await agentKeysOf(queries, accountId, [fingerprint]);
+    if (isOwn || agents.has(fingerprint)) return accountId;
+  }
+  throw new DomainError(
+    'not_found',
+    'key_not_found',
+    `There is no key ${fingerprint} that these signatures could revoke.`,
+  );
+}
