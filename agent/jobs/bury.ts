@@ -24,7 +24,7 @@ export async function buryJob(
   const reader = new JournalReader(directory);
   let damage: JournalDamagedError | null = null;
   try {
-    await reader.refresh();
+    reader.refresh();
   } catch (error) {
     if (!(error instanceof JournalDamagedError)) throw error;
     damage = error;
@@ -41,7 +41,7 @@ export async function buryJob(
     result: { lastStep: lastStep(records), undoOffered: await offersUndo(directory, records) },
     log,
   };
-  if (damage === null) await appendEnd(directory, JOURNAL_FILE, job, [ended]);
+  if (damage === null) appendEnd(directory, JOURNAL_FILE, job, [ended]);
   else await replaceJournal(directory, job, [...records, ended]);
   await rm(join(directory, CONTROL_SOCKET), { force: true });
   await rm(join(directory, RESERVE_FILE), { force: true });
@@ -65,7 +65,7 @@ async function offersUndo(directory: string, records: readonly JournalRecord[]):
 
 async function finishLog(directory: string): Promise<LogSummary> {
   const spec = await readSpec(directory);
-  const spool = await SpoolWriter.open({
+  const spool = SpoolWriter.open({
     directory,
     capBytes: spec?.spoolCapBytes ?? Number.MAX_SAFE_INTEGER,
     onGrew: () => undefined,
@@ -74,20 +74,20 @@ async function finishLog(directory: string): Promise<LogSummary> {
   return spool.finish();
 }
 
-async function appendEnd(
+function appendEnd(
   directory: string,
   file: string,
   job: string,
   records: readonly JournalRecord[],
-): Promise<void> {
-  const journal = await JournalWriter.open(directory, file);
+): void {
+  const journal = JournalWriter.open(directory, file);
   try {
     if (journal.records === 0 && records[0]?.type !== 'received') {
-      await journal.append({ type: 'received', at: Date.now(), job, version: 1 });
+      journal.append({ type: 'received', at: Date.now(), job, version: 1 });
     }
-    for (const record of records) await journal.append(record);
+    for (const record of records) journal.append(record);
   } finally {
-    await journal.close();
+    journal.close();
   }
 }
 
@@ -102,7 +102,7 @@ async function replaceJournal(
 ): Promise<void> {
   const current = join(directory, JOURNAL_FILE);
   await rm(join(directory, NEW_FILE), { force: true });
-  await appendEnd(directory, NEW_FILE, job, records);
+  appendEnd(directory, NEW_FILE, job, records);
   await rm(join(directory, DAMAGED_FILE), { force: true });
   await link(current, join(directory, DAMAGED_FILE));
   await rename(join(directory, NEW_FILE), current);

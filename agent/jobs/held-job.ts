@@ -35,7 +35,6 @@ export class HeldJob implements Job {
   private readonly startedOrEnded = Promise.withResolvers<void>();
   private readonly end = Promise.withResolvers<EndedRecord>();
   private channel: RunnerChannel | null = null;
-  private refreshing: Promise<void> = Promise.resolve();
   private length = 0;
   private ending: EndedRecord | null = null;
   private stopWanted: Extract<RunnerCommand, { type: 'stop' }> | null = null;
@@ -67,7 +66,7 @@ export class HeldJob implements Job {
     return this.journal.records.slice(from);
   }
 
-  readLog(offset: number, maxBytes: number): Promise<Buffer> {
+  async readLog(offset: number, maxBytes: number): Promise<Buffer> {
     return readSpool(this.directory, offset, this.length, maxBytes);
   }
 
@@ -151,14 +150,13 @@ export class HeldJob implements Job {
   async bury(): Promise<void> {
     const ended = await buryJob(this.directory, this.id, this.deathReason);
     this.journal = new JournalReader(this.directory);
-    await this.refresh();
+    this.refresh();
     this.finish(ended);
   }
 
   /** Takes in what is on disk. */
-  async refresh(): Promise<void> {
-    this.refreshing = this.refreshing.then(() => this.readJournal());
-    await this.refreshing;
+  refresh(): void {
+    this.readJournal();
     if (this.isStarted) this.startedOrEnded.resolve();
     if (this.journal.ended !== null) this.finish(this.journal.ended);
   }
@@ -174,7 +172,7 @@ export class HeldJob implements Job {
     for (let waitMs = 5; !this.isClosed; waitMs = Math.min(waitMs * 2, LOOK_AGAIN_MAX_MS)) {
       // Asked before the journal is read: a runner that was dead by then has written its last record.
       const wasAlive = isRunnerAlive(this.directory);
-      await this.refresh();
+      this.refresh();
       if (this.ending !== null || this.channel !== null) return;
       const socket = await connectToRunner(this.directory).catch(() => null);
       if (socket !== null) {
@@ -204,8 +202,8 @@ export class HeldJob implements Job {
       case 'grew':
         if (event.type === 'hello') this.progress = event.progress;
         this.length = Math.max(this.length, event.logLength);
-        if (event.records > this.journal.records.length) void this.refresh().then(this.changed);
-        else this.changed();
+        if (event.records > this.journal.records.length) this.refresh();
+        this.changed();
         break;
       case 'progress':
         this.progress = { phase: event.phase, percent: event.percent, text: event.text };
@@ -219,9 +217,9 @@ export class HeldJob implements Job {
     }
   }
 
-  private async readJournal(): Promise<void> {
+  private readJournal(): void {
     try {
-      await this.journal.refresh();
+      this.journal.refresh();
     } catch (error) {
       // What it says is not believed any more; it becomes the job's end when the runner is dead.
       if (!(error instanceof JournalDamagedError)) throw error;

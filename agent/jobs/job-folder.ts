@@ -1,34 +1,41 @@
+import { closeSync, fdatasync as fdatasyncCallback, openSync, writeFileSync } from 'node:fs';
 import { mkdir, open, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { PLAN_FILE, SPEC_FILE } from './control-messages.ts';
+import { promisify } from 'node:util';
+import { PLAN_FILE, SCRATCH_FOLDER, SPEC_FILE } from './control-messages.ts';
 import { jobSpecSchema, type JobSpec } from './job-spec.ts';
+import { JournalDamagedError } from './journal-frames.ts';
 import { JournalReader } from './journal-reader.ts';
 import { JournalWriter, writeReserve } from './journal-writer.ts';
 import { SPOOL_FILE } from './spool-writer.ts';
 
+const fdatasync = promisify(fdatasyncCallback);
+
 /** Makes a folder in which a runner can work: everything that would need space later is there. */
 export async function createJobFolder(directory: string): Promise<void> {
   await mkdir(directory, { mode: 0o700 });
-  await writeReserve(directory);
+  await mkdir(join(directory, SCRATCH_FOLDER), { mode: 0o700 });
+  writeReserve(directory);
   await writeFile(join(directory, SPOOL_FILE), '', { mode: 0o600 });
-  const journal = await JournalWriter.open(directory);
-  await journal.sync();
-  await journal.close();
+  const journal = JournalWriter.open(directory);
+  try {
+    await journal.syncSoon();
+  } finally {
+    journal.close();
+  }
 }
 
 /** Writes what the runner is to do, and that the job is known here; both are on disk afterwards. */
 export async function writeReceived(directory: string, spec: JobSpec): Promise<void> {
-  const file = await open(join(directory, SPEC_FILE), 'w', 0o600);
-  const journal = await JournalWriter.open(directory);
+  const journal = JournalWriter.open(directory);
+  const file = openSync(join(directory, SPEC_FILE), 'w', 0o600);
   try {
-    await file.writeFile(JSON.stringify(spec));
-    await Promise.all([
-      file.datasync(),
-      journal.append({ type: 'received', at: Date.now(), job: spec.job, version: 1 }),
-    ]);
+    writeFileSync(file, JSON.stringify(spec));
+    journal.write({ type: 'received', at: Date.now(), job: spec.job, version: 1 });
+    await Promise.all([fdatasync(file), journal.syncSoon()]);
   } finally {
-    await file.close();
-    await journal.close();
+    closeSync(file);
+    journal.close();
   }
 }
 
@@ -56,9 +63,13 @@ export async function syncFolder(directory: string): Promise<void> {
 }
 
 /** The job that the journal in a folder was begun for; null when it was begun for none. */
-export async function receivedJob(directory: string): Promise<string | null> {
+export function receivedJob(directory: string): string | null {
   const journal = new JournalReader(directory);
-  await journal.refresh().catch(() => undefined);
+  try {
+    journal.refresh();
+  } catch (error) {
+    if (!(error instanceof JournalDamagedError)) throw error;
+  }
   const [first] = journal.records;
   return first?.type === 'received' ? first.job : null;
 }

@@ -181,7 +181,7 @@ class HeldJobs implements Jobs {
     let id = name;
     if (name.startsWith(SPARE_PREFIX)) {
       // A crash may have come between the rename that gave a spare its job and the disk.
-      const job = await receivedJob(directory);
+      const job = receivedJob(directory);
       if (job === null || !UUID.test(job)) return dismissSpare(directory);
       await rename(directory, join(this.folder, job));
       directory = join(this.folder, job);
@@ -189,7 +189,7 @@ class HeldJobs implements Jobs {
     }
     if (!UUID.test(id) || this.held.has(id)) return;
     const job = new HeldJob(id, directory);
-    await job.refresh();
+    job.refresh();
     if (job.ended !== null && !(await hasSpool(directory))) return;
     this.add(job);
     if (job.ended !== null) return;

@@ -1,4 +1,4 @@
-import { open } from 'node:fs/promises';
+import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import { join } from 'node:path';
 import { decodeFrames, decodeJournal, JournalDamagedError } from './journal-frames.ts';
 import { journalRecordSchema, type EndedRecord, type JournalRecord } from './journal-record.ts';
@@ -23,8 +23,8 @@ export class JournalReader {
    * Takes in what was written since the last call; a missing file is an empty journal. Throws
    * JournalDamagedError, after the records before the damage were taken in.
    */
-  async refresh(): Promise<void> {
-    const bytes = await readFrom(this.path, this.end);
+  refresh(): void {
+    const bytes = readFrom(this.path, this.end);
     try {
       const { payloads, end } =
         this.end === 0 ? decodeJournal(bytes) : decodeFrames(bytes, this.end);
@@ -47,18 +47,18 @@ export class JournalReader {
   }
 }
 
-async function readFrom(path: string, offset: number): Promise<Buffer> {
-  const handle = await open(path).catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT') return null;
-    throw error;
-  });
-  if (handle === null) return Buffer.alloc(0);
+function readFrom(path: string, offset: number): Buffer {
+  let fd: number;
   try {
-    const { size } = await handle.stat();
-    const bytes = Buffer.alloc(Math.max(0, size - offset));
-    const { bytesRead } = await handle.read(bytes, 0, bytes.length, offset);
-    return bytes.subarray(0, bytesRead);
+    fd = openSync(path, 'r');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return Buffer.alloc(0);
+    throw error;
+  }
+  try {
+    const bytes = Buffer.alloc(Math.max(0, fstatSync(fd).size - offset));
+    return bytes.subarray(0, readSync(fd, bytes, 0, bytes.length, offset));
   } finally {
-    await handle.close();
+    closeSync(fd);
   }
 }

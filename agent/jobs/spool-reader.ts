@@ -1,4 +1,4 @@
-import { open } from 'node:fs/promises';
+import { closeSync, openSync, readSync } from 'node:fs';
 import { join } from 'node:path';
 import {
   RECORD_HEADER_BYTES,
@@ -12,28 +12,28 @@ import { SPOOL_FILE } from './spool-writer.ts';
  * a single record that is larger than `maxBytes` comes alone. Empty when there is nothing there. Throws
  * SpoolFormatError when no record begins at `offset`.
  */
-export async function readSpool(
+export function readSpool(
   directory: string,
   offset: number,
   length: number,
   maxBytes: number,
-): Promise<Buffer> {
+): Buffer {
   const available = length - offset;
   if (available <= 0) return Buffer.alloc(0);
-  const handle = await open(join(directory, SPOOL_FILE));
+  const fd = openSync(join(directory, SPOOL_FILE), 'r');
   try {
     const want = Math.min(available, Math.max(maxBytes, RECORD_HEADER_BYTES));
-    let bytes = await readAt(want);
+    let bytes = readAt(want);
     const first = recordLength(bytes, 0);
-    if (first > want) bytes = await readAt(Math.min(first, available));
+    if (first > want) bytes = readAt(Math.min(first, available));
     return bytes.subarray(0, lastBoundary(bytes, Math.max(first, maxBytes)));
   } finally {
-    await handle.close();
+    closeSync(fd);
   }
 
-  async function readAt(count: number): Promise<Buffer> {
-    const { buffer, bytesRead } = await handle.read(Buffer.allocUnsafe(count), 0, count, offset);
-    return buffer.subarray(0, bytesRead);
+  function readAt(count: number): Buffer {
+    const bytes = Buffer.allocUnsafe(count);
+    return bytes.subarray(0, readSync(fd, bytes, 0, count, offset));
   }
 }
 

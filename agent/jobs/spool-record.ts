@@ -1,4 +1,3 @@
-import type { FileHandle } from 'node:fs/promises';
 import { countLines, encodeRecord, type Channel, type Gap } from '../../proto/spool/record.ts';
 
 /** A record of the log on its way to disk. */
@@ -37,32 +36,4 @@ export function subtractGaps(a: Gap, b: Gap): Gap {
     missingBytes: a.missingBytes - b.missingBytes,
     missingLines: a.missingLines - b.missingLines,
   };
-}
-
-/**
- * Writes encoded records at `position` and returns how many are in the file, whole. When the disk fails
- * the file is cut back to those.
- */
-export async function appendWhole(
-  handle: FileHandle,
-  position: number,
-  encoded: readonly Buffer[],
-): Promise<number> {
-  const bytes = encoded.length === 1 ? encoded[0]! : Buffer.concat(encoded);
-  let done = 0;
-  try {
-    while (done < bytes.length) {
-      const left = bytes.length - done;
-      done += (await handle.write(bytes, done, left, position + done)).bytesWritten;
-    }
-    return encoded.length;
-  } catch {
-    let whole = 0;
-    let end = 0;
-    while (whole < encoded.length && end + encoded[whole]!.length <= done) {
-      end += encoded[whole++]!.length;
-    }
-    await handle.truncate(position + end).catch(() => undefined);
-    return whole;
-  }
 }

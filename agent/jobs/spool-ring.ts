@@ -1,11 +1,11 @@
-import { constants, open, rm, type FileHandle } from 'node:fs/promises';
+import { constants, existsSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
 import { SpoolFormatError, type Gap } from '../../proto/spool/record.ts';
+import { readPiece, SpoolFile } from './spool-file.ts';
 import { readRecords } from './spool-scan.ts';
 import {
   addGaps,
-  appendWhole,
   encodeSpoolRecord,
   gapRecord,
   noGap,
@@ -29,7 +29,7 @@ interface SegmentHeader {
 }
 
 interface Segment extends SegmentHeader {
-  handle: FileHandle;
+  file: SpoolFile;
   length: number;
   /** What its records hold, or stand for. */
   holds: Gap;
@@ -56,23 +56,15 @@ export class SpoolRing {
   }
 
   /** Finds what a dead runner left. */
-  static async open(directory: string, capBytes: number): Promise<SpoolRing> {
+  static open(directory: string, capBytes: number): SpoolRing {
     const found: SegmentHeader[] = [];
-    for (const file of SEGMENT_FILES) {
-      const handle = await open(join(directory, file)).catch(() => null);
-      if (handle === null) continue;
-      try {
-        const { buffer, bytesRead } = await handle.read(
-          Buffer.alloc(HEADER_BYTES),
-          0,
-          HEADER_BYTES,
-          0,
-        );
-        const header = decodeHeader(buffer.subarray(0, bytesRead));
-        if (header !== null) found.push(header);
-      } finally {
-        await handle.close();
-      }
+    for (const name of SEGMENT_FILES) {
+      const path = join(directory, name);
+      if (!existsSync(path)) continue;
+      const file = SpoolFile.open(path, constants.O_RDONLY);
+      const header = decodeHeader(readPiece(file.fd, 0, HEADER_BYTES));
+      if (header !== null) found.push(header);
+      file.close();
     }
     found.sort((a, b) => a.sequence - b.sequence);
     return new SpoolRing(directory, capBytes, found);
@@ -120,7 +112,7 @@ export class SpoolRing {
       const hole = subtractGaps(segment.before, position);
       if (hole.missingBytes > 0) await take([gapRecord(hole, segment.timeUs)]);
       position = segment.before;
-      for await (const batch of this.batchesOf(segment)) {
+      for (const batch of this.batchesOf(segment)) {
         for (const record of batch) position = addGaps(position, sizeOf(record));
         await take(batch);
       }
@@ -137,23 +129,24 @@ export class SpoolRing {
     return last === undefined ? this.seen : this.lostIn(last);
   }
 
-  async close(): Promise<void> {
-    for (const segment of this.segments) await segment?.handle.close();
+  close(): void {
+    for (const segment of this.segments) segment?.file.close();
     this.segments.fill(null);
   }
 
-  async remove(): Promise<void> {
-    await this.close();
-    for (const file of SEGMENT_FILES) await rm(join(this.directory, file), { force: true });
+  remove(): void {
+    this.close();
+    for (const file of SEGMENT_FILES) rmSync(join(this.directory, file), { force: true });
   }
 
   /** Stops at damage; the next segment's `before` then tells how much that cost. */
-  private async *batchesOf(segment: SegmentHeader): AsyncGenerator<SpoolRecord[]> {
-    const handle = await open(join(this.directory, SEGMENT_FILES[segment.sequence % 2]!));
+  private *batchesOf(segment: SegmentHeader): Generator<SpoolRecord[]> {
+    const path = join(this.directory, SEGMENT_FILES[segment.sequence % 2]!);
+    const file = SpoolFile.open(path, constants.O_RDONLY);
     let batch: SpoolRecord[] = [];
     let bytes = 0;
     try {
-      for await (const record of readRecords(handle, HEADER_BYTES, null)) {
+      for (const record of readRecords(file.fd, HEADER_BYTES, Infinity)) {
         batch.push(record);
         bytes += record.payload.length;
         if (bytes < BATCH_BYTES) continue;
@@ -164,7 +157,7 @@ export class SpoolRing {
     } catch (error) {
       if (!(error instanceof SpoolFormatError)) throw error;
     } finally {
-      await handle.close();
+      file.close();
     }
     if (batch.length > 0) yield batch;
   }
@@ -194,21 +187,28 @@ export class SpoolRing {
   private async beginSegment(timeUs: number): Promise<Segment | null> {
     const sequence = this.sequence + 1;
     const slot = sequence % 2;
-    await this.segments[slot]?.handle.close();
+    this.segments[slot]?.file.close();
     this.segments[slot] = null;
     const header = { sequence, headLength: this.head ?? 0, before: this.seen, timeUs };
-    const { O_RDWR, O_CREAT, O_TRUNC } = constants;
-    const path = join(this.directory, SEGMENT_FILES[slot]!);
-    const handle = await open(path, O_RDWR | O_CREAT | O_TRUNC, 0o600).catch(() => null);
-    if (handle === null) return null;
-    if ((await appendWhole(handle, 0, [encodeHeader(header)])) === 0) {
-      await handle.close();
+    const file = this.create(SEGMENT_FILES[slot]!);
+    if (file === null) return null;
+    if ((await file.appendWhole(0, [encodeHeader(header)])) === 0) {
+      file.close();
       return null;
     }
     this.sequence = sequence;
-    const segment = { ...header, handle, length: HEADER_BYTES, holds: noGap };
+    const segment = { ...header, file, length: HEADER_BYTES, holds: noGap };
     this.segments[slot] = segment;
     return segment;
+  }
+
+  private create(name: string): SpoolFile | null {
+    const { O_RDWR, O_CREAT, O_TRUNC } = constants;
+    try {
+      return SpoolFile.open(join(this.directory, name), O_RDWR | O_CREAT | O_TRUNC);
+    } catch {
+      return null;
+    }
   }
 
   private async write(
@@ -216,7 +216,7 @@ export class SpoolRing {
     records: readonly SpoolRecord[],
     encoded: readonly Buffer[],
   ): Promise<void> {
-    const written = await appendWhole(segment.handle, segment.length, encoded);
+    const written = await segment.file.appendWhole(segment.length, encoded);
     for (let index = 0; index < written; index++) {
       segment.length += encoded[index]!.length;
       segment.holds = addGaps(segment.holds, sizeOf(records[index]!));

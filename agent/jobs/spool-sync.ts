@@ -1,3 +1,5 @@
+import type { SpoolFile } from './spool-file.ts';
+
 const SYNC_BYTES = 64 * 1024;
 const SYNC_MS = 50;
 
@@ -7,14 +9,14 @@ const SYNC_MS = 50;
  * write, and would report the next sync as a success.
  */
 export class DurableTail {
-  private readonly datasync: () => Promise<void>;
+  private readonly file: SpoolFile;
   private unsyncedBytes = 0;
   private timer: NodeJS.Timeout | null = null;
   private syncing: Promise<void> | null = null;
   private hasFailed = false;
 
-  constructor(datasync: () => Promise<void>) {
-    this.datasync = datasync;
+  constructor(file: SpoolFile) {
+    this.file = file;
   }
 
   get isBroken(): boolean {
@@ -29,8 +31,14 @@ export class DurableTail {
   /** Syncs what is left. */
   async finish(): Promise<void> {
     while (this.syncing !== null) await this.syncing;
-    if (this.unsyncedBytes > 0) await this.sync();
     this.stopTimer();
+    if (this.unsyncedBytes === 0 || this.hasFailed) return;
+    this.unsyncedBytes = 0;
+    try {
+      this.file.datasyncNow();
+    } catch {
+      this.hasFailed = true;
+    }
   }
 
   private schedule(): void {
@@ -52,7 +60,7 @@ export class DurableTail {
     this.unsyncedBytes = 0;
     if (this.hasFailed) return;
     try {
-      await this.datasync();
+      await this.file.datasync();
     } catch {
       this.hasFailed = true;
     }

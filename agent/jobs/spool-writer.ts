@@ -1,5 +1,5 @@
 import { createHash, type Hash } from 'node:crypto';
-import { constants, open, type FileHandle } from 'node:fs/promises';
+import { constants } from 'node:fs';
 import { join } from 'node:path';
 import {
   countLines,
@@ -11,10 +11,10 @@ import {
 import type { EndedRecord } from './journal-record.ts';
 import { freeReserve } from './journal-writer.ts';
 import { DurableTail } from './spool-sync.ts';
-import { readBytes, scanSpool } from './spool-scan.ts';
+import { readBytes, SpoolFile } from './spool-file.ts';
+import { scanSpool } from './spool-scan.ts';
 import {
   addGaps,
-  appendWhole,
   encodeSpoolRecord,
   gapRecord,
   noGap,
@@ -50,7 +50,7 @@ export interface SpoolOptions {
  */
 export class SpoolWriter {
   private readonly options: SpoolOptions;
-  private readonly handle: FileHandle;
+  private readonly file: SpoolFile;
   private readonly ring: SpoolRing;
   private readonly tail: DurableTail;
   private readonly hash: Hash = createHash('sha256');
@@ -65,11 +65,11 @@ export class SpoolWriter {
   private pumping: Promise<void> | null = null;
   private isFinished = false;
 
-  private constructor(options: SpoolOptions, handle: FileHandle, ring: SpoolRing) {
+  private constructor(options: SpoolOptions, file: SpoolFile, ring: SpoolRing) {
     this.options = options;
-    this.handle = handle;
+    this.file = file;
     this.ring = ring;
-    this.tail = new DurableTail(() => handle.datasync());
+    this.tail = new DurableTail(file);
     this.headLimit = Math.max(0, Math.floor(options.capBytes / 2) - NOTE_ROOM_BYTES);
     const eighth = Math.floor(options.capBytes / 8) - RECORD_HEADER_BYTES;
     this.payloadLimit = Math.max(1, Math.min(RECORD_PAYLOAD_MAX_BYTES, eighth));
@@ -79,18 +79,12 @@ export class SpoolWriter {
    * Opens or creates the spool. Of one that a dead runner left behind, everything whole is kept: a torn
    * last record is cut off, and so is what an unfinished `finish` had joined.
    */
-  static async open(options: SpoolOptions): Promise<SpoolWriter> {
+  static open(options: SpoolOptions): SpoolWriter {
     const path = join(options.directory, SPOOL_FILE);
-    const handle = await open(path, constants.O_RDWR | constants.O_CREAT, 0o600);
-    const ring = await SpoolRing.open(options.directory, options.capBytes);
-    const writer = new SpoolWriter(options, handle, ring);
-    const scan = await scanSpool(handle, ring.headLength);
-    for await (const bytes of readBytes(handle, scan.bytes)) writer.hash.update(bytes);
-    writer.fileLength = scan.bytes;
-    writer.lines = scan.lines;
-    writer.gaps.push(...scan.gaps);
-    writer.lost = { missingBytes: scan.damagedBytes, missingLines: 0 };
-    await handle.truncate(scan.bytes);
+    const file = SpoolFile.open(path, constants.O_RDWR | constants.O_CREAT);
+    const ring = SpoolRing.open(options.directory, options.capBytes);
+    const writer = new SpoolWriter(options, file, ring);
+    if (file.size > 0) writer.takeOver();
     return writer;
   }
 
@@ -132,12 +126,12 @@ export class SpoolWriter {
       this.lose(this.ring.lostAtEnd);
     }
     if (this.lost.missingBytes > 0) {
-      await freeReserve(this.options.directory);
+      freeReserve(this.options.directory);
       await this.write([], GAPS_MAX + 1);
     }
     await this.tail.finish();
-    await this.handle.close();
-    await this.ring.remove();
+    this.file.close();
+    this.ring.remove();
     // No room even for the gap record: then only the summary can say it.
     if (this.lost.missingBytes > 0) this.gaps.push({ offset: this.fileLength, ...this.lost });
     return {
@@ -146,6 +140,16 @@ export class SpoolWriter {
       digest: `sha256:${this.hash.copy().digest('hex')}`,
       gaps: [...this.gaps],
     };
+  }
+
+  private takeOver(): void {
+    const scan = scanSpool(this.file, this.ring.headLength ?? Infinity);
+    for (const bytes of readBytes(this.file.fd, scan.bytes)) this.hash.update(bytes);
+    this.fileLength = scan.bytes;
+    this.lines = scan.lines;
+    this.gaps.push(...scan.gaps);
+    this.lost = { missingBytes: scan.damagedBytes, missingLines: 0 };
+    this.file.truncate(scan.bytes);
   }
 
   private async pump(): Promise<void> {
@@ -194,8 +198,7 @@ export class SpoolWriter {
     this.lost = noGap;
     const batch = this.tail.isBroken ? [] : withinGapLimit(wanted, gapLimit - this.gaps.length);
     const encoded = batch.map(encodeSpoolRecord);
-    const written =
-      batch.length === 0 ? 0 : await appendWhole(this.handle, this.fileLength, encoded);
+    const written = batch.length === 0 ? 0 : await this.file.appendWhole(this.fileLength, encoded);
     const before = this.fileLength;
     for (let index = 0; index < written; index++) this.count(batch[index]!, encoded[index]!);
     for (const record of wanted.slice(written)) this.lose(sizeOf(record));

@@ -1,6 +1,5 @@
-import { mkdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { SCRATCH_FOLDER, type StartMessage } from '../jobs/control-messages.ts';
+import type { StartMessage } from '../jobs/control-messages.ts';
 import type { JobProgress } from '../jobs/job.ts';
 import type { JobSpec } from '../jobs/job-spec.ts';
 import type { JournalWriter } from '../jobs/journal-writer.ts';
@@ -41,7 +40,6 @@ export async function createContext(parts: ContextParts): Promise<ActionContext>
     termGraceMs: timings.termGraceMs,
     drainMs: timings.drainMs,
   };
-  mkdirSync(SCRATCH_FOLDER, { recursive: true, mode: 0o700 });
   return {
     spec,
     sealedInputs,
@@ -67,7 +65,7 @@ async function readUndone(directory: string, job: string): Promise<ActionContext
   const { JournalReader } = await import('../jobs/journal-reader.ts');
   const folder = join(dirname(directory), job);
   const journal = new JournalReader(folder);
-  await journal.refresh();
+  journal.refresh();
   return { directory: folder, records: journal.records };
 }
 

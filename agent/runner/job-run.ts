@@ -3,7 +3,7 @@ import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { SPEC_FILE, type StartMessage, type StopMode } from '../jobs/control-messages.ts';
 import type { JobSpec } from '../jobs/job-spec.ts';
-import { JournalWriter } from '../jobs/journal-writer.ts';
+import { JournalUnwritableError, JournalWriter } from '../jobs/journal-writer.ts';
 import { maskedStrings } from '../jobs/masking.ts';
 import { SpoolWriter } from '../jobs/spool-writer.ts';
 import type { Pipes } from '../process/pipe.ts';
@@ -51,8 +51,9 @@ export class JobRun {
 
   /** Rejects only for a defect, or a disk that takes neither journal nor log. */
   async carryOut(): Promise<void> {
-    const [journal, spool] = await Promise.all([this.begin(), this.openSpool()]);
+    const journal = this.begin();
     this.control.grew();
+    const spool = this.openSpool();
     const log = new JobLog(spool, maskedStrings(Object.values(this.message.sealedInputs)));
     this.log = log;
     const limitMs = this.spec.maxRuntimeSeconds * 1000;
@@ -82,12 +83,15 @@ export class JobRun {
   stop(cause: StopCause, mode: StopMode, why: string): 'now' | 'step' {
     if (this.isEnding) return 'now';
     const at = Date.now();
-    // What follows does not wait for it: a disk that fails must not keep a job from being stopped.
-    this.journal?.append({ type: 'stop_requested', at, mode, why }).then(
-      () => this.control.grew(),
-      () => undefined,
-    );
-    return this.stopControl.stop({ cause, mode, why });
+    const bound = this.stopControl.stop({ cause, mode, why });
+    try {
+      this.journal?.append({ type: 'stop_requested', at, mode, why });
+      this.control.grew();
+    } catch (error) {
+      // A disk that fails does not keep a job from being stopped.
+      if (!(error instanceof JournalUnwritableError)) throw error;
+    }
+    return bound;
   }
 
   connected(isConnected: boolean): void {
@@ -110,9 +114,9 @@ export class JobRun {
     });
   }
 
-  private async begin(): Promise<JournalWriter> {
-    const journal = await JournalWriter.open('.');
-    await journal.append({ type: 'started', at: Date.now() });
+  private begin(): JournalWriter {
+    const journal = JournalWriter.open('.');
+    journal.append({ type: 'started', at: Date.now() });
     this.journal = journal;
     this.control.follow(() => ({
       started: true,
@@ -122,10 +126,10 @@ export class JobRun {
     return journal;
   }
 
-  private async openSpool(): Promise<SpoolWriter> {
+  private openSpool(): SpoolWriter {
     const onGrew = () => this.control.grew();
     const capBytes = this.spec.spoolCapBytes;
-    this.spool = await SpoolWriter.open({ directory: '.', capBytes, nowUs, onGrew });
+    this.spool = SpoolWriter.open({ directory: '.', capBytes, nowUs, onGrew });
     return this.spool;
   }
 
@@ -152,7 +156,7 @@ export class JobRun {
     const { outcome, reason, exitStatus } = end;
     const result = this.log!.maskJson(end.result);
     const at = Date.now();
-    await this.journal!.append({ type: 'ended', at, outcome, reason, exitStatus, result, log });
+    this.journal!.append({ type: 'ended', at, outcome, reason, exitStatus, result, log });
   }
 
   /** Nothing of the job runs any more when it is reported as ended. */

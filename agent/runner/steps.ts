@@ -27,7 +27,7 @@ export class Steps {
     this.stopControl.enterStep(step.interrupt);
     this.isRunning = true;
     try {
-      await this.journal.append({
+      this.journal.append({
         type: 'step_started',
         at: Date.now(),
         step: step.id,
@@ -44,20 +44,20 @@ export class Steps {
   private async carryOut(step: string, body: Body): Promise<void> {
     const saved = async (backups: SavedBackup[]) => {
       const kept = backups.map(({ path, bytes, digest }) => ({ path, bytes, digest }));
-      await this.journal.append({ type: 'step_saved', at: Date.now(), step, backups: kept });
+      this.journal.append({ type: 'step_saved', at: Date.now(), step, backups: kept });
     };
     try {
       await body(saved);
     } catch (error) {
       const detail = error instanceof Error ? error.message : String(error);
-      await this.ended(step, false, detail);
+      this.ended(step, false, detail);
       throw error;
     }
-    await this.ended(step, true, '');
+    this.ended(step, true, '');
   }
 
-  private async ended(step: string, ok: boolean, detail: string): Promise<void> {
+  private ended(step: string, ok: boolean, detail: string): void {
     const text = this.log.mask(detail).slice(0, 2000);
-    await this.journal.append({ type: 'step_ended', at: Date.now(), step, ok, detail: text });
+    this.journal.append({ type: 'step_ended', at: Date.now(), step, ok, detail: text });
   }
 }
