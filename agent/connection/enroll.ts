@@ -1,13 +1,13 @@
 import net from 'node:net';
 import { X509Certificate } from 'node:crypto';
+import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
-import { mkdir, rm } from 'node:fs/promises';
-import { followAccountKeysChain, followRootChain } from '../../proto/documents/chain.ts';
 import { wireLimits } from '../../proto/wire.ts';
 import type { EnrollRequest, EnrollResponse__Output } from '../../proto/wire.ts';
+import { PinnedTrust } from '../trust/pinned-trust.ts';
+import type { Pins } from '../trust/pinned-trust.ts';
 import { openChannel, secureSocket } from './channel.ts';
 import type { Facts } from './courier.ts';
-import { syncDirectory, writeDurably } from './durable-file.ts';
 import { createKeys, readAgentIds, saveIdentity } from './identity.ts';
 import type { AgentIdentity } from './identity.ts';
 import { encodeFacts } from './messages.ts';
@@ -17,19 +17,12 @@ import {
   UntrustedServerError,
 } from './server-certificate.ts';
 
-/** What the person who installs the agent was told to trust. */
-export interface EnrollmentPins {
-  /** SHA-256 of the control plane's CA key, of the first root document and of the first account keys. */
-  authority: string;
-  root: string;
-  accountKeys: string;
-}
-
 export interface EnrollOptions {
   address: string;
   token: string;
   mode: 'rescue' | 'resident';
-  pins: EnrollmentPins;
+  /** What the person who installs the agent was told to trust. */
+  pins: Pins;
   facts: Facts;
   stateDirectory: string;
   nowMs: () => number;
@@ -40,6 +33,11 @@ export interface EnrollOptions {
 /** Thrown when the machine has an identity already. */
 export class AlreadyEnrolledError extends Error {
   override name = 'AlreadyEnrolledError';
+}
+
+/** Where a machine keeps what it was told to trust. */
+export function trustDirectory(stateDirectory: string): string {
+  return path.join(stateDirectory, 'trust');
 }
 
 /**
@@ -55,7 +53,7 @@ export async function enroll(options: EnrollOptions): Promise<AgentIdentity> {
       'this machine is enrolled already; --replace gives it a new identity',
     );
   }
-  const authority = await fetchAuthority(address, pins.authority, nowMs);
+  const authority = await fetchAuthority(address, pins.caPin, nowMs);
   const keys = await createKeys();
   const response = await requestEnrollment(options, authority, {
     token: options.token,
@@ -64,13 +62,6 @@ export async function enroll(options: EnrollOptions): Promise<AgentIdentity> {
     ageRecipient: keys.ageRecipient,
     facts: encodeFacts(options.facts),
   });
-  const rootChain = response.rootChain!;
-  const accountKeys = response.accountKeys!;
-  followRootChain(rootChain, pins.root);
-  const account = followAccountKeysChain(accountKeys, pins.accountKeys).payload.account;
-  if (account !== response.accountId) {
-    throw new UntrustedServerError('the pinned keys are those of another account');
-  }
   const certificate = new X509Certificate(response.certificate!);
   if (!certificate.verify(authority.publicKey)) {
     throw new UntrustedServerError('the certificate was not issued by the pinned authority');
@@ -79,12 +70,16 @@ export async function enroll(options: EnrollOptions): Promise<AgentIdentity> {
     ...keys,
     agentId: response.agentId!,
     serverId: response.serverId!,
-    accountId: response.accountId,
+    accountId: response.accountId!,
     mode,
     certificatePem: certificate.toString(),
     authorityPem: authority.toString(),
   };
-  await saveTrust(stateDirectory, pins, rootChain, accountKeys);
+  await mkdir(stateDirectory, { recursive: true, mode: 0o700 });
+  await PinnedTrust.install(trustDirectory(stateDirectory), response.accountId!, pins, {
+    rootChain: response.rootChain!,
+    accountKeys: response.accountKeys!,
+  });
   await saveIdentity(stateDirectory, identity);
   return identity;
 }
@@ -150,32 +145,4 @@ async function requestEnrollment(
   } finally {
     channel.close();
   }
-}
-
-/** What was pinned for a former identity is gone; burnt nonces and the time mark stay. */
-async function saveTrust(
-  stateDirectory: string,
-  pins: EnrollmentPins,
-  rootChain: readonly Uint8Array[],
-  accountKeys: readonly Uint8Array[],
-): Promise<void> {
-  const directory = path.join(stateDirectory, 'trust');
-  for (const [name, chain] of [
-    ['root', rootChain],
-    ['account-keys', accountKeys],
-  ] as const) {
-    const folder = path.join(directory, name);
-    await rm(folder, { recursive: true, force: true });
-    await mkdir(folder, { recursive: true, mode: 0o700 });
-    for (const [index, envelope] of chain.entries()) {
-      await writeDurably(path.join(folder, `${String(index + 1).padStart(4, '0')}.json`), envelope);
-    }
-  }
-  const file = {
-    caPin: pins.authority,
-    rootDigest: pins.root,
-    accountKeysDigest: pins.accountKeys,
-  };
-  await writeDurably(path.join(directory, 'pins.json'), `${JSON.stringify(file, null, 2)}\n`);
-  await syncDirectory(stateDirectory);
 }

@@ -3,7 +3,7 @@ import type { ClientDuplexStream } from '@grpc/grpc-js';
 import { wireLimits } from '../../proto/wire.ts';
 import type { UploadLogRequest, UploadLogResponse__Output } from '../../proto/wire.ts';
 import type { Job } from '../jobs/job.ts';
-import { LogReader } from './log-reader.ts';
+import type { LogReader } from './log-reader.ts';
 import { encodePiece } from './messages.ts';
 
 /** Encoded bytes under way and not yet committed by the control plane. */
@@ -12,6 +12,8 @@ export const WINDOW_BYTES = 8 * 1024 * 1024;
 const SMALL_PIECES = 8;
 /** The longest that a line waits to be joined by others. */
 const JOIN_MS = 2;
+/** How long the other side may take to end a stream that this side has ended. */
+const LINGER_MS = 5_000;
 
 export type UploadStream = ClientDuplexStream<UploadLogRequest, UploadLogResponse__Output>;
 
@@ -144,7 +146,16 @@ export class LogUpload {
     if (this.isClosed) return;
     this.isClosed = true;
     if (this.joinTimer !== null) clearTimeout(this.joinTimer);
-    this.options.stream.cancel();
+    const { stream } = this.options;
+    // A reset is the exception: servers count them against a peer.
+    if (error === null) {
+      stream.end();
+      const timer = setTimeout(() => stream.cancel(), LINGER_MS).unref();
+      stream.once('end', () => clearTimeout(timer));
+      stream.once('error', () => clearTimeout(timer));
+    } else {
+      stream.cancel();
+    }
     this.options.onClosed(error);
   }
 }

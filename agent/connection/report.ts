@@ -49,7 +49,7 @@ export class Reporter {
     const link = this.createLink(session);
     this.link = link;
     const byJob = new Map(positions.map((position) => [position.job, position]));
-    for (const report of [...this.reports.values()]) {
+    for (const report of this.reports.values()) {
       const position = byJob.get(report.id) ?? null;
       if (position?.known === false) {
         // It lost the job, or never had it: nothing it could store; kept for a later session.
@@ -84,7 +84,7 @@ export class Reporter {
 
   /** The stream takes messages again, or something may have changed for all jobs. */
   pump(): void {
-    for (const report of [...this.reports.values()]) report.pump();
+    for (const report of this.reports.values()) report.pump();
   }
 
   close(): void {

@@ -1,5 +1,5 @@
 import type { ClientDuplexStream, StatusObject } from '@grpc/grpc-js';
-import { status as codes } from '@grpc/grpc-js';
+import type { status as codes } from '@grpc/grpc-js';
 import type { ConnectRequest, ConnectResponse__Output } from '../../proto/wire.ts';
 import type { ControlPlaneClient } from './channel.ts';
 import type { Greeting, Incoming, Outgoing } from './courier.ts';

@@ -48,7 +48,7 @@ export class TestAuthority {
       name: 'CN=test authority',
       keys,
       signingAlgorithm: ALGORITHM,
-      ...dates({ untilSeconds: 365 * 24 * 3600 }),
+      ...dates({ fromSeconds: -365 * 24 * 3600, untilSeconds: 365 * 24 * 3600 }),
       extensions: [
         new BasicConstraintsExtension(true, 0, true),
         new KeyUsagesExtension(KeyUsageFlags.keyCertSign, true),

@@ -242,7 +242,10 @@ export class FarEnd {
     };
   }
 
-  private store(call: grpc.ServerDuplexStream<UploadLogRequest__Output, UploadLogResponse>): void {
+  /** Takes an upload as the control plane does. */
+  readonly store = (
+    call: grpc.ServerDuplexStream<UploadLogRequest__Output, UploadLogResponse>,
+  ): void => {
     let log: FarLog | undefined;
     call.on('data', (request: UploadLogRequest__Output) => {
       if (request.body === 'jobId') log = this.log(request.jobId!);
@@ -250,7 +253,7 @@ export class FarEnd {
       call.write({ committedOffset });
     });
     call.on('end', () => call.end());
-  }
+  };
 }
 
 function answer<T>(

@@ -1,0 +1,344 @@
+import { createHash } from 'node:crypto';
+import pino from 'pino';
+import { setTimeout as delay } from 'node:timers/promises';
+import { afterEach, describe, expect, it } from 'vitest';
+import type { JobEnded__Output } from '../../proto/wire.ts';
+import type { Job } from '../jobs/job.ts';
+import { ControlPlaneConnection } from './connection.ts';
+import { INLINE_LOG_BYTES } from './job-report.ts';
+import { Reporter } from './report.ts';
+import { FarEnd } from './testing/far-end.ts';
+import type { FarEndOptions, FarSession } from './testing/far-end.ts';
+import { makeIdentity } from './testing/test-identity.ts';
+import { TestJob } from './testing/test-job.ts';
+
+const closing: (() => Promise<void>)[] = [];
+afterEach(async () => {
+  for (const close of closing.splice(0).toReversed()) await close();
+});
+const log = pino({ level: 'silent' });
+
+/** Jobs that the test runs, reported over a real connection. */
+async function startReporting(options: FarEndOptions = {}) {
+  const farEnd = await FarEnd.start({
+    onSession: (session) => session.welcome(positions()),
+    ...options,
+  });
+  const jobs = new Map<string, TestJob>();
+  const listeners = new Set<(job: Job) => void>();
+  const released: string[] = [];
+  const refusals: string[] = [];
+  let positions: () => object[] = () => [];
+  const reporter = new Reporter({
+    jobs: {
+      all: () => [...jobs.values()],
+      onAdded: (listener) => {
+        listeners.add(listener);
+        return () => listeners.delete(listener);
+      },
+      release: async (id) => {
+        released.push(id);
+      },
+    },
+    statements: {
+      receiptOf: (id) => Buffer.from(`receipt of ${id}`),
+      endOf: async (job) => ({
+        receipt: Buffer.from(`end of ${job.id}`),
+        result: Buffer.from(JSON.stringify(job.ended?.result)),
+        plan: await job.readPlan(),
+      }),
+    },
+    onRefusalKnown: (id) => refusals.push(id),
+    log,
+  });
+  const connection = new ControlPlaneConnection({
+    addresses: [farEnd.address],
+    identity: await makeIdentity(farEnd.authority),
+    nowMs: Date.now,
+    greeting: () => ({
+      facts: {
+        hostname: '',
+        machineId: '',
+        serial: '',
+        macAddresses: [],
+        os: '',
+        kernel: '',
+        agentVersion: '',
+        addresses: [],
+      },
+      mode: 'resident',
+      documentTypes: [],
+      actions: [],
+      knownJobs: [...jobs.keys()],
+      bootId: '',
+      locked: false,
+      ageRecipient: '',
+    }),
+    onMessage: (message, session) => {
+      if (message.type === 'welcome') reporter.attach(session, message.positions);
+      if (message.type === 'acknowledged') reporter.acknowledge(message.acknowledged);
+    },
+    onWritable: () => reporter.pump(),
+    onState: (state) => state !== 'connected' && reporter.detach(),
+    saveCertificate: async () => {},
+    log,
+  });
+  connection.start();
+  closing.push(
+    () => farEnd.stop(),
+    async () => {
+      await connection.stop();
+      reporter.close();
+      for (const job of jobs.values()) await job.remove();
+    },
+  );
+  return {
+    farEnd,
+    reporter,
+    connection,
+    released,
+    refusals,
+    positionsAre: (say: () => object[]) => {
+      positions = say;
+    },
+    async start(id = 'job'): Promise<TestJob> {
+      const job = await TestJob.create(id);
+      jobs.set(id, job);
+      for (const listener of listeners) listener(job);
+      job.note({ type: 'received', at: 1, job: id, version: 1 });
+      job.note({ type: 'started', at: 2 });
+      return job;
+    },
+  };
+}
+
+function eventsOf(session: FarSession, job = 'job'): { type: string; sequence: number }[] {
+  return session
+    .all('events')
+    .filter((events) => events.jobId === job)
+    .flatMap((events) =>
+      events.records!.map((record, index) => ({
+        type: (JSON.parse(record.toString()) as { type: string }).type,
+        sequence: events.firstSequence! + index,
+      })),
+    );
+}
+
+/** The log as the far end has it after the end: what was uploaded, and the tail. */
+function wholeLog(farEnd: FarEnd, ended: JobEnded__Output): Buffer {
+  const log = farEnd.log(ended.jobId!);
+  for (const chunk of ended.tail!) log.take(chunk);
+  expect(log.faults).toEqual([]);
+  return log.committed;
+}
+
+const digestOf = (bytes: Buffer) => `sha256:${createHash('sha256').update(bytes).digest('hex')}`;
+
+describe('Reporter', () => {
+  it('reports a short job without an upload stream: receipt, journal, end with its log', async () => {
+    const { farEnd, start, released } = await startReporting();
+    const session = await farEnd.session();
+    const job = await start();
+    job.print('hello\n');
+    const end = await job.end();
+    const ended = await session.next('ended');
+    expect(session.received.map((message) => message.body)).toEqual(
+      expect.arrayContaining(['hello', 'receipt', 'events', 'ended']),
+    );
+    expect(session.all('receipt')).toMatchObject([
+      { jobId: 'job', receipt: Buffer.from('receipt of job') },
+    ]);
+    expect(eventsOf(session)).toEqual([
+      { type: 'received', sequence: 0 },
+      { type: 'started', sequence: 1 },
+      { type: 'ended', sequence: 2 },
+    ]);
+    expect(ended).toMatchObject({
+      receipt: Buffer.from('end of job'),
+      result: Buffer.from('{"exitStatus":0,"signal":null}'),
+      logLength: end.log.bytes,
+    });
+    expect(digestOf(wholeLog(farEnd, ended))).toBe(end.log.digest);
+    expect(farEnd.uploads).toBe(0);
+    session.send({ acknowledged: { jobId: 'job', receipt: true, nextSequence: 3, ended: true } });
+    await expect.poll(() => released).toEqual(['job']);
+  });
+
+  it('uploads the log of a job that goes on, and sends only the rest with the end', async () => {
+    const { farEnd, start } = await startReporting();
+    const session = await farEnd.session();
+    const job = await start();
+    job.print('first\n');
+    await expect.poll(() => farEnd.log('job').lines).toBe(1);
+    job.print('second\n');
+    await expect.poll(() => farEnd.log('job').lines).toBe(2);
+    const end = await job.end();
+    const ended = await session.next('ended');
+    expect(digestOf(wholeLog(farEnd, ended))).toBe(end.log.digest);
+    expect(farEnd.uploads).toBe(1);
+  });
+
+  it('uploads a long log before it states the end', async () => {
+    const { farEnd, start } = await startReporting();
+    const session = await farEnd.session();
+    const job = await start();
+    job.print(Buffer.alloc(20 * INLINE_LOG_BYTES, 'a line\n'));
+    const end = await job.end();
+    const ended = await session.next('ended');
+    const inline = ended.tail!.reduce((sum, chunk) => sum + chunk.length!, 0);
+    expect(inline).toBeLessThanOrEqual(INLINE_LOG_BYTES);
+    expect(digestOf(wholeLog(farEnd, ended))).toBe(end.log.digest);
+  });
+
+  it('keeps to the size of a message when plan and result are large', async () => {
+    const { farEnd, start } = await startReporting();
+    const session = await farEnd.session();
+    const job = await start();
+    job.plan = Buffer.alloc(200_000, 'p');
+    job.print(Buffer.alloc(60_000, 'a line\n'));
+    const end = await job.end();
+    const ended = await session.next('ended');
+    expect(ended.plan!.length).toBe(200_000);
+    expect(digestOf(wholeLog(farEnd, ended))).toBe(end.log.digest);
+    expect(farEnd.uploads).toBe(1);
+  });
+
+  it('says everything again after a cut, until it is acknowledged', async () => {
+    const { farEnd, start, released, positionsAre } = await startReporting();
+    let session = await farEnd.session();
+    const job = await start();
+    job.print('one\n');
+    await expect.poll(() => farEnd.log('job').lines).toBe(1);
+    positionsAre(() => [
+      {
+        jobId: 'job',
+        known: true,
+        nextSequence: 1,
+        logOffset: farEnd.log('job').committed.length,
+      },
+    ]);
+    farEnd.cut();
+    job.print('two\n');
+    const end = await job.end();
+    session = await farEnd.session(1);
+    let ended = await session.next('ended');
+    expect(session.all('receipt')).toHaveLength(1);
+    expect(eventsOf(session).map((event) => event.sequence)).toEqual([1, 2]);
+    expect(digestOf(wholeLog(farEnd, ended))).toBe(end.log.digest);
+    session.send({ acknowledged: { jobId: 'job', receipt: true } });
+    await expect.poll(() => session.isOver).toBe(false);
+    await delay(30);
+    farEnd.cut();
+    session = await farEnd.session(2);
+    ended = await session.next('ended');
+    expect(session.all('receipt')).toEqual([]);
+    expect(released).toEqual([]);
+    session.send({ acknowledged: { jobId: 'job', ended: true } });
+    await expect.poll(() => released).toEqual(['job']);
+  });
+
+  it('releases a job whose end was committed before the cut', async () => {
+    const { farEnd, start, released, positionsAre } = await startReporting();
+    await farEnd.session();
+    const job = await start();
+    await job.end();
+    positionsAre(() => [{ jobId: 'job', known: true, ended: true, nextSequence: 3, logOffset: 0 }]);
+    farEnd.cut();
+    const session = await farEnd.session(1);
+    await expect.poll(() => released).toEqual(['job']);
+    expect(session.all('ended')).toEqual([]);
+  });
+
+  it('keeps a job that the control plane does not know, and says nothing of it', async () => {
+    const { farEnd, start, released, positionsAre } = await startReporting();
+    await farEnd.session();
+    const job = await start();
+    positionsAre(() => [{ jobId: 'job', known: false }]);
+    farEnd.cut();
+    const session = await farEnd.session(1);
+    job.print('more\n');
+    await job.end();
+    await delay(100);
+    expect(session.received.map((message) => message.body)).toEqual(['hello']);
+    expect(released).toEqual([]);
+    positionsAre(() => [{ jobId: 'job', known: true, nextSequence: 0, logOffset: 0 }]);
+    farEnd.cut();
+    await (await farEnd.session(2)).next('ended');
+  });
+
+  it('repeats what was said when the job is delivered again', async () => {
+    const { farEnd, start, reporter } = await startReporting();
+    const session = await farEnd.session();
+    const job = await start();
+    await job.end();
+    await session.next('ended');
+    session.send({ acknowledged: { jobId: 'job', receipt: true, nextSequence: 3 } });
+    await delay(30);
+    reporter.repeat('job');
+    await expect.poll(() => session.all('receipt').length).toBe(2);
+    await expect.poll(() => session.all('ended').length).toBe(2);
+  });
+
+  it('states a refusal until it is acknowledged', async () => {
+    const { farEnd, reporter, refusals } = await startReporting();
+    await farEnd.session();
+    reporter.repeat('refused');
+    await (await farEnd.session()).next('receipt');
+    farEnd.cut();
+    const session = await farEnd.session(1);
+    await session.next('receipt');
+    session.send({ acknowledged: { jobId: 'refused', receipt: true } });
+    await expect.poll(() => refusals).toEqual(['refused']);
+    farEnd.cut();
+    const last = await farEnd.session(2);
+    await delay(50);
+    expect(last.all('receipt')).toEqual([]);
+  });
+
+  it('sends the newest progress, not every one', async () => {
+    const { farEnd, start } = await startReporting();
+    const session = await farEnd.session();
+    const job = await start();
+    for (let percent = 0; percent <= 100; percent++) {
+      job.makeProgress({ phase: 'scan', percent, text: `${percent} of 100` });
+    }
+    const last = await session.next('progress', (progress) => progress.percent === 100);
+    expect(last).toMatchObject({ jobId: 'job', phase: 'scan', text: '100 of 100' });
+    expect(session.all('progress').length).toBeLessThan(5);
+    job.makeProgress({ phase: 'wait', percent: null, text: '' });
+    const unknown = await session.next('progress', (progress) => progress.phase === 'wait');
+    expect(unknown._percent).toBeUndefined();
+  });
+
+  it('opens an upload again when the control plane breaks one off', async () => {
+    let uploads = 0;
+    const { farEnd, start } = await startReporting({
+      onUpload: (call) => {
+        if (++uploads === 1) {
+          call.emit('error', Object.assign(new Error(), { code: 8, details: 'busy' }));
+        } else {
+          farEnd.store(call);
+        }
+      },
+    });
+    await farEnd.session();
+    const job = await start();
+    job.print('a line\n');
+    await expect.poll(() => farEnd.log('job').lines, { timeout: 5_000 }).toBe(1);
+    expect(uploads).toBe(2);
+  });
+
+  it('uploads many jobs at once, more than one connection has streams for', async () => {
+    const { farEnd, start } = await startReporting();
+    const session = await farEnd.session();
+    const jobs = await Promise.all(Array.from({ length: 40 }, (_, index) => start(`job ${index}`)));
+    for (const job of jobs) job.print(Buffer.alloc(100_000, 'a line\n'));
+    await delay(60);
+    const ends = await Promise.all(jobs.map((job) => job.end()));
+    for (const [index, end] of ends.entries()) {
+      const ended = await session.next('ended', (message) => message.jobId === `job ${index}`);
+      expect(digestOf(wholeLog(farEnd, ended))).toBe(end.log.digest);
+      session.send({ acknowledged: { jobId: `job ${index}`, ended: true } });
+    }
+  });
+});
