@@ -101,7 +101,7 @@ async function startReporting(options: FarEndOptions = {}) {
     positionsAre: (say: () => object[]) => {
       positions = say;
     },
-    async start(id = 'job'): Promise<TestJob> {
+    start: async (id = 'job'): Promise<TestJob> => {
       const job = await TestJob.create(id);
       jobs.set(id, job);
       for (const listener of listeners) listener(job);

@@ -27,7 +27,7 @@ export class TestJob implements Job {
 
   static async create(id: string, capBytes = 1024 ** 3): Promise<TestJob> {
     const directory = await mkdtemp(path.join(tmpdir(), 'iv-jb-'));
-    const spool = await SpoolWriter.open({
+    const spool = SpoolWriter.open({
       directory,
       capBytes,
       onGrew: () => job.changed(),
