@@ -1,0 +1,249 @@
+import path from 'node:path';
+import { findAction } from '../../proto/actions/catalogue.ts';
+import type { ActionDeclaration } from '../../proto/actions/declaration.ts';
+import { digestOf } from '../../proto/documents/document.ts';
+import { uuidV7 } from '../../proto/documents/fields.ts';
+import type { Identity } from '../../proto/documents/fields.ts';
+import type { Signer } from '../../proto/documents/keys.ts';
+import { openSealedInput } from '../../proto/documents/sealed-input.ts';
+import type { Delivery } from '../connection/courier.ts';
+import { isLocked } from './lock.ts';
+import { LEDGER_KEEP_SECONDS, LedgerError, NonceLedger } from './nonce-ledger.ts';
+import { PinnedTrust } from './pinned-trust.ts';
+import type { TrustChains } from './pinned-trust.ts';
+import { PolicyFile } from './policy.ts';
+import { Receipts } from './receipts.ts';
+import type { EndStatement, ReceiptSubject } from './receipts.ts';
+import { Revocations } from './revocations.ts';
+import type { AgentSelf, TrustState } from './trust-state.ts';
+import { TrustedClock } from './trusted-clock.ts';
+import type { TimeSource } from './trusted-clock.ts';
+import { UndoableOrders } from './undoable-orders.ts';
+import { verifyDelivery } from './verify-delivery.ts';
+import type { Refusal, VerifiedOrder } from './verify-delivery.ts';
+
+const SAVE_TIME_MS = 60_000;
+
+export interface AgentTrustOptions {
+  stateDirectory: string;
+  policyFile: string;
+  /** User who must own the policy; root when left out. */
+  policyOwner?: number;
+  self: Omit<AgentSelf, 'key'>;
+  signer: Signer;
+  /** Opens what orders seal to this agent. */
+  ageIdentity: string;
+  /** What the machine says of itself, asked for each order. */
+  facts: () => Identity;
+  /** When a rescue image was built, milliseconds: before that nothing can be. */
+  timeFloorMs?: number;
+  timeSource?: TimeSource;
+  findAction?: (id: string) => ActionDeclaration | undefined;
+  /** Told when the time mark could not be saved; the agent goes on. */
+  onTimeMarkError: (error: unknown) => void;
+}
+
+/** What became of a delivery. Receipts are envelopes; null for a job that has not even a job's name. */
+export type Admission =
+  | {
+      admitted: true;
+      order: VerifiedOrder;
+      sealedInputs: Record<string, string>;
+      receipt: Uint8Array;
+    }
+  | ({ admitted: false; receipt: Uint8Array | null } & Refusal);
+
+interface Parts {
+  pinned: PinnedTrust;
+  clock: TrustedClock;
+  ledger: NonceLedger;
+  revocations: Revocations;
+  undoable: UndoableOrders;
+}
+
+/** All that decides, on the server itself, what may be done to it. */
+export class AgentTrust {
+  readonly pinned: PinnedTrust;
+  readonly clock: TrustedClock;
+  readonly ledger: NonceLedger;
+  readonly revocations: Revocations;
+  private readonly undoable: UndoableOrders;
+  private readonly policyFile: PolicyFile;
+  private readonly receipts: Receipts;
+  private readonly options: AgentTrustOptions;
+  private readonly saving: NodeJS.Timeout;
+
+  private constructor(options: AgentTrustOptions, parts: Parts) {
+    this.options = options;
+    this.pinned = parts.pinned;
+    this.clock = parts.clock;
+    this.ledger = parts.ledger;
+    this.revocations = parts.revocations;
+    this.undoable = parts.undoable;
+    this.policyFile = new PolicyFile(options.policyFile, options.policyOwner);
+    this.receipts = new Receipts(options.self.server, options.signer);
+    this.saving = setInterval(() => {
+      this.clock.save().catch(options.onTimeMarkError);
+    }, SAVE_TIME_MS);
+    this.saving.unref();
+  }
+
+  /**
+   * Loads what is in `trust/` of the state directory. Throws PinnedTrustError, TimeMarkError, LedgerError
+   * or RevocationsError when a part is damaged: an agent without all of them starts nothing.
+   */
+  static async open(options: AgentTrustOptions): Promise<AgentTrust> {
+    const directory = path.join(options.stateDirectory, 'trust');
+    const pinned = await PinnedTrust.load(directory, options.self.account);
+    const clock = await TrustedClock.open(path.join(directory, 'time-mark'), {
+      ...(options.timeFloorMs !== undefined && { floorMs: options.timeFloorMs }),
+      ...(options.timeSource !== undefined && { source: options.timeSource }),
+    });
+    return new AgentTrust(options, {
+      pinned,
+      clock,
+      revocations: await Revocations.open(path.join(directory, 'revocations.json')),
+      undoable: await UndoableOrders.open(path.join(directory, 'orders')),
+      ledger: await NonceLedger.open(path.join(directory, 'ledger'), clock.read().now),
+    });
+  }
+
+  /**
+   * Judges a delivery to its end: every check of `verifyDelivery`, the sealed inputs, the ledger, and then
+   * `lastCheck`, for what only the agent knows. When it is admitted, its nonce is burnt on disk and the
+   * job may start.
+   */
+  async admit(
+    delivery: Delivery,
+    lastCheck: (order: VerifiedOrder) => Refusal | null = () => null,
+  ): Promise<Admission> {
+    const { generation } = this.revocations;
+    const verification = verifyDelivery(delivery, this.state());
+    if (!verification.accepted) return this.refuse(delivery, verification);
+    const { order } = verification;
+    let sealedInputs: Record<string, string>;
+    try {
+      sealedInputs = await this.openInputs(order);
+    } catch (error) {
+      const detail = (error as Error).message;
+      return this.refuse(delivery, { reason: 'sealed_input_unreadable', detail });
+    }
+    const refusal =
+      (await this.useUp(delivery, order)) ??
+      this.changedMeanwhile(delivery, generation) ??
+      lastCheck(order);
+    if (refusal !== null) return this.refuse(delivery, refusal);
+    const subject = { ...this.subjectOf(delivery), policy: order.policyDigest };
+    return { admitted: true, order, sealedInputs, receipt: this.receipts.accepted(subject) };
+  }
+
+  /** Refuses a delivery for a reason of the agent's own. */
+  refuse(delivery: Delivery, { reason, detail }: Refusal): Extract<Admission, { admitted: false }> {
+    const hasName = uuidV7.safeParse(delivery.job).success;
+    const receipt = hasName
+      ? this.receipts.refused(this.subjectOf(delivery), reason, detail)
+      : null;
+    return { admitted: false, reason, detail, receipt };
+  }
+
+  /** The receipt for the end of a job that was admitted with the receipt `accepted`. */
+  ended(accepted: Uint8Array, end: EndStatement): Uint8Array {
+    return this.receipts.ended(accepted, this.clock.read().now, end);
+  }
+
+  /** Throws DocumentError for what does not follow from what is held. Resolves whether anything was new. */
+  async acceptTrust(update: TrustChains): Promise<boolean> {
+    return this.pinned.accept(update);
+  }
+
+  /** In force at once; on disk when it resolves. */
+  async replaceRevocations(list: {
+    ids: readonly string[];
+    documents: readonly Uint8Array[];
+  }): Promise<void> {
+    const { root, accountKeys } = this.pinned;
+    await this.revocations.replace(list, { root, accountKeys }, this.clock.read().now);
+  }
+
+  async close(): Promise<void> {
+    clearInterval(this.saving);
+    await this.clock.save();
+    await this.ledger.close();
+  }
+
+  private state(): TrustState {
+    const { options, pinned } = this;
+    return {
+      self: { ...options.self, key: options.signer.key },
+      locked: isLocked(options.stateDirectory),
+      root: pinned.root,
+      accountKeys: pinned.accountKeys,
+      accountKeysOfAllTimes: pinned.accountKeysOfAllTimes,
+      facts: options.facts(),
+      time: this.clock.read(),
+      isRevoked: (id) => this.revocations.isRevoked(id),
+      policy: this.policyFile.read(),
+      findAction: options.findAction ?? findAction,
+      findUndoable: (job) => this.undoable.find(job),
+    };
+  }
+
+  private async openInputs({ order }: VerifiedOrder): Promise<Record<string, string>> {
+    const opened = Object.entries(order.sealedInputs).map(
+      async ([name, sealed]) =>
+        [name, await openSealedInput(this.options.ageIdentity, order.job, name, sealed)] as const,
+    );
+    return Object.fromEntries(await Promise.all(opened));
+  }
+
+  /** Burns the nonce, and remembers what an undo will be judged by. */
+  private async useUp(delivery: Delivery, verified: VerifiedOrder): Promise<Refusal | null> {
+    const { job, nonce, startBefore, mode } = verified.order;
+    try {
+      const isFirst = await this.ledger.burn({
+        nonce,
+        job,
+        until: startBefore + LEDGER_KEEP_SECONDS,
+      });
+      if (!isFirst) {
+        return { reason: 'nonce_used', detail: `the order of job ${job} was used up before` };
+      }
+      if (mode === 'apply' && verified.action.undo === 'yes') {
+        await this.undoable.keep(job, delivery.order);
+      }
+      return null;
+    } catch (error) {
+      const reason = 'journal_unwritable';
+      const what = error instanceof LedgerError ? 'the nonce ledger' : 'the record for an undo';
+      return { reason, detail: `${what} could not be written: ${(error as Error).message}` };
+    }
+  }
+
+  /** A lock or a revocation that arrived while the ledger was written counts for this order too. */
+  private changedMeanwhile(delivery: Delivery, generation: number): Refusal | null {
+    if (!isLocked(this.options.stateDirectory) && this.revocations.generation === generation) {
+      return null;
+    }
+    const again = verifyDelivery(delivery, this.state());
+    return again.accepted ? null : again;
+  }
+
+  private subjectOf(delivery: Delivery): ReceiptSubject {
+    const policy = this.policyFile.read();
+    return {
+      job: delivery.job,
+      order: digestOrNull(delivery.order),
+      policy: policy.usable ? policy.digest : null,
+      auditHead: delivery.auditHead,
+      at: this.clock.read().now,
+    };
+  }
+}
+
+function digestOrNull(envelope: Uint8Array): string | null {
+  try {
+    return digestOf(envelope);
+  } catch {
+    return null;
+  }
+}

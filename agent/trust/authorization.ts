@@ -1,0 +1,162 @@
+import { isDeepStrictEqual } from 'node:util';
+import type { ActionDeclaration } from '../../proto/actions/declaration.ts';
+import { coversOrder } from '../../proto/documents/coverage.ts';
+import { digestOf, DocumentError, openDocument, readKind } from '../../proto/documents/document.ts';
+import type { VerifiedDocument } from '../../proto/documents/document.ts';
+import { keyFingerprint } from '../../proto/documents/keys.ts';
+import type { PublicKey } from '../../proto/documents/keys.ts';
+import type { Order } from '../../proto/documents/kinds/order.ts';
+import type { Delivery } from '../connection/courier.ts';
+import { SKEW_SECONDS } from './certified-people.ts';
+import type { CertifiedPeople, CertifiedPerson } from './certified-people.ts';
+import type { TrustState } from './trust-state.ts';
+
+export type Authorization = VerifiedDocument<'grant'> | VerifiedDocument<'attestation'>;
+
+/**
+ * Opens the grant or attestation an order rests on and judges everything about it but what it covers:
+ * that it is the one the order names, who signed it, when it holds, and whether it was taken back.
+ */
+export function openAuthorization(
+  delivery: Delivery,
+  order: Order,
+  people: CertifiedPeople,
+  engineers: readonly CertifiedPerson[],
+  state: TrustState,
+): Authorization {
+  if (order.mode === 'undo') requireUndoable(order, state);
+  if (order.authorization === null || delivery.authorization === null) {
+    throw new DocumentError('grant_missing', 'no authorization came with the order');
+  }
+  if (digestOf(delivery.authorization) !== order.authorization) {
+    throw new DocumentError('grant_mismatch', 'the order names another authorization');
+  }
+  const authorization =
+    readKind(delivery.authorization) === 'attestation'
+      ? openAttestation(delivery.authorization, order, people, engineers, state)
+      : openGrant(delivery.authorization, order, state);
+  if (authorization.payload.account !== state.self.account) {
+    throw new DocumentError('grant_mismatch', 'the authorization is of another account');
+  }
+  // What an apply order was allowed to change may be put back whenever an engineer orders it.
+  if (order.mode !== 'undo') requireInForce(authorization, state);
+  return authorization;
+}
+
+function openGrant(bytes: Uint8Array, order: Order, state: TrustState): Authorization {
+  // The grant of a job that was carried out was judged then; its key may have been replaced since.
+  if (order.mode === 'undo') return openDocument('grant', bytes, state.accountKeysOfAllTimes);
+  const entries = state.accountKeys?.payload.keys ?? [];
+  const grant = openDocument(
+    'grant',
+    bytes,
+    entries.map(({ key }) => key),
+  );
+  const recovery = entries.filter(({ use }) => use === 'recovery').map(({ key }) => key.public);
+  const wrong = grant.signers.find((key) => recovery.includes(key.public));
+  if (wrong !== undefined) {
+    throw new DocumentError(
+      'type_not_allowed_for_key',
+      `the recovery key ${keyFingerprint(wrong)} signs no grants`,
+    );
+  }
+  return grant;
+}
+
+function openAttestation(
+  bytes: Uint8Array,
+  order: Order,
+  people: CertifiedPeople,
+  engineers: readonly CertifiedPerson[],
+  state: TrustState,
+): Authorization {
+  if (state.self.mode !== 'rescue') {
+    throw new DocumentError(
+      'attestation_not_allowed',
+      'on a server whose owner opted in, only the owner authorizes',
+    );
+  }
+  const keys: PublicKey[] = people.keys.filter((key) => key.type === 'ed25519');
+  const attestation = openDocument('attestation', bytes, keys);
+  const ordering = new Set(engineers.map(({ person }) => person));
+  for (const key of attestation.signers) {
+    const person =
+      order.mode === 'undo'
+        ? people.personOf(key)
+        : people.certify(key, state.time.now, state.isRevoked).person;
+    if (person === undefined || ordering.has(person)) {
+      throw new DocumentError(
+        'attestation_not_allowed',
+        'whoever attests an authorization does not order the work',
+      );
+    }
+  }
+  return attestation;
+}
+
+function requireInForce(authorization: Authorization, state: TrustState): void {
+  const { id, notBefore, expiresAt } = authorization.payload;
+  const { now } = state.time;
+  if (now < notBefore - SKEW_SECONDS) {
+    throw new DocumentError('grant_not_yet_valid', `it begins ${notBefore - now} s from now`);
+  }
+  if (now >= expiresAt) {
+    throw new DocumentError('grant_expired', `it ended ${now - expiresAt} s ago`);
+  }
+  const revoked = [id, ...authorization.signers.map(keyFingerprint)].find((name) =>
+    state.isRevoked(name),
+  );
+  if (revoked !== undefined) {
+    throw new DocumentError('revoked', `${revoked}, which the order rests on, is revoked`);
+  }
+}
+
+/** The undo of a job rests on the very authorization of that job, and changes nothing else. */
+function requireUndoable(order: Order, state: TrustState): void {
+  const original = state.findUndoable(order.undoes!);
+  if (original === undefined) {
+    throw new DocumentError(
+      'undo_not_possible',
+      `no changes of job ${order.undoes} are known here`,
+    );
+  }
+  const asIn = (it: Order) => ({
+    server: it.server,
+    authorization: it.authorization,
+    action: it.action,
+    actionVersion: it.actionVersion,
+    parameters: it.parameters,
+    target: it.target,
+  });
+  if (!isDeepStrictEqual(asIn(order), asIn(original))) {
+    throw new DocumentError(
+      'undo_not_possible',
+      `the order says something else than that of job ${order.undoes}`,
+    );
+  }
+}
+
+export function requireCovered(
+  authorization: Authorization,
+  order: Order,
+  action: ActionDeclaration,
+): void {
+  const coverage = coversOrder(authorization.payload, order, action);
+  if (!coverage.covered) throw new DocumentError(coverage.reason, coverage.detail);
+}
+
+/** Every signature must come from somebody the authorization names, when it names any. */
+export function requireEngineersNamed(
+  { payload }: Authorization,
+  engineers: readonly CertifiedPerson[],
+): void {
+  if (payload.engineers === null) return;
+  const named = payload.engineers;
+  const stranger = engineers.find(({ fingerprint }) => !named.includes(fingerprint));
+  if (stranger !== undefined) {
+    throw new DocumentError(
+      'engineer_not_named',
+      `the authorization does not name ${stranger.name} (${stranger.fingerprint})`,
+    );
+  }
+}

@@ -1,0 +1,39 @@
+import { DocumentError } from '../../proto/documents/document.ts';
+import type { ActionClass, Identity } from '../../proto/documents/fields.ts';
+import type { Order } from '../../proto/documents/kinds/order.ts';
+import type { TrustState } from './trust-state.ts';
+
+/** Refuses an order that expects another machine. Fields it leaves out expect nothing. */
+export function requireExpectedMachine(order: Order, { facts }: TrustState): void {
+  const mismatch = findMismatch(order.expect, facts);
+  if (mismatch !== undefined) {
+    throw new DocumentError('identity_mismatch', `this machine has another ${mismatch}`);
+  }
+}
+
+/**
+ * A rescue environment boots on whatever machine asked for it. Until an engineer has confirmed which one
+ * that is, and says so in the order, nothing on it is changed.
+ */
+export function requireIdentified(order: Order, actionClass: ActionClass, state: TrustState): void {
+  if (state.self.mode !== 'rescue' || actionClass === 'A') return;
+  if (Object.values(order.expect).every((value) => value === undefined || value.length === 0)) {
+    throw new DocumentError(
+      'identity_mismatch',
+      'in rescue, an order that changes something must say which machine it expects',
+    );
+  }
+}
+
+function findMismatch(expected: Identity, facts: Identity): string | undefined {
+  if (differs(expected.serial, facts.serial)) return 'serial number';
+  if (differs(expected.machineId, facts.machineId)) return 'machine id';
+  if (differs(expected.hostname, facts.hostname)) return 'host name';
+  const present = new Set(facts.macAddresses?.map((address) => address.toLowerCase()));
+  const isMissing = (address: string) => !present.has(address.toLowerCase());
+  return expected.macAddresses?.some(isMissing) ? 'network address (MAC)' : undefined;
+}
+
+function differs(expected: string | undefined, actual: string | undefined): boolean {
+  return expected !== undefined && expected !== actual;
+}

@@ -1,0 +1,123 @@
+import { open, readFile } from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
+import path from 'node:path';
+import { z } from 'zod';
+import { nonce, timestamp, uuidV7 } from '../../proto/documents/fields.ts';
+import { syncDirectory, writeDurably } from '../connection/durable-file.ts';
+
+const entrySchema = z.strictObject({ nonce, job: uuidV7, until: timestamp });
+
+/** A burnt nonce: the order that carried it can never start again. `until` in seconds. */
+export type LedgerEntry = z.output<typeof entrySchema>;
+
+/** How long a nonce is remembered after its order could last have started. */
+export const LEDGER_KEEP_SECONDS = 24 * 3600;
+
+/** Thrown when the ledger on disk is damaged, or could not be written: then nothing may start any more. */
+export class LedgerError extends Error {
+  override name = 'LedgerError';
+}
+
+/**
+ * Which orders were used up, in a file of JSON lines. An entry is on disk before `burn` returns. A write or
+ * fsync that fails breaks the ledger for good: what the kernel dropped is not there to be written again.
+ */
+export class NonceLedger {
+  private readonly nonces = new Set<string>();
+  private readonly jobs = new Set<string>();
+  private readonly handle: FileHandle;
+  private queue: Promise<void> = Promise.resolve();
+  private broken: LedgerError | undefined;
+
+  private constructor(handle: FileHandle, entries: readonly LedgerEntry[]) {
+    this.handle = handle;
+    for (const entry of entries) this.remember(entry);
+  }
+
+  /**
+   * Reads the ledger and drops what is past its time. A last line that was not written whole is dropped:
+   * its order never started. Throws LedgerError for any other damage.
+   *
+   * @param now trusted time in seconds
+   */
+  static async open(file: string, now: number): Promise<NonceLedger> {
+    const entries = (await readEntries(file)).filter((entry) => entry.until > now);
+    await writeDurably(file, entries.map(encodeLine).join(''));
+    const handle = await open(file, 'a', 0o600);
+    await syncDirectory(path.dirname(file));
+    return new NonceLedger(handle, entries);
+  }
+
+  /** Whether an order of this job was used up before; the order need not have started. */
+  hasJob(job: string): boolean {
+    return this.jobs.has(job);
+  }
+
+  /**
+   * Uses an order up. False when its nonce or its job was used before. Throws LedgerError when the entry
+   * is not surely on disk, then and ever after.
+   */
+  async burn(entry: LedgerEntry): Promise<boolean> {
+    if (this.broken !== undefined) throw this.broken;
+    if (this.nonces.has(entry.nonce) || this.jobs.has(entry.job)) return false;
+    const line = encodeLine(entrySchema.parse(entry));
+    this.remember(entry);
+    const written = this.queue.then(() => this.append(line));
+    this.queue = written.catch(() => undefined);
+    await written;
+    return true;
+  }
+
+  async close(): Promise<void> {
+    await this.queue;
+    await this.handle.close();
+  }
+
+  private async append(line: string): Promise<void> {
+    if (this.broken !== undefined) throw this.broken;
+    try {
+      await this.handle.appendFile(line);
+      await this.handle.datasync();
+    } catch (error) {
+      this.broken = new LedgerError('the nonce ledger could not be written', { cause: error });
+      throw this.broken;
+    }
+  }
+
+  private remember(entry: LedgerEntry): void {
+    this.nonces.add(entry.nonce);
+    this.jobs.add(entry.job);
+  }
+}
+
+function encodeLine(entry: LedgerEntry): string {
+  return `${JSON.stringify(entry)}\n`;
+}
+
+async function readEntries(file: string): Promise<LedgerEntry[]> {
+  let text: string;
+  try {
+    text = await readFile(file, 'utf8');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
+    throw new LedgerError(`${file} cannot be read`, { cause: error });
+  }
+  const lines = text.split('\n');
+  const torn = lines.pop()!;
+  const entries = lines.map((line, index) => {
+    const entry = parseLine(line);
+    if (entry === undefined) throw new LedgerError(`${file} is damaged in line ${index + 1}`);
+    return entry;
+  });
+  // Whole but for its newline: it may have been synced, so it counts.
+  const last = parseLine(torn);
+  return last === undefined ? entries : [...entries, last];
+}
+
+function parseLine(line: string): LedgerEntry | undefined {
+  try {
+    return entrySchema.parse(JSON.parse(line));
+  } catch {
+    return undefined;
+  }
+}

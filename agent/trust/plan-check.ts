@@ -1,0 +1,88 @@
+import { isDeepStrictEqual } from 'node:util';
+import type { ActionDeclaration } from '../../proto/actions/declaration.ts';
+import { digestOf, DocumentError, openDocument } from '../../proto/documents/document.ts';
+import type { VerifiedDocument } from '../../proto/documents/document.ts';
+import type { JsonValue } from '../../proto/documents/fields.ts';
+import type { Order } from '../../proto/documents/kinds/order.ts';
+import type { Plan } from '../../proto/documents/kinds/plan.ts';
+import type { Policy } from '../../proto/documents/kinds/policy.ts';
+import type { Delivery } from '../connection/courier.ts';
+import type { Authorization } from './authorization.ts';
+import type { AgentSelf } from './trust-state.ts';
+
+/**
+ * The plan an apply order carries out: one that this agent made and signed, for exactly this. Null where
+ * there is nothing to plan.
+ */
+export function requirePlan(
+  delivery: Delivery,
+  order: Order,
+  action: ActionDeclaration,
+  parameters: Record<string, JsonValue>,
+  self: AgentSelf,
+): VerifiedDocument<'plan'> | null {
+  if (order.mode !== 'apply' || !action.plans) {
+    if (order.plan === null) return null;
+    throw new DocumentError('plan_mismatch', `${order.mode} of ${order.action} takes no plan`);
+  }
+  if (order.plan === null || delivery.plan === null) {
+    throw new DocumentError('plan_missing', `${order.action} is applied by the plan it made`);
+  }
+  const plan = openOwnPlan(delivery.plan, order.plan, self);
+  const difference = findDifference(plan.payload, order, action, parameters);
+  if (difference !== undefined) {
+    throw new DocumentError('plan_mismatch', `the plan is for another ${difference}`);
+  }
+  return plan;
+}
+
+function openOwnPlan(bytes: Uint8Array, digest: string, self: AgentSelf): VerifiedDocument<'plan'> {
+  try {
+    if (digestOf(bytes) === digest) return openDocument('plan', bytes, [self.key]);
+  } catch (error) {
+    throw new DocumentError(
+      'plan_mismatch',
+      `not a plan of this agent: ${(error as Error).message}`,
+    );
+  }
+  throw new DocumentError('plan_mismatch', 'the order names another plan than the one that came');
+}
+
+function findDifference(
+  plan: Plan,
+  order: Order,
+  action: ActionDeclaration,
+  parameters: Record<string, JsonValue>,
+): string | undefined {
+  if (plan.server !== order.server) return 'server';
+  if (plan.action !== order.action) return 'action';
+  if (plan.actionVersion !== order.actionVersion) return 'version of the action';
+  const planned = action.parameters.safeParse(plan.parameters);
+  if (!planned.success || !isDeepStrictEqual(planned.data, parameters)) return 'set of parameters';
+  const elsewhere = Object.entries(order.target ?? {}).find(
+    ([name, id]) => Object.hasOwn(plan.target, name) && plan.target[name] !== id,
+  );
+  return elsewhere?.[0];
+}
+
+/** Steps that nothing can take back run only where client and local administrator accept such. */
+export function requireUndoAccepted(
+  plan: VerifiedDocument<'plan'> | null,
+  authorization: Authorization,
+  policy: Policy,
+): void {
+  const step = plan?.payload.steps.find(({ undo }) => !undo.possible);
+  if (step === undefined) return;
+  if (!authorization.payload.acceptsStepsWithoutUndo) {
+    throw new DocumentError(
+      'steps_without_undo_not_accepted',
+      `step ${step.id} cannot be undone, and the authorization does not accept that`,
+    );
+  }
+  if (!policy['allow-steps-without-undo']) {
+    throw new DocumentError(
+      'policy_denied',
+      `step ${step.id} cannot be undone, and the local policy does not allow that`,
+    );
+  }
+}
