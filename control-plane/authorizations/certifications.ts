@@ -1,6 +1,5 @@
-import { DocumentError } from '../../proto/documents/document.ts';
 import { followRootChain } from '../../proto/documents/chain.ts';
-import { digestOf } from '../../proto/documents/document.ts';
+import { digestOf, DocumentError, openDocument } from '../../proto/documents/document.ts';
 import type { VerifiedDocument } from '../../proto/documents/document.ts';
 import { keyFingerprint } from '../../proto/documents/keys.ts';
 import type { PublicKey } from '../../proto/documents/keys.ts';
@@ -8,7 +7,6 @@ import type { Queries } from '../database/database.ts';
 import { readDocumentChain, readUnexpiredCertifications } from './document-store.ts';
 import type { StoredDocument } from './document-store.ts';
 import { revokedKeys } from './revocation-store.ts';
-import { openRemembered } from './verified-documents.ts';
 
 /** A lead or engineer document that holds now, without the keys that were revoked since. */
 export interface Certification {
@@ -90,7 +88,7 @@ function openOrNull(
   issuers: PublicKey[],
 ): VerifiedDocument<'lead' | 'engineer'> | null {
   try {
-    return openRemembered(kind, row.envelope, issuers);
+    return openDocument(kind, row.envelope, issuers);
   } catch (error) {
     if (error instanceof DocumentError) return null;
     throw error;

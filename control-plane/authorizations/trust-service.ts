@@ -1,5 +1,10 @@
 import { followAccountKeysChain, followRootChain } from '../../proto/documents/chain.ts';
-import { digestOf, mediaType, openDocument } from '../../proto/documents/document.ts';
+import {
+  digestOf,
+  DocumentError,
+  mediaType,
+  openDocument,
+} from '../../proto/documents/document.ts';
 import type { DocumentKind, VerifiedDocument } from '../../proto/documents/document.ts';
 import { parseEnvelope } from '../../proto/documents/dsse.ts';
 import type { AccountsService } from '../accounts/accounts-service.ts';
@@ -76,6 +81,7 @@ export function createTrustService({ database, bus, accounts }: TrustDependencie
         const known = chain.find((row) => row.digest === digestOf(envelope));
         if (known !== undefined) return known;
         const root = followRootChain(...continued(chain, envelope));
+        requireNext(root, chain);
         return store(caller, { ...stored(root, envelope), accountId: null }, queries);
       });
       await tellEverybody();
@@ -104,6 +110,7 @@ export function createTrustService({ database, bus, accounts }: TrustDependencie
         const known = chain.find((row) => row.digest === digestOf(envelope));
         if (known !== undefined) return known;
         const keys = followAccountKeysChain(...continued(chain, envelope));
+        requireNext(keys, chain);
         if (keys.payload.account !== accountId) {
           throw new DomainError(
             'invalid',
@@ -123,6 +130,16 @@ export function createTrustService({ database, bus, accounts }: TrustDependencie
 function continued(chain: readonly StoredDocument[], envelope: Uint8Array): [Uint8Array[], string] {
   const first = chain[0]?.digest ?? digestOf(envelope);
   return [[...chain.map((row) => row.envelope), envelope], first];
+}
+
+/** A chain is followed from whatever is pinned; ours begins with version 1. */
+function requireNext(
+  { payload, kind }: VerifiedDocument<'root' | 'account-keys'>,
+  chain: readonly StoredDocument[],
+): void {
+  const expected = chain.length + 1;
+  if (payload.version === expected) return;
+  throw new DocumentError('payload_malformed', `version ${expected} of ${kind} was expected`);
 }
 
 function stored(

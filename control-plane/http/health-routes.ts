@@ -60,6 +60,6 @@ export function registerHealthRoutes(app: HttpApp, { metrics, isReady }: HealthD
         200: { description: 'metrics', content: { 'text/plain': { schema: z.string() } } },
       },
     }),
-    async (c) => c.body(await metrics.render(), 200, { 'Content-Type': METRICS_CONTENT_TYPE }),
+    async (c) => c.text(await metrics.render(), 200, { 'Content-Type': METRICS_CONTENT_TYPE }),
   );
 }

@@ -23,7 +23,12 @@ export interface Metrics {
   render(): Promise<string>;
 }
 
-type Family = { name: string; help: string; type: string; lines(): string[] | Promise<string[]> };
+interface Family {
+  name: string;
+  help: string;
+  type: string;
+  lines: () => string[] | Promise<string[]>;
+}
 
 export function createMetrics(): Metrics {
   const families: Family[] = [];
@@ -81,7 +86,7 @@ export function createMetrics(): Metrics {
     render: async () => {
       const texts = await Promise.all(
         families.map(async ({ name, help, type, lines }) => {
-          const body = await Promise.resolve(lines()).catch(() => []);
+          const body = await (async () => lines())().catch(() => []);
           return [`# HELP ${name} ${help}`, `# TYPE ${name} ${type}`, ...body].join('\n');
         }),
       );
