@@ -1,8 +1,7 @@
 import { createServer } from 'node:http';
-import type { Server, ServerOptions } from 'node:http';
+import type { IncomingMessage, Server, ServerOptions, ServerResponse } from 'node:http';
 import { createServer as createSecureServer } from 'node:https';
-import type { AddressInfo } from 'node:net';
-import { setTimeout as sleep } from 'node:timers/promises';
+import type { AddressInfo, Socket } from 'node:net';
 import { getRequestListener } from '@hono/node-server';
 import type { HttpApp } from './environment.ts';
 
@@ -32,20 +31,44 @@ const LIMITS: ServerOptions = {
   connectionsCheckingInterval: 5_000,
 };
 const MAX_CONNECTIONS = 10_000;
-const IDLE_CHECK_MS = 50;
+const HANDSHAKE_MS = 10_000;
 
 export function createHttpListener(options: HttpListenerOptions): HttpListener {
   const handle = getRequestListener(options.app.fetch);
-  const listener = (...[request, response]: Parameters<typeof handle>) =>
+  const sockets = new Set<Socket>();
+  const answering = new Map<Socket, number>();
+  let closed: Promise<void> | undefined;
+
+  const listener = (request: IncomingMessage, response: ServerResponse): void => {
+    const { socket } = request;
+    answering.set(socket, (answering.get(socket) ?? 0) + 1);
+    response.once('close', () => {
+      const left = (answering.get(socket) ?? 1) - 1;
+      if (answering.has(socket)) answering.set(socket, left);
+      if (closed !== undefined && left === 0) socket.destroySoon();
+    });
     void handle(request, response);
+  };
   const server: Server = options.tls
-    ? createSecureServer({ ...LIMITS, ...options.tls, minVersion: 'TLSv1.2' }, listener)
+    ? createSecureServer(
+        { ...LIMITS, ...options.tls, minVersion: 'TLSv1.2', handshakeTimeout: HANDSHAKE_MS },
+        listener,
+      )
     : createServer(LIMITS, listener);
   server.maxConnections = MAX_CONNECTIONS;
-  let closed: Promise<void> | undefined;
+  server.on('connection', (socket: Socket) => {
+    sockets.add(socket);
+    socket.once('close', () => sockets.delete(socket));
+  });
+  // The socket that requests come on: above TLS where there is TLS.
+  server.on(options.tls ? 'secureConnection' : 'connection', (socket: Socket) => {
+    answering.set(socket, 0);
+    socket.once('close', () => answering.delete(socket));
+  });
 
   const drain = (): void => {
     closed ??= new Promise((resolve) => server.close(() => resolve()));
+    for (const [socket, requests] of answering) if (requests === 0) socket.destroySoon();
   };
 
   return {
@@ -60,18 +83,11 @@ export function createHttpListener(options: HttpListenerOptions): HttpListener {
     drain,
     stop: async (graceMs) => {
       drain();
-      const ended = new AbortController();
-      const { signal } = ended;
-      // A kept-open connection becomes idle when its answer is out; nobody else closes it then.
-      const sweep = setInterval(() => server.closeIdleConnections(), IDLE_CHECK_MS);
-      const cut = sleep(graceMs, undefined, { signal }).then(
-        () => server.closeAllConnections(),
-        () => {},
-      );
+      const timer = setTimeout(() => {
+        for (const socket of sockets) socket.destroy();
+      }, graceMs);
       await closed;
-      ended.abort();
-      clearInterval(sweep);
-      await cut;
+      clearTimeout(timer);
     },
   };
 }

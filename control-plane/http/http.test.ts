@@ -1,0 +1,300 @@
+import { Writable } from 'node:stream';
+import { pino } from 'pino';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { useTestDatabase } from '../../test/fixtures/database.ts';
+import { createTestApi } from '../../test/fixtures/http-api.ts';
+import type { ApiPerson, ErrorBody, TestApi } from '../../test/fixtures/http-api.ts';
+import { openDatabase } from '../database/database.ts';
+import { DomainError } from '../domain-error.ts';
+import { createHttpApp } from './app.ts';
+import { preferredWaitMs } from './prefer.ts';
+
+const test = useTestDatabase();
+let api: TestApi;
+let engineer: ApiPerson;
+
+beforeAll(async () => {
+  api = createTestApi(test.database);
+  engineer = await api.person('engineer');
+});
+afterAll(() => api.close());
+
+/** An app whose only routes are ones that the table makes public. */
+function createProbe(answer: () => Response | Promise<Response>, lines: string[] = []) {
+  const stream = new Writable({
+    write: (chunk: Buffer, _encoding, done) => {
+      lines.push(chunk.toString());
+      done();
+    },
+  });
+  const app = createHttpApp({
+    authenticate: async () => undefined,
+    log: pino({ level: 'trace' }, stream),
+    closing: new AbortController().signal,
+  });
+  app.get('/healthz', answer);
+  app.get('/not-in-the-table', answer);
+  return app;
+}
+
+describe('every answer', () => {
+  it('forbids whatever a page could do, and names its request', async () => {
+    const { headers } = await api.request('GET', '/healthz');
+    expect(headers.get('content-security-policy')).toBe(
+      "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    );
+    expect(headers.get('x-content-type-options')).toBe('nosniff');
+    expect(headers.get('x-frame-options')).toBe('DENY');
+    expect(headers.get('referrer-policy')).toBe('no-referrer');
+    expect(headers.get('x-request-id')).toMatch(/^[0-9a-f-]{36}$/);
+    const answer = await engineer.get('/api/v1/whoami');
+    expect(answer.headers.get('cache-control')).toBe('no-store');
+  });
+
+  it('that is an error has the same shape and says what is safe and what to do', async () => {
+    const missing = await api.request<ErrorBody>('GET', '/api/v1/whoami');
+    expect(missing.status).toBe(401);
+    expect(missing.headers.get('www-authenticate')).toBe('Bearer');
+    expect(missing.body.error).toMatchObject({
+      code: 'token_missing',
+      safe: 'Nothing was changed.',
+      next: [{ label: 'Log in', command: 'intervene login URL' }],
+    });
+    for (const [method, path] of [
+      ['GET', '/'],
+      ['GET', '/api/v1/nothing'],
+      ['PATCH', '/api/v1/whoami'],
+      ['GET', '/api/v1/servers/../../../etc/passwd'],
+    ] as const) {
+      const answer = await api.request<ErrorBody>(method, path, engineer.token);
+      expect([answer.status, answer.body.error.code]).toEqual([404, 'no_such_route']);
+    }
+  });
+
+  it('to a request that is not understood says what was wrong with it', async () => {
+    const bad: [string, string][] = [
+      ['{"label":', 'Malformed JSON'],
+      ['{}', 'label'],
+      ['{"label":"a","more":1}', 'Unrecognized key'],
+      ['[]', 'expected object'],
+    ];
+    for (const [body, words] of bad) {
+      const response = await api.app.request('/api/v1/tokens', {
+        method: 'POST',
+        headers: { authorization: `Bearer ${engineer.token}`, 'content-type': 'application/json' },
+        body,
+      });
+      const { error } = (await response.json()) as ErrorBody;
+      expect([response.status, error.code]).toEqual([400, 'invalid_request']);
+      expect(error.happened).toContain(words);
+    }
+  });
+
+  it('to what nobody foresaw hides the cause, which stands in the log', async () => {
+    const lines: string[] = [];
+    const app = createProbe(() => {
+      throw new Error('secret internals');
+    }, lines);
+    const response = await app.request('/healthz');
+    const text = await response.text();
+    expect(response.status).toBe(500);
+    expect(text).toContain('internal');
+    expect(text).not.toContain('secret internals');
+    expect(text).toContain(response.headers.get('x-request-id'));
+    expect(lines.join('')).toContain('secret internals');
+  });
+
+  it('while something is away is 503 with a time to come back', async () => {
+    const app = createProbe(() => {
+      throw new DomainError('unavailable', 'database_unavailable', 'Away.');
+    });
+    const response = await app.request('/healthz');
+    expect([response.status, response.headers.get('retry-after')]).toEqual([503, '1']);
+  });
+});
+
+describe('requests', () => {
+  it('over 256 KiB are refused, whether or not they say their length', async () => {
+    const body = JSON.stringify({ label: 'x'.repeat(256 * 1024) });
+    const headers = {
+      authorization: `Bearer ${engineer.token}`,
+      'content-type': 'application/json',
+    };
+    const chunked = new ReadableStream({
+      start: (controller) => {
+        controller.enqueue(Buffer.from(body));
+        controller.close();
+      },
+    });
+    for (const init of [{ body }, { body: chunked, duplex: 'half' as const }]) {
+      const response = await api.app.request('/api/v1/tokens', {
+        method: 'POST',
+        headers,
+        ...init,
+      });
+      expect(response.status).toBe(413);
+      expect(((await response.json()) as ErrorBody).error.code).toBe('body_too_large');
+    }
+  });
+
+  it('to a route that is not in the table are denied to everybody', async () => {
+    const app = createHttpApp({
+      authenticate: async () => ({ personId: 'p', name: 'n', role: 'admin', accountId: null }),
+      log: pino({ level: 'silent' }),
+      closing: new AbortController().signal,
+    });
+    app.get('/not-in-the-table', (c) => c.text('reached'));
+    expect((await app.request('/not-in-the-table')).status).toBe(401);
+    const headers = { authorization: 'Bearer any' };
+    expect((await app.request('/not-in-the-table', { headers })).status).toBe(403);
+    expect((await app.request('/not-in-the-table', { headers, method: 'HEAD' })).status).toBe(403);
+  });
+
+  it('leave a line in the log each, without tokens or bodies', async () => {
+    const lines: string[] = [];
+    const app = createProbe(() => new Response('body-text'), lines);
+    const secret = `ivt_${'s'.repeat(43)}`;
+    await app.request('/healthz?key=query-text', {
+      headers: { authorization: `Bearer ${secret}` },
+    });
+    await app.request('/not-in-the-table', { headers: { authorization: `Bearer ${secret}` } });
+    const logged = lines.map((line) => JSON.parse(line) as Record<string, unknown>);
+    expect(logged.map(({ method, route, status }) => [method, route, status])).toEqual([
+      ['GET', '/healthz', 200],
+      ['GET', '/not-in-the-table', 401],
+    ]);
+    expect(lines.join('')).not.toMatch(/ivt_|sssss|body-text|query-text/);
+  });
+
+  it('with wrong tokens are stopped after a while; a token that worked before goes on working', async () => {
+    const own = createTestApi(test.database);
+    try {
+      const person = await own.person('engineer');
+      const latecomer = await own.person('engineer');
+      expect((await person.get('/api/v1/whoami')).status).toBe(200);
+      const statuses = [];
+      for (let attempt = 0; attempt < 25; attempt++) {
+        statuses.push((await own.request('GET', '/api/v1/whoami', `ivt_guess${attempt}`)).status);
+      }
+      expect(statuses).toEqual([...Array<number>(20).fill(401), ...Array<number>(5).fill(429)]);
+      const stopped = await latecomer.get('/api/v1/whoami');
+      expect([stopped.status, stopped.headers.get('retry-after')]).toEqual([429, '60']);
+      expect((await person.get('/api/v1/whoami')).status).toBe(200);
+    } finally {
+      own.close();
+    }
+  });
+
+  it('that redeem guesses are stopped after a while', async () => {
+    const own = createTestApi(test.database);
+    try {
+      const statuses = [];
+      for (let attempt = 0; attempt < 12; attempt++) {
+        const body = { invitation: `ivi_${'g'.repeat(43)}`, label: 'x' };
+        const answer = await own.request('POST', '/api/v1/invitations/redeem', undefined, body);
+        statuses.push(answer.status);
+      }
+      expect(statuses).toEqual([...Array<number>(10).fill(403), 429, 429]);
+    } finally {
+      own.close();
+    }
+  });
+
+  it('may ask to wait, for a minute at most', async () => {
+    const waits: number[] = [];
+    const app = createProbe(() => new Response());
+    app.get('/readyz', (c) => {
+      waits.push(preferredWaitMs(c));
+      return c.body(null);
+    });
+    const prefer = [
+      'wait=5',
+      'respond-async, wait=10',
+      'wait="7"',
+      'wait=9999',
+      'await=5',
+      'wait=-1',
+      'wait=x',
+      '',
+    ];
+    const applied = [];
+    for (const value of prefer) {
+      const response = await app.request('/readyz', { headers: { prefer: value } });
+      applied.push(response.headers.get('preference-applied'));
+    }
+    expect(waits).toEqual([5_000, 10_000, 7_000, 60_000, 0, 0, 0, 0]);
+    expect(applied.slice(0, 4)).toEqual(['wait=5', 'wait=10', 'wait=7', 'wait=60']);
+    expect(applied[4]).toBeNull();
+  });
+});
+
+describe('what the control plane says of itself', () => {
+  it('is alive without a database, and ready only with one that is migrated', async () => {
+    expect((await api.request('GET', '/healthz')).status).toBe(200);
+    expect((await api.request('GET', '/readyz')).status).toBe(200);
+
+    const away = openDatabase({ host: '/nonexistent', port: 1, user: 'nobody', database: 'none' });
+    const without = createTestApi(away);
+    expect((await without.request('GET', '/healthz')).status).toBe(200);
+    const ready = await without.request<ErrorBody>('GET', '/readyz');
+    expect([ready.status, ready.body.error.code]).toEqual([503, 'database_unavailable']);
+    const who = await without.request<ErrorBody>('GET', '/api/v1/whoami', engineer.token);
+    expect([who.status, who.body.error.code]).toEqual([503, 'database_unavailable']);
+    without.close();
+    await away.close();
+  });
+
+  it('is measured: requests by route, jobs, agents, the database, the event loop', async () => {
+    await api.request('GET', '/api/v1/servers/some-server', engineer.token);
+    expect((await api.request('GET', '/metrics')).status).toBe(401);
+    const { body, status } = await engineer.get<string>('/metrics');
+    expect(status).toBe(200);
+    expect(body).toContain(
+      'intervene_http_requests_total{method="GET",route="/api/v1/servers/:ref",status="404"} 1',
+    );
+    expect(body).not.toContain('some-server');
+    expect(body).toMatch(
+      /^intervene_http_request_duration_seconds_bucket\{route="[^"]+",le="\+Inf"\} \d+$/m,
+    );
+    expect(body).toContain('intervene_database_up 1');
+    expect(body).toMatch(/^intervene_event_loop_delay_seconds\{quantile="0.99"\} [\d.e-]+$/m);
+    for (const family of ['intervene_jobs', 'intervene_agents', 'process_resident_memory_bytes']) {
+      expect(body).toContain(`# TYPE ${family} gauge`);
+    }
+    const client = (await api.account()).client;
+    expect((await client.get('/metrics')).status).toBe(403);
+  });
+
+  it('is described by an OpenAPI 3.1 document that names every route', async () => {
+    const { body } = await api.request<{
+      openapi: string;
+      paths: Record<string, Record<string, { security?: unknown }>>;
+      components: { securitySchemes: object; schemas: object };
+    }>('GET', '/api/openapi.json');
+    expect(body.openapi).toBe('3.1.0');
+    expect(body.components.securitySchemes).toHaveProperty('bearer');
+    expect(body.components.schemas).toHaveProperty('Pack');
+    const described = Object.entries(body.paths).flatMap(([path, methods]) =>
+      Object.keys(methods).map((method) => `${method.toUpperCase()} ${path}`),
+    );
+    const registered = api.app.routes
+      .filter((route) => route.method !== 'ALL')
+      .map((route) => `${route.method} ${route.path.replaceAll(/:(\w+)/g, '{$1}')}`)
+      .filter((route) => route !== 'GET /api/openapi.json');
+    expect(new Set(registered)).toEqual(
+      new Set(described.filter((route) => route !== 'GET /api/openapi.json')),
+    );
+  });
+
+  it('lists the actions with a schema of their parameters', async () => {
+    const { body } = await engineer.get<{ items: { id: string; parameters: object }[] }>(
+      '/api/v1/actions',
+    );
+    const run = body.items.find((action) => action.id === 'command.run');
+    expect(run?.parameters).toMatchObject({
+      type: 'object',
+      required: ['argv'],
+      additionalProperties: false,
+    });
+  });
+});
