@@ -105,14 +105,15 @@ export class HeldJob implements Job {
     await this.end.promise;
   }
 
-  /** Takes over a connection to the job's runner. */
-  attach(channel: RunnerChannel): void {
+  /** Takes over a connection to the job's runner; `first` is what it is told before anything else. */
+  attach(channel: RunnerChannel, first: RunnerCommand): void {
     this.channel = channel;
     channel.onMessage = (event) => this.take(event);
     channel.onClose = () => {
       this.channel = null;
       void this.recover();
     };
+    channel.send(first);
     if (this.isConnected !== null) {
       channel.send({ type: 'connection', connected: this.isConnected });
     }
@@ -120,13 +121,9 @@ export class HeldJob implements Job {
     if (!channel.isOpen) channel.onClose();
   }
 
-  send(command: RunnerCommand): void {
-    this.channel?.send(command);
-  }
-
   setConnected(connected: boolean): void {
     this.isConnected = connected;
-    this.send({ type: 'connection', connected });
+    this.channel?.send({ type: 'connection', connected });
   }
 
   /** Resolves when the runner has journalled `started`. Throws JobStartError when it never will. */
@@ -176,8 +173,10 @@ export class HeldJob implements Job {
       if (this.ending !== null || this.channel !== null) return;
       const socket = await connectToRunner(this.directory).catch(() => null);
       if (socket !== null) {
-        if (!this.isClosed) this.attach(new ControlChannel(socket, ignore, ignore));
-        else socket.destroy();
+        if (!this.isClosed) {
+          const channel: RunnerChannel = new ControlChannel(socket, ignore, ignore);
+          this.attach(channel, { type: 'leave_unless_started' });
+        } else socket.destroy();
         return;
       }
       if (!wasAlive && (await this.tryToBury())) return;

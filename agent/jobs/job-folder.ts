@@ -1,15 +1,12 @@
-import { closeSync, fdatasync as fdatasyncCallback, openSync, writeFileSync } from 'node:fs';
+import { close, fdatasync, openSync, writeFileSync } from 'node:fs';
 import { mkdir, open, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
 import { PLAN_FILE, SCRATCH_FOLDER, SPEC_FILE } from './control-messages.ts';
 import { jobSpecSchema, type JobSpec } from './job-spec.ts';
 import { JournalDamagedError } from './journal-frames.ts';
 import { JournalReader } from './journal-reader.ts';
 import { JournalWriter, writeReserve } from './journal-writer.ts';
 import { SPOOL_FILE } from './spool-writer.ts';
-
-const fdatasync = promisify(fdatasyncCallback);
 
 /** Makes a folder in which a runner can work: everything that would need space later is there. */
 export async function createJobFolder(directory: string): Promise<void> {
@@ -25,16 +22,19 @@ export async function createJobFolder(directory: string): Promise<void> {
   }
 }
 
-/** Writes what the runner is to do, and that the job is known here; both are on disk afterwards. */
+/**
+ * Writes what the runner is to do, and that the job is known here. The record is on disk afterwards; the
+ * spec follows at once, long before anything of it is needed again.
+ */
 export async function writeReceived(directory: string, spec: JobSpec): Promise<void> {
   const journal = JournalWriter.open(directory);
-  const file = openSync(join(directory, SPEC_FILE), 'w', 0o600);
   try {
+    const file = openSync(join(directory, SPEC_FILE), 'w', 0o600);
     writeFileSync(file, JSON.stringify(spec));
+    fdatasync(file, () => close(file));
     journal.write({ type: 'received', at: Date.now(), job: spec.job, version: 1 });
-    await Promise.all([fdatasync(file), journal.syncSoon()]);
+    await journal.syncSoon();
   } finally {
-    closeSync(file);
     journal.close();
   }
 }

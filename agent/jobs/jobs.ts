@@ -1,4 +1,4 @@
-import { mkdirSync, realpathSync } from 'node:fs';
+import { mkdirSync, realpathSync, renameSync } from 'node:fs';
 import { readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -90,23 +90,24 @@ class HeldJobs implements Jobs {
     this.held.set(spec.job, job);
     const spare = this.spares.take(declaration, spec);
     try {
-      if (spare === null) await createJobFolder(directory);
-      else await rename(spare.directory, directory);
+      if (spare !== null) renameSync(spare.directory, directory);
+      else await createJobFolder(directory);
     } catch (error) {
       this.held.delete(spec.job);
       throw new JobStartError('the folder of the job cannot be made', { cause: error });
     }
     this.add(job);
     try {
-      await Promise.all([writeReceived(directory, spec), syncFolder(this.folder)]);
+      await writeReceived(directory, spec);
+      // The name of a spare's folder is durable, and `load` knows its job by the journal.
+      if (spare === null) await syncFolder(this.folder);
       const channel = spare?.channel ?? (await this.startRunner(declaration, spec, directory));
-      job.attach(channel);
+      const { interrupt } = declaration;
+      job.attach(channel, { type: 'start', sealedInputs, interrupt, timings: this.timings });
     } catch (error) {
       await job.kill('not_started');
       throw new JobStartError('no runner could be started', { cause: error });
     }
-    const { interrupt } = declaration;
-    job.send({ type: 'start', sealedInputs, interrupt, timings: this.timings });
     await job.whenStarted();
     return job;
   }
@@ -193,7 +194,6 @@ class HeldJobs implements Jobs {
     if (job.ended !== null && !(await hasSpool(directory))) return;
     this.add(job);
     if (job.ended !== null) return;
-    const found = job.recover().then(() => job.send({ type: 'leave_unless_started' }));
-    await Promise.race([found, sleep(LOAD_WITHIN_MS)]);
+    await Promise.race([job.recover(), sleep(LOAD_WITHIN_MS)]);
   }
 }

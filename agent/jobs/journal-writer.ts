@@ -9,6 +9,9 @@ export const JOURNAL_FILE = 'journal';
 export const RESERVE_FILE = 'reserve';
 const fdatasync = promisify(fs.fdatasync);
 const RESERVE_BYTES = 64 * 1024;
+const SLOW_MS = 5;
+/** How long the last sync of any journal took. */
+let lastSyncMs = 0;
 
 /** Thrown when a record could not be made durable. What it would have said must not be acted on. */
 export class JournalUnwritableError extends Error {
@@ -96,18 +99,23 @@ export class JournalWriter {
   }
 
   sync(): void {
+    const start = performance.now();
     try {
       fs.fdatasyncSync(this.fd);
+      lastSyncMs = performance.now() - start;
     } catch (error) {
       throw this.broken(error);
     }
   }
 
-  /** Like `sync`, for a process that has other work to do meanwhile. */
+  /** Like `sync`, for a process that has other work: it does not wait for a disk that was slow. */
   async syncSoon(): Promise<void> {
+    if (lastSyncMs < SLOW_MS) return this.sync();
+    const start = performance.now();
     await fdatasync(this.fd).catch((error: unknown) => {
       throw this.broken(error);
     });
+    lastSyncMs = performance.now() - start;
   }
 
   close(): void {

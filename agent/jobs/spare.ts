@@ -1,11 +1,11 @@
 import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import type { ActionDeclaration } from '../../proto/actions/declaration.ts';
 import { ControlChannel } from './control-channel.ts';
 import type { RunnerChannel } from './held-job.ts';
-import { createJobFolder } from './job-folder.ts';
+import { createJobFolder, syncFolder } from './job-folder.ts';
 import type { JobSpec } from './job-spec.ts';
 import type { JobsLog } from './job.ts';
 import { killRunner, startRunner, type RunnerProgram } from './runner-process.ts';
@@ -103,6 +103,7 @@ async function startSpare(places: SandboxPlaces, program: RunnerProgram): Promis
   const mounts = mountTable();
   try {
     await createJobFolder(directory);
+    await syncFolder(dirname(directory));
     const paths = await hostSandboxPaths(directory, places);
     const sandbox = sandboxArguments(declared, { mode: 'apply' }, paths);
     const socket = await startRunner(program, sandbox, directory);

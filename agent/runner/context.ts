@@ -1,23 +1,17 @@
 import { dirname, join } from 'node:path';
-import type { StartMessage } from '../jobs/control-messages.ts';
 import type { JobProgress } from '../jobs/job.ts';
-import type { JobSpec } from '../jobs/job-spec.ts';
 import type { JournalWriter } from '../jobs/journal-writer.ts';
-import type { Pipes } from '../process/pipe.ts';
 import { runCommand, type CommandSurroundings } from '../process/run-command.ts';
 import type { ActionContext } from './action.ts';
 import type { JobLog } from './job-log.ts';
+import type { JobParts } from './job-run.ts';
 import { signalNamespace } from './namespace.ts';
 import { Steps } from './steps.ts';
 import type { StopControl } from './stop-control.ts';
 
-interface ContextParts {
-  spec: JobSpec;
-  message: StartMessage;
-  directory: string;
+interface ContextParts extends Omit<JobParts, 'observer' | 'load'> {
   journal: JournalWriter;
   log: JobLog;
-  pipes: Pipes;
   stopControl: StopControl;
   onProgress: (progress: JobProgress) => void;
 }

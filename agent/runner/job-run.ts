@@ -1,7 +1,6 @@
-import { readFileSync, symlinkSync } from 'node:fs';
-import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { SPEC_FILE, type StartMessage, type StopMode } from '../jobs/control-messages.ts';
+import type { RunnerPosition, StartMessage, StopMode } from '../jobs/control-messages.ts';
+import type { JobProgress } from '../jobs/job.ts';
 import type { JobSpec } from '../jobs/job-spec.ts';
 import { JournalUnwritableError, JournalWriter } from '../jobs/journal-writer.ts';
 import { maskedStrings } from '../jobs/masking.ts';
@@ -9,23 +8,36 @@ import { SpoolWriter } from '../jobs/spool-writer.ts';
 import type { Pipes } from '../process/pipe.ts';
 import { nowUs } from './clock.ts';
 import { createContext } from './context.ts';
-import type { ControlServer } from './control-server.ts';
 import { DisconnectWatch } from './disconnect-watch.ts';
 import { endOf, type JobEnd } from './job-end.ts';
 import { JobLog } from './job-log.ts';
 import { namespacePrograms, signalNamespace } from './namespace.ts';
-import { perform } from './perform.ts';
+import { perform, type LoadImplementation } from './perform.ts';
 import { StopControl, type StopCause } from './stop-control.ts';
 
 const KILL_AGAIN_MS = 50;
 const EMPTY_WITHIN_MS = 1_000;
 
+/** Who is told how a job goes on; its own files are the truth. */
+export interface JobObserver {
+  follow(position: () => RunnerPosition): void;
+  grew(): void;
+  progress(progress: JobProgress): void;
+}
+
+export interface JobParts {
+  spec: JobSpec;
+  message: StartMessage;
+  /** The job's folder, absolute. */
+  directory: string;
+  observer: JobObserver;
+  pipes: Pipes;
+  load: LoadImplementation;
+}
+
 /** One job from `started` to `ended`. */
 export class JobRun {
-  private readonly message: StartMessage;
-  private readonly control: ControlServer;
-  private readonly pipes: Pipes;
-  private readonly spec: JobSpec;
+  private readonly parts: JobParts;
   private readonly stopControl: StopControl;
   private readonly disconnect: DisconnectWatch | null;
   private readonly timers: NodeJS.Timeout[] = [];
@@ -35,12 +47,10 @@ export class JobRun {
   private log: JobLog | null = null;
   private isEnding = false;
 
-  constructor(message: StartMessage, control: ControlServer, pipes: Pipes) {
-    this.message = message;
-    this.control = control;
-    this.pipes = pipes;
-    this.spec = JSON.parse(readFileSync(SPEC_FILE, 'utf8')) as JobSpec;
-    const { mode, onDisconnect } = this.spec;
+  constructor(parts: JobParts) {
+    this.parts = parts;
+    const { message, spec } = parts;
+    const { mode, onDisconnect } = spec;
     this.stopControl = new StopControl(mode === 'plan' ? 'now' : message.interrupt, () =>
       this.endWithinBound(),
     );
@@ -51,26 +61,24 @@ export class JobRun {
 
   /** Rejects only for a defect, or a disk that takes neither journal nor log. */
   async carryOut(): Promise<void> {
+    const { spec, message, observer } = this.parts;
     const journal = this.begin();
-    this.control.grew();
+    observer.grew();
     const spool = this.openSpool();
-    const log = new JobLog(spool, maskedStrings(Object.values(this.message.sealedInputs)));
+    const log = new JobLog(spool, maskedStrings(Object.values(message.sealedInputs)));
     this.log = log;
-    const limitMs = this.spec.maxRuntimeSeconds * 1000;
+    const limitMs = spec.maxRuntimeSeconds * 1000;
     this.timers.push(setTimeout(() => void this.stop('timed_out', 'now', 'time_limit'), limitMs));
     const context = await createContext({
-      spec: this.spec,
-      message: this.message,
-      directory: ownDirectory(this.spec.job),
+      ...this.parts,
       journal,
       log,
-      pipes: this.pipes,
       stopControl: this.stopControl,
-      onProgress: (progress) => this.control.progress(log.maskJson(progress)),
+      onProgress: (progress) => observer.progress(log.maskJson(progress)),
     });
     const forced = this.forced.promise.then((): null => null);
     const end = await Promise.race([
-      perform(context).then(
+      perform(context, this.parts.load).then(
         (result) => endOf(result, null, this.stopControl.effective),
         (error: unknown) => endOf(null, error, this.stopControl.effective),
       ),
@@ -86,7 +94,7 @@ export class JobRun {
     const bound = this.stopControl.stop({ cause, mode, why });
     try {
       this.journal?.append({ type: 'stop_requested', at, mode, why });
-      this.control.grew();
+      this.parts.observer.grew();
     } catch (error) {
       // A disk that fails does not keep a job from being stopped.
       if (!(error instanceof JournalUnwritableError)) throw error;
@@ -115,10 +123,10 @@ export class JobRun {
   }
 
   private begin(): JournalWriter {
-    const journal = JournalWriter.open('.');
+    const journal = JournalWriter.open(this.parts.directory);
     journal.append({ type: 'started', at: Date.now() });
     this.journal = journal;
-    this.control.follow(() => ({
+    this.parts.observer.follow(() => ({
       started: true,
       logLength: this.spool?.length ?? 0,
       records: journal.records,
@@ -127,14 +135,15 @@ export class JobRun {
   }
 
   private openSpool(): SpoolWriter {
-    const onGrew = () => this.control.grew();
-    const capBytes = this.spec.spoolCapBytes;
-    this.spool = SpoolWriter.open({ directory: '.', capBytes, nowUs, onGrew });
+    const onGrew = () => this.parts.observer.grew();
+    const { directory, spec } = this.parts;
+    const capBytes = spec.spoolCapBytes;
+    this.spool = SpoolWriter.open({ directory, capBytes, nowUs, onGrew });
     return this.spool;
   }
 
   private endWithinBound(): void {
-    const { termGraceMs, stopWithinMs } = this.message.timings;
+    const { termGraceMs, stopWithinMs } = this.parts.message.timings;
     signalNamespace('SIGTERM');
     this.timers.push(
       setTimeout(() => {
@@ -175,15 +184,4 @@ export class JobRun {
       left = namespacePrograms();
     }
   }
-}
-
-/**
- * The job's folder by its name. A runner that was started ahead lives in a folder that has been renamed
- * since, outside; in here its state folder is its own, so the name can be added.
- */
-function ownDirectory(job: string): string {
-  const current = process.cwd();
-  const named = join(dirname(current), job);
-  if (current !== named) symlinkSync(current, named);
-  return named;
 }

@@ -1,4 +1,5 @@
 import { open } from 'node:fs/promises';
+import { join } from 'node:path';
 import type { JsonValue } from '../../proto/documents/fields.ts';
 import { planSchema, type Plan } from '../../proto/documents/kinds/plan.ts';
 import { documentLimits, parseStrictJson } from '../../proto/documents/strict-json.ts';
@@ -18,7 +19,7 @@ export async function makePlan(
   const { server, action, actionVersion, parameters } = context.spec;
   const body = await implementation.plan(context);
   const bytes = planBytes({ ...body, server, action, actionVersion, parameters });
-  const handle = await open(PLAN_FILE, 'w', 0o600);
+  const handle = await open(join(context.directory, PLAN_FILE), 'w', 0o600);
   try {
     await handle.writeFile(bytes);
     await handle.sync();

@@ -1,10 +1,20 @@
-import { loadImplementation } from '../actions/implementations.ts';
-import { ActionError, type ActionContext, type ActionResult } from './action.ts';
+import {
+  ActionError,
+  type ActionContext,
+  type ActionImplementation,
+  type ActionResult,
+} from './action.ts';
+
+/** Undefined for an action that this agent cannot carry out. */
+export type LoadImplementation = (action: string) => Promise<ActionImplementation | undefined>;
 
 /** Carries out the job's mode of its action. */
-export async function perform(context: ActionContext): Promise<ActionResult> {
+export async function perform(
+  context: ActionContext,
+  load: LoadImplementation,
+): Promise<ActionResult> {
   const { action, mode, plan } = context.spec;
-  const implementation = await loadImplementation(action);
+  const implementation = await load(action);
   if (implementation === undefined) throw new ActionError('action_unknown', `${action} is unknown`);
   switch (mode) {
     case 'plan': {
