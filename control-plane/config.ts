@@ -20,6 +20,8 @@ export interface ControlPlaneConfig {
     /** `host:port` that agents dial; null is derived from what it listens on. */
     address: string | null;
   };
+  /** Null: the standard output, or a file in the data folder when that is a terminal. */
+  logFile: string | null;
   logLevel: 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'silent';
   /** How long a stop waits for requests and uploads to end by themselves. */
   stopGraceMs: number;
@@ -38,6 +40,7 @@ export interface UpOptions {
   databaseUrl?: string | undefined;
   tlsCert?: string | undefined;
   tlsKey?: string | undefined;
+  logFile?: string | undefined;
   /** Default: `info`. */
   logLevel?: string | undefined;
   /** Seconds. Default: 10. */
@@ -58,6 +61,7 @@ const ENVIRONMENT: Readonly<Record<keyof UpOptions, string>> = {
   databaseUrl: 'INTERVENE_DATABASE_URL',
   tlsCert: 'INTERVENE_TLS_CERT',
   tlsKey: 'INTERVENE_TLS_KEY',
+  logFile: 'INTERVENE_LOG_FILE',
   logLevel: 'INTERVENE_LOG_LEVEL',
   stopGrace: 'INTERVENE_STOP_GRACE',
 };
@@ -102,6 +106,7 @@ export function readConfig(
       ...readAddress('--agent-listen', setting('agentListen') ?? '0.0.0.0:7401'),
       address: agentAddress ?? null,
     },
+    logFile: file('logFile') ?? null,
     logLevel: readLogLevel(setting('logLevel') ?? 'info'),
     stopGraceMs: readSeconds('--stop-grace', setting('stopGrace') ?? '10') * 1000,
   };
