@@ -22,6 +22,8 @@ export interface AgentConnection {
 export interface AgentSession {
   readonly agentId: string;
   readonly connection: AgentConnection;
+  /** Nothing passes any more; what was said is perhaps still being stored. */
+  readonly isOver: boolean;
   /** Never blocks; a session whose other end does not read is ended instead. */
   send(message: ConnectResponse): void;
   /** Ends the stream with this error. */
@@ -148,16 +150,17 @@ export class AgentSessions {
   private async makeRoom(agentId: string): Promise<void> {
     const current = this.sessions.get(agentId);
     if (current === undefined) return;
-    const isAlive = await Promise.race([
-      current.session.connection.answers(PROBE_MS),
+    const { session } = current;
+    const answers = Promise.race([
+      session.connection.answers(PROBE_MS),
       current.ended.then(() => false),
     ]);
-    if (isAlive) throw alreadyConnected();
+    if (!session.isOver && (await answers) && !session.isOver) throw alreadyConnected();
     if (this.sessions.get(agentId) === current) {
-      current.session.end(
+      session.end(
         new DomainError('unavailable', 'session_silent', 'The session did not answer any more.'),
       );
-      current.session.connection.close();
+      session.connection.close();
       await current.ended;
     }
   }

@@ -171,12 +171,9 @@ async function authorityOf(keyPem: string, certificatePem: string): Promise<Cert
       // Certificates count whole seconds. Agents reckon their half life from both times.
       const notBefore = new Date(Math.floor(Date.now() / 1000) * 1000);
       const expiresAt = new Date(notBefore.getTime() + lifetimeSeconds * 1000);
-      const leaf = await issue(
-        `CN=${agentId}`,
-        publicKey,
-        { notBefore, notAfter: expiresAt },
-        [new x509.ExtendedKeyUsageExtension([CLIENT_AUTH], true)],
-      );
+      const leaf = await issue(`CN=${agentId}`, publicKey, { notBefore, notAfter: expiresAt }, [
+        new x509.ExtendedKeyUsageExtension([CLIENT_AUTH], true),
+      ]);
       return { der: Buffer.from(leaf.rawData), serial: leaf.serialNumber.toLowerCase(), expiresAt };
     },
     readAgentCertificate: (der) => readAgentCertificate(der, native),
@@ -263,5 +260,9 @@ async function writeDurably(file: string, content: string, mode: number): Promis
   }
   await rename(temporary, file);
   const folder = await open(path.dirname(file), 'r');
-  await folder.sync().finally(() => folder.close());
+  try {
+    await folder.sync();
+  } finally {
+    await folder.close();
+  }
 }

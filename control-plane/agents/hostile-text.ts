@@ -12,15 +12,18 @@ function cutText(text: string, maxLength: number): string {
 
 const CLEAN_STRING_MAX = 256 * 1024;
 
-/** The same for every string and key of a JSON value. */
-export function cleanJson(value: unknown): unknown {
+const DEPTH_MAX = 64;
+
+/** The same for every string and key of a JSON value. Throws RangeError for one nested deeper than 64. */
+export function cleanJson(value: unknown, depth = 0): unknown {
+  if (depth > DEPTH_MAX) throw new RangeError('nested too deeply');
   if (typeof value === 'string') return cleanText(value, CLEAN_STRING_MAX);
-  if (Array.isArray(value)) return value.map(cleanJson);
+  if (Array.isArray(value)) return value.map((inner) => cleanJson(inner, depth + 1));
   if (typeof value === 'object' && value !== null) {
     return Object.fromEntries(
       Object.entries(value).map(([key, inner]) => [
         cleanText(key, CLEAN_STRING_MAX),
-        cleanJson(inner),
+        cleanJson(inner, depth + 1),
       ]),
     );
   }

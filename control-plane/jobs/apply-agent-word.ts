@@ -1,0 +1,273 @@
+import { findAction } from '../../proto/actions/catalogue.ts';
+import { appendAudit } from '../audit/audit.ts';
+import type { Queries } from '../database/database.ts';
+import { DomainError } from '../domain-error.ts';
+import { trimChunk } from '../logs/chunk.ts';
+import type { Chunk } from '../logs/chunk.ts';
+import { digestBytes, digestStoredLog } from '../logs/log-digest.ts';
+import { appendChunks } from '../logs/log-store.ts';
+import type { AgentWord } from './agent-word.ts';
+import { raiseAlarm } from './alarm.ts';
+import { appendEvents, storeNextSequence } from './job-events.ts';
+import { isFinal, mayMove } from './job-states.ts';
+import type { JobState } from './job-states.ts';
+import { storeAccepted, storeEnd, storeRefusal } from './job-store.ts';
+import type { HeldJob } from './job-store.ts';
+import { moveJob } from './move-job.ts';
+
+/** What the agent may release, once the transaction is committed. */
+export interface Acknowledged {
+  receipt: boolean;
+  nextSequence: number | null;
+  ended: boolean;
+}
+
+/** What the transaction changed that others wait for. */
+export interface Applied {
+  acknowledged: Acknowledged;
+  /** The job runs although it was closed here: it should stop. */
+  shouldStop: boolean;
+  logGrew: boolean;
+  /** The end is stored, and the log is too long to be checked at once. */
+  mustVerifyLog: boolean;
+}
+
+/** A log up to this length is read back and compared before the end is committed. */
+const VERIFY_AT_ONCE_BYTES = 1024 * 1024;
+const RECORDS_PER_JOB = 100_000;
+
+/**
+ * Stores what an agent said of one job, in the order it said it. `job` is locked and is brought up to date on
+ * the way. Throws DomainError for what cannot be so; nothing is stored then.
+ */
+export async function applyAgentWords(
+  queries: Queries,
+  job: HeldJob,
+  words: readonly AgentWord[],
+): Promise<Applied> {
+  const applied: Applied = {
+    acknowledged: { receipt: false, nextSequence: null, ended: false },
+    shouldStop: false,
+    logGrew: false,
+    mustVerifyLog: false,
+  };
+  for (const word of words) {
+    if (word.type !== 'events') requireOwnOrder(job, word);
+    if (word.type === 'accepted') await applyAccepted(queries, job, word, applied);
+    else if (word.type === 'refused') await applyRefused(queries, job, word, applied);
+    else if (word.type === 'events') await applyEvents(queries, job, word, applied);
+    else await applyEnded(queries, job, word, applied);
+  }
+  return applied;
+}
+
+type Word<T extends AgentWord['type']> = Extract<AgentWord, { type: T }>;
+
+async function applyAccepted(
+  queries: Queries,
+  job: HeldJob,
+  word: Word<'accepted'>,
+  applied: Applied,
+): Promise<void> {
+  applied.acknowledged.receipt = true;
+  if (job.hasAccepted) return;
+  await storeAccepted(queries, job.id, word.envelope);
+  job.hasAccepted = true;
+  await audit(queries, job, 'job.accepted', { receipt: digestBytes([word.envelope]) });
+  if (job.state === 'running' || (isFinal(job.state) && job.hasFinal)) return;
+  if (await cannotBecome(queries, job, 'running')) {
+    applied.shouldStop = true;
+    return;
+  }
+  await move(queries, job, 'running');
+}
+
+async function applyRefused(
+  queries: Queries,
+  job: HeldJob,
+  word: Word<'refused'>,
+  applied: Applied,
+): Promise<void> {
+  applied.acknowledged.receipt = true;
+  if (job.hasFinal) return;
+  await storeRefusal(queries, job.id, word.envelope);
+  job.hasFinal = true;
+  const { reason, detail } = word.receipt;
+  await audit(queries, job, 'job.refused', { reason, receipt: digestBytes([word.envelope]) });
+  if (await cannotBecome(queries, job, 'refused')) return;
+  await move(queries, job, 'refused', reason, detail);
+}
+
+async function applyEvents(
+  queries: Queries,
+  job: HeldJob,
+  word: Word<'events'>,
+  applied: Applied,
+): Promise<void> {
+  const fresh = word.records.slice(Math.max(0, job.nextSequence - word.first));
+  // After a gap the agent learns from the answer where to go on.
+  if (word.first <= job.nextSequence && fresh.length > 0) {
+    if (job.nextSequence + fresh.length > RECORDS_PER_JOB) {
+      throw new DomainError('too_many', 'events_too_many', 'The journal of the job is too long.');
+    }
+    const contents = fresh.map((record, index) => ({ sequence: job.nextSequence + index, record }));
+    await appendEvents(queries, job.id, 'journal', actorOf(job), contents);
+    job.nextSequence += fresh.length;
+    await storeNextSequence(queries, job.id, job.nextSequence);
+  }
+  applied.acknowledged.nextSequence = job.nextSequence;
+}
+
+async function applyEnded(
+  queries: Queries,
+  job: HeldJob,
+  word: Word<'ended'>,
+  applied: Applied,
+): Promise<void> {
+  applied.acknowledged.receipt = true;
+  applied.acknowledged.ended = true;
+  if (job.hasFinal) return;
+  const { receipt } = word;
+  if (job.mode !== 'plan' && word.plan !== null) {
+    throw new DomainError('invalid', 'plan_unexpected', 'Only a job of mode plan makes a plan.');
+  }
+  const offsetBefore = job.logOffset;
+  await appendTail(queries, job, word.tail, word.logLength);
+  applied.logGrew = job.logOffset > offsetBefore;
+  const isAllInTail = offsetBefore === 0;
+  const verified = await verifyLog(queries, job, word, isAllInTail);
+  applied.mustVerifyLog = verified === null;
+  await storeEnd(queries, job.id, {
+    exitStatus: receipt.exitStatus,
+    result: word.result,
+    planEnvelope: word.plan?.envelope ?? null,
+    planDigest: word.plan?.digest ?? null,
+    receipt: word.envelope,
+    logLength: word.logLength,
+    logDigest: receipt.log.digest,
+    logVerified: verified,
+  });
+  job.hasFinal = true;
+  await audit(queries, job, 'job.ended', {
+    outcome: receipt.outcome,
+    reason: receipt.reason,
+    exitStatus: receipt.exitStatus,
+    log: receipt.log.digest,
+    receipt: digestBytes([word.envelope]),
+  });
+  if (verified === false) {
+    await raiseAlarm(queries, job, 'log_digest_mismatch', { stated: receipt.log.digest });
+  }
+  if (await cannotBecome(queries, job, receipt.outcome)) return;
+  await move(queries, job, receipt.outcome, receipt.reason);
+}
+
+async function appendTail(
+  queries: Queries,
+  job: HeldJob,
+  tail: readonly Chunk[],
+  logLength: number,
+): Promise<void> {
+  const fresh: Chunk[] = [];
+  for (const chunk of tail) {
+    if (chunk.offset > job.logOffset) throw incomplete(job, chunk.offset);
+    const trimmed = trimChunk(chunk, job.logOffset, job.logLines);
+    if (trimmed === null) continue;
+    fresh.push(trimmed);
+    job.logOffset = trimmed.offset + trimmed.length;
+    job.logLines = trimmed.firstLine + trimmed.lines;
+  }
+  if (job.logOffset !== logLength) throw incomplete(job, logLength);
+  if (fresh.length === 0) return;
+  const stored = await appendChunks(
+    queries,
+    { jobId: job.id, day: job.day },
+    fresh[0]!.offset,
+    fresh,
+  );
+  if (!stored) throw incomplete(job, logLength);
+}
+
+/** Whether the stored log is what the receipt says; null when that takes longer than an end may. */
+async function verifyLog(
+  queries: Queries,
+  job: HeldJob,
+  word: Word<'ended'>,
+  isAllInTail: boolean,
+): Promise<boolean | null> {
+  const stated = word.receipt.log.digest;
+  if (isAllInTail) return digestBytes(pieces(word.tail, word.logLength)) === stated;
+  if (word.logLength > VERIFY_AT_ONCE_BYTES) return null;
+  const log = { jobId: job.id, day: job.day };
+  return (await digestStoredLog(queries, log, word.logLength)) === stated;
+}
+
+/** The bytes of a tail that begins at 0, each once. */
+function pieces(tail: readonly Chunk[], length: number): Buffer[] {
+  let at = 0;
+  const found = tail.flatMap((chunk) => {
+    const bytes = chunk.bytes.subarray(Math.max(0, at - chunk.offset));
+    at += bytes.length;
+    return bytes;
+  });
+  return at === length ? found : [];
+}
+
+/**
+ * Brings a job to where it can take its next step, as an answer to an order shows that it was delivered. True,
+ * and an alarm, when the job was closed here and cannot go there any more.
+ */
+async function cannotBecome(queries: Queries, job: HeldJob, to: JobState): Promise<boolean> {
+  if (job.state === 'queued') await move(queries, job, 'delivered');
+  if (job.state === 'delivered' && to !== 'refused' && to !== 'running') {
+    await move(queries, job, 'running');
+  }
+  if (mayMove(job.state, to)) return false;
+  await raiseAlarm(queries, job, 'word_after_end', { state: job.state, said: to });
+  return true;
+}
+
+async function move(
+  queries: Queries,
+  job: HeldJob,
+  to: JobState,
+  reason: string | null = null,
+  detail = '',
+): Promise<void> {
+  await moveJob(queries, job.id, { to, actor: actorOf(job), reason, detail });
+  job.state = to;
+}
+
+async function audit(
+  queries: Queries,
+  job: HeldJob,
+  kind: string,
+  content: Record<string, unknown>,
+): Promise<void> {
+  await appendAudit(queries, {
+    chain: `intervention:${job.interventionId}`,
+    actor: actorOf(job),
+    kind,
+    accountId: job.accountId,
+    content: { job: job.id, action: findAction(job.action)?.id ?? job.action, ...content },
+  });
+}
+
+function actorOf(job: HeldJob): string {
+  return `agent:${job.agentId}`;
+}
+
+/** A refusal of what was not even an order cannot name it. */
+function requireOwnOrder(job: HeldJob, word: Exclude<AgentWord, { type: 'events' }>): void {
+  const { order } = word.receipt;
+  if (order === job.orderDigest || (order === null && word.type === 'refused')) return;
+  throw new DomainError('invalid', 'receipt_mismatch', 'The receipt is for another order.');
+}
+
+function incomplete(job: HeldJob, found: number): DomainError {
+  return new DomainError(
+    'conflict',
+    'log_gap',
+    `The log is stored up to byte ${job.logOffset}; the end of the job speaks of byte ${found}.`,
+  );
+}

@@ -1,0 +1,30 @@
+import type { Bus } from '../cluster/bus.ts';
+import { createWaker } from '../cluster/waker.ts';
+import type { Queries } from '../database/database.ts';
+import { isFinal } from './job-states.ts';
+import { findJob } from './job-store.ts';
+import type { Job } from './job-store.ts';
+
+const POLL_MS = 5_000;
+
+/** The job as soon as it has ended, or as it is after `timeoutMs` or on abort. Null when there is none. */
+export async function awaitJob(
+  { queries, bus }: { queries: Queries; bus: Bus },
+  jobId: string,
+  timeoutMs: number,
+  signal?: AbortSignal,
+): Promise<Job | null> {
+  const deadline = performance.now() + timeoutMs;
+  const waker = createWaker(bus, [{ topic: 'job', id: jobId }]);
+  try {
+    for (;;) {
+      waker.prepare();
+      const job = await findJob(queries, jobId);
+      const left = deadline - performance.now();
+      if (job === null || isFinal(job.state) || left <= 0 || signal?.aborted) return job;
+      await waker.wait(Math.min(left, POLL_MS), signal);
+    }
+  } finally {
+    waker.close();
+  }
+}

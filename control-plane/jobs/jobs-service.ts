@@ -1,0 +1,93 @@
+import { scopeOf } from '../accounts/caller.ts';
+import type { Caller } from '../accounts/caller.ts';
+import type { Bus } from '../cluster/bus.ts';
+import type { Database } from '../database/database.ts';
+import { pickReferenced } from '../database/reference.ts';
+import { awaitJob } from './await-job.ts';
+import { readEvents } from './job-events.ts';
+import type { JobEvent } from './job-events.ts';
+import type { JobProgress, Progress } from './job-progress.ts';
+import type { JobState } from './job-states.ts';
+import { jobCandidates, listJobs, readJobDocuments } from './job-store.ts';
+import type { CancelMode, Job, JobDocuments } from './job-store.ts';
+import type { StopJob } from './stop-job.ts';
+import type { SubmittedOrder } from './submit-job.ts';
+
+export interface JobQuery {
+  serverId: string | null;
+  interventionId: string | null;
+  state: JobState | null;
+}
+
+/** Jobs as people deal with them; everything is scoped to what the caller may see. */
+export interface JobsService {
+  /** Queues an order; returns the job as it is, or as it ended within `waitMs`. */
+  submit(
+    caller: Caller,
+    order: SubmittedOrder,
+    wait: { ms: number; signal: AbortSignal },
+  ): Promise<Job>;
+  /** By `1042.3`, `1042/3`, id or end of the id. Throws `job_not_found`, `job_ambiguous`. */
+  resolve(caller: Caller, reference: string): Promise<Job>;
+  /** The job when it has ended, or as it is after `ms`. */
+  wait(job: Job, wait: { ms: number; signal: AbortSignal }): Promise<Job>;
+  list(
+    caller: Caller,
+    query: JobQuery,
+    page: { before: { createdAt: Date; id: string } | null; limit: number },
+  ): Promise<Job[]>;
+  cancel(caller: Caller, reference: string, mode: CancelMode): Promise<Job>;
+  abandon(caller: Caller, reference: string): Promise<Job>;
+  documents(caller: Caller, reference: string): Promise<JobDocuments>;
+  events(jobId: string, after: number, limit: number): Promise<JobEvent[]>;
+  progress(jobId: string): Progress | null;
+}
+
+export interface JobsServiceOptions {
+  database: Database;
+  bus: Bus;
+  submitJob: (caller: Caller, order: SubmittedOrder) => Promise<string>;
+  stopJob: StopJob;
+  progress: JobProgress;
+}
+
+export function createJobsService(options: JobsServiceOptions): JobsService {
+  const { database, bus, submitJob, stopJob, progress } = options;
+
+  async function resolve(caller: Caller, reference: string): Promise<Job> {
+    const found = await jobCandidates(database, scopeOf(caller), reference);
+    // A number means one job only.
+    return /[./]/.test(reference) && found.length === 1
+      ? found[0]!
+      : pickReferenced(found, reference, 'job');
+  }
+
+  async function wait(
+    jobId: string,
+    { ms, signal }: { ms: number; signal: AbortSignal },
+  ): Promise<Job> {
+    return (await awaitJob({ queries: database, bus }, jobId, ms, signal))!;
+  }
+
+  return {
+    resolve,
+    submit: async (caller, order, waiting) => wait(await submitJob(caller, order), waiting),
+    wait: (job, waiting) => wait(job.id, waiting),
+    list: (caller, query, page) =>
+      listJobs(database, scopeOf(caller), query, page.before, page.limit),
+    cancel: async (caller, reference, mode) => {
+      const job = await resolve(caller, reference);
+      await stopJob.cancel(caller, job, mode);
+      return resolve(caller, job.id);
+    },
+    abandon: async (caller, reference) => {
+      const job = await resolve(caller, reference);
+      await stopJob.abandon(caller, job);
+      return resolve(caller, job.id);
+    },
+    documents: async (caller, reference) =>
+      readJobDocuments(database, (await resolve(caller, reference)).id),
+    events: (jobId, after, limit) => readEvents(database, jobId, after, limit),
+    progress: (jobId) => progress.get(jobId),
+  };
+}

@@ -1,0 +1,229 @@
+import { findAction } from '../../proto/actions/catalogue.ts';
+import { DocumentError, readUnverified } from '../../proto/documents/document.ts';
+import { preAuthenticationEncoding } from '../../proto/documents/dsse.ts';
+import type { Envelope } from '../../proto/documents/dsse.ts';
+import { keyFingerprint, verifySignature } from '../../proto/documents/keys.ts';
+import type { PublicKey } from '../../proto/documents/keys.ts';
+import type { Order } from '../../proto/documents/kinds/order.ts';
+import { actorOf, scopeOf } from '../accounts/caller.ts';
+import type { Caller } from '../accounts/caller.ts';
+import { appendAudit } from '../audit/audit.ts';
+import type { Bus } from '../cluster/bus.ts';
+import type { Database } from '../database/database.ts';
+import { DomainError } from '../domain-error.ts';
+import { joinIntervention } from '../interventions/join-intervention.ts';
+import type { OrderSigners } from './order-signers.ts';
+import { insertJob } from './job-store.ts';
+import {
+  findAuthorization,
+  findOpenTicket,
+  findOrderTarget,
+  findPlanJob,
+  findUndoneJob,
+} from './submit-store.ts';
+import type { OrderTarget } from './submit-store.ts';
+
+export interface SubmittedOrder {
+  envelope: Uint8Array;
+  /** Where the order has no authorization to take a ticket from. */
+  ticket?: string | undefined;
+}
+
+export interface SubmitJobOptions {
+  database: Database;
+  bus: Bus;
+  signers: OrderSigners;
+  /** Told of each queued job, so that it can expire in time. */
+  onQueued: (startBefore: Date) => void;
+}
+
+/** Documents of a delivery must fit into one message with room for what frames them. */
+const DELIVERY_MAX_BYTES = 240 * 1024;
+const NO_TICKET = 'none';
+
+/**
+ * Queues a signed order for its agent and returns the id of its job. What an agent would refuse is let through
+ * where the refusal is the answer: only what cannot belong here, or could never be delivered, is turned away.
+ */
+export function createSubmitJob(options: SubmitJobOptions) {
+  const { database, bus, signers, onQueued } = options;
+  return async (caller: Caller, submitted: SubmittedOrder): Promise<string> => {
+    const {
+      payload: order,
+      digest,
+      envelope,
+      keyids,
+    } = readUnverified('order', submitted.envelope);
+    requireSignedBy(await signers.keysOf(caller.personId), envelope);
+    requireKnownAction(order);
+    const startBefore = new Date(order.startBefore * 1000);
+    if (startBefore.getTime() <= Date.now()) throw orderExpired();
+    const target = await findOrderTarget(database, scopeOf(caller), order.server);
+    const { accountId, agentId, serverId } = requireAgent(target, order);
+    const { authorization, plan, undone } = await findNamed(database, target!, order);
+    const certificates = await signers.envelopesFor([
+      ...keyids,
+      ...(authorization?.kind === 'attestation'
+        ? readUnverified('attestation', authorization.envelope).keyids
+        : []),
+    ]);
+    const parts = [submitted.envelope, authorization?.envelope, plan?.envelope, ...certificates];
+    requireDeliverable(parts.reduce((sum, part) => sum + (part?.byteLength ?? 0), 0));
+
+    await database.transaction(async (queries) => {
+      const ticket =
+        submitted.ticket ??
+        authorization?.ticket ??
+        plan?.ticket ??
+        undone?.ticket ??
+        (await findOpenTicket(queries, serverId)) ??
+        NO_TICKET;
+      const actor = actorOf(caller);
+      const { intervention } = await joinIntervention(queries, {
+        accountId,
+        serverId,
+        ticket,
+        description: order.reason,
+        actor,
+        openedBy: caller.personId,
+      });
+      const number = await insertJob(queries, {
+        id: order.job,
+        accountId,
+        interventionId: intervention.id,
+        serverId,
+        agentId,
+        grantId: authorization?.id ?? null,
+        action: order.action,
+        actionVersion: order.actionVersion,
+        mode: order.mode,
+        parameters: order.parameters,
+        orderEnvelope: submitted.envelope,
+        orderDigest: digest,
+        planJobId: plan?.id ?? null,
+        undoesJobId: undone?.id ?? null,
+        orderedBy: caller.personId,
+        startBefore,
+        actor,
+      }).catch((error: unknown) => {
+        throw isDuplicate(error) ? jobExists(order.job) : error;
+      });
+      await appendAudit(queries, {
+        chain: `intervention:${intervention.id}`,
+        actor,
+        kind: 'job.ordered',
+        accountId,
+        content: { job: order.job, number, order: digest, action: order.action, mode: order.mode },
+      });
+    });
+    bus.publish('agent', agentId);
+    bus.publish('job', order.job);
+    onQueued(startBefore);
+    return order.job;
+  };
+}
+
+/** Whoever sends an order in must be one of its signers; the other signatures are the agent's to judge. */
+function requireSignedBy(keys: readonly PublicKey[], envelope: Envelope): void {
+  const message = preAuthenticationEncoding(envelope.payloadType, envelope.payload);
+  const isOwn = envelope.signatures.some((signature) => {
+    const key = keys.find((candidate) => keyFingerprint(candidate) === signature.keyid);
+    return key !== undefined && verifySignature(key, message, signature);
+  });
+  if (isOwn) return;
+  throw new DomainError(
+    'forbidden',
+    'order_not_yours',
+    'The order is not signed with a key that is certified for you now.',
+    { next: [{ label: 'See who is certified', command: 'intervene engineers list' }] },
+  );
+}
+
+function requireKnownAction(order: Order): void {
+  if (findAction(order.action) === undefined) {
+    throw new DomainError('invalid', 'action_unknown', `There is no action ${order.action}.`, {
+      next: [{ label: 'See the actions', command: 'intervene actions' }],
+    });
+  }
+}
+
+function requireAgent(
+  target: OrderTarget | null,
+  order: Order,
+): { accountId: string; agentId: string; serverId: string } {
+  if (target === null) {
+    throw new DomainError('not_found', 'server_not_found', `There is no server ${order.server}.`);
+  }
+  const { accountId, agentId, serverId, serverName } = target;
+  if (agentId === null) {
+    throw new DomainError('conflict', 'agent_missing', `${serverName} has no agent.`, {
+      next: [{ label: 'Enrol one', command: `intervene enroll ${serverName} --mode resident` }],
+    });
+  }
+  if (target.agentQuarantined) {
+    throw new DomainError(
+      'conflict',
+      'agent_quarantined',
+      `The agent of ${serverName} is quarantined.`,
+    );
+  }
+  if (target.agentKeyFingerprint !== order.agentKey) {
+    throw new DomainError(
+      'conflict',
+      'agent_changed',
+      `The order is for another agent than the one ${serverName} has now.`,
+    );
+  }
+  return { accountId, agentId, serverId };
+}
+
+/** What the order names by digest or id; all of it belongs to the same server or account. */
+async function findNamed(database: Database, target: OrderTarget, order: Order) {
+  const { accountId, serverId } = target;
+  const [authorization, plan, undone] = await Promise.all([
+    order.authorization && findAuthorization(database, accountId, order.authorization),
+    order.plan && findPlanJob(database, serverId, order.plan),
+    order.undoes && findUndoneJob(database, serverId, order.undoes),
+  ]);
+  if (order.authorization && !authorization) throw unknownNamed('grant', order.authorization);
+  if (order.plan && !plan) throw unknownNamed('plan', order.plan);
+  if (order.undoes && !undone) throw unknownNamed('job', order.undoes);
+  return {
+    authorization: authorization || null,
+    plan: plan || null,
+    undone: undone || null,
+  };
+}
+
+function unknownNamed(kind: string, name: string): DomainError {
+  return new DomainError(
+    'not_found',
+    `${kind}_not_found`,
+    `The order names a ${kind} that is not here: ${name}.`,
+  );
+}
+
+function requireDeliverable(bytes: number): void {
+  if (bytes <= DELIVERY_MAX_BYTES) return;
+  throw new DocumentError(
+    'document_too_large',
+    `order, authorization and plan are ${bytes} bytes together`,
+  );
+}
+
+function orderExpired(): DomainError {
+  return new DomainError('conflict', 'order_expired', 'The order had to be started before now.', {
+    next: [{ label: 'Sign it again', command: 'intervene run' }],
+  });
+}
+
+function jobExists(jobId: string): DomainError {
+  return new DomainError('conflict', 'job_exists', `Job ${jobId} was ordered before.`, {
+    safe: 'It was not ordered a second time.',
+    next: [{ label: 'See it', command: `intervene jobs show ${jobId}` }],
+  });
+}
+
+function isDuplicate(error: unknown): boolean {
+  return (error as { constraint?: unknown }).constraint === 'jobs_pkey';
+}
