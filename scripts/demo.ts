@@ -92,9 +92,9 @@ const upWords = [
   'up',
   '--data',
   inFolder('data'),
-  '--http',
+  '--listen',
   `127.0.0.1:${httpPort}`,
-  '--agents',
+  '--agent-listen',
   `127.0.0.1:${agentPort}`,
 ];
 const controlPlane = new Daemon([intervene, ...upWords], inFolder('control-plane.log'));
