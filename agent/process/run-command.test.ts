@@ -79,7 +79,7 @@ test('the environment is fixed and nothing of this process is in it', async () =
     .trim()
     .split('\n')
     .map((line) => line.split('=')[0]);
-  expect(names.toSorted()).toEqual(['HOME', 'LANG', 'PATH', 'TERM']);
+  expect(new Set(names)).toEqual(new Set(['HOME', 'LANG', 'PATH', 'TERM']));
   const own = await run(['env'], { output: 'capture', environment: { ONLY: 'this' } });
   expect(own.out).toBe('ONLY=this\n');
 });
