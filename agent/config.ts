@@ -34,6 +34,8 @@ const fileSchema = z.strictObject({
     .min(MEBIBYTE)
     .max(64 * 1024 * MEBIBYTE)
     .default(256 * MEBIBYTE),
+  /** When the rescue image was built: the time is never believed to be before that. */
+  'image-built': z.date().optional(),
   'log-level': z.enum(['debug', 'info', 'warn', 'error']).default('info'),
 });
 
@@ -43,6 +45,8 @@ export interface AgentConfig {
   configFile: string;
   policyFile: string;
   spoolCapBytes: number;
+  /** Milliseconds since 1970. */
+  imageBuiltMs: number | null;
   logLevel: 'debug' | 'info' | 'warn' | 'error';
 }
 
@@ -68,6 +72,7 @@ export function loadConfig(options: AgentOptions): AgentConfig {
     configFile,
     policyFile: path.resolve(options.policy ?? DEFAULT_POLICY_FILE),
     spoolCapBytes: file['spool-cap-bytes'],
+    imageBuiltMs: file['image-built']?.getTime() ?? null,
     logLevel: file['log-level'],
   };
 }

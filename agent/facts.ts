@@ -4,9 +4,7 @@ import path from 'node:path';
 import { parseEnv } from 'node:util';
 import type { Identity } from '../proto/documents/fields.ts';
 import type { Facts } from './connection/courier.ts';
-
-/** Raised with every release; upgrades are by local root. */
-export const AGENT_VERSION = '0.1.0';
+import { AGENT_VERSION } from './version.ts';
 
 const NO_MAC = '00:00:00:00:00:00';
 

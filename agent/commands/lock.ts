@@ -1,0 +1,69 @@
+import { readdir } from 'node:fs/promises';
+import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { locate } from '../config.ts';
+import type { AgentOptions } from '../config.ts';
+import { isRunnerAlive, killRunner } from '../jobs/runner-process.ts';
+import { lock, unlock } from '../trust/lock.ts';
+
+/** A start that an agent had begun when the lock came appears within this time. */
+const LOOK_AGAIN_MS = 50;
+const ROUNDS = 5;
+const GIVE_UP_MS = 900;
+
+export interface Killed {
+  /** Jobs whose runner was alive, and warm runners without a job. */
+  jobs: string[];
+  /** Those that are still there: stuck in the kernel. */
+  remaining: string[];
+}
+
+/** Stops everything within a second, without network and without the agent. */
+export async function lockCommand(options: AgentOptions): Promise<number> {
+  const { stateDirectory } = locate(options);
+  await lock(stateDirectory);
+  const { jobs, remaining } = await killRunners(stateDirectory);
+  if (remaining.length > 0) {
+    process.stderr.write(`✗ Locked, but still there: ${remaining.join(', ')}\n`);
+    return 1;
+  }
+  const what = jobs.length === 0 ? 'Nothing was running' : `Killed: ${jobs.join(', ')}`;
+  process.stderr.write(`✓ Locked. ${what}.\n`);
+  if (jobs.length > 0) process.stderr.write('  What they had begun may be half-written.\n');
+  process.stderr.write('Next: intervene-agent unlock   (lets jobs start again)\n');
+  return 0;
+}
+
+export async function unlockCommand(options: AgentOptions): Promise<number> {
+  const { stateDirectory } = locate(options);
+  await unlock(stateDirectory);
+  process.stderr.write('✓ Unlocked. Jobs that are authorized start again.\n');
+  process.stderr.write('Next: intervene-agent status\n');
+  return 0;
+}
+
+/** Kills every runner below a state directory; a process that only has a former runner's number is spared. */
+export async function killRunners(stateDirectory: string): Promise<Killed> {
+  const folder = path.join(stateDirectory, 'jobs');
+  const killed = new Set<string>();
+  const until = performance.now() + GIVE_UP_MS;
+  for (let round = 0; round < ROUNDS; round++) {
+    const alive = await findRunners(folder);
+    for (const name of alive) killed.add(name);
+    // Each waits for the death of its runner; all are killed before any is waited for.
+    const deaths = Promise.all(alive.map((name) => killRunner(path.join(folder, name))));
+    await Promise.race([deaths, sleep(Math.max(0, until - performance.now()))]);
+    if (performance.now() > until) break;
+    await sleep(LOOK_AGAIN_MS);
+  }
+  const jobs = [...killed].filter((name) => !name.startsWith('spare-'));
+  return { jobs, remaining: await findRunners(folder) };
+}
+
+async function findRunners(folder: string): Promise<string[]> {
+  const names = await readdir(folder).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return [];
+    throw error;
+  });
+  return names.filter((name) => isRunnerAlive(path.join(folder, name)));
+}

@@ -1,0 +1,33 @@
+import { locate } from '../config.ts';
+import type { AgentOptions } from '../config.ts';
+import { PolicyFile } from '../trust/policy.ts';
+
+/** 0 when the agent can use the policy, 1 when it refuses everything because of it. */
+export async function policyCheckCommand(
+  options: AgentOptions & { json?: boolean },
+): Promise<number> {
+  const { policyFile } = locate(options);
+  const reading = new PolicyFile(policyFile).read();
+  if (options.json === true) {
+    process.stdout.write(`${JSON.stringify({ file: policyFile, ...reading }, null, 2)}\n`);
+  } else if (reading.usable) {
+    const { policy, digest } = reading;
+    const list = (patterns: readonly string[]) => patterns.join(', ') || 'nothing';
+    const lines = [
+      `✓ ${policyFile} is in force`,
+      `  Digest               ${digest}`,
+      `  Allowed              ${list(policy.allow)}`,
+      `  Denied               ${list(policy.deny)}`,
+      `  Highest class        ${policy['highest-class']}`,
+      `  Engineers, class C   ${policy['engineers-for-class-c']}; ${policy['engineers-for-class-c-attested']} on an attestation`,
+      `  Steps without undo   ${policy['allow-steps-without-undo'] ? 'allowed' : 'refused'}`,
+    ];
+    process.stdout.write(`${lines.join('\n')}\n`);
+  } else {
+    process.stderr.write(
+      `✗ The policy cannot be used, so every order is refused: ${reading.why}\n`,
+    );
+    process.stderr.write('  It must be owned by root and writable by nobody else.\n');
+  }
+  return reading.usable ? 0 : 1;
+}

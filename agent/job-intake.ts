@@ -1,0 +1,204 @@
+import { accessSync, constants } from 'node:fs';
+import type { Logger } from 'pino';
+import { wireLimits } from '../proto/wire.ts';
+import { keyFingerprint } from '../proto/documents/keys.ts';
+import type { AgentConfig } from './config.ts';
+import type { Delivery } from './connection/courier.ts';
+import type { Reporter } from './connection/report.ts';
+import type { Jobs } from './jobs/job.ts';
+import type { JobSpec } from './jobs/job-spec.ts';
+import { isChanging } from './jobs/sandbox.ts';
+import { createLostJob } from './lost-job.ts';
+import { hashOf } from './statements.ts';
+import type { Permission, StatementStore } from './statements.ts';
+import type { Admission, AgentTrust } from './trust/agent-trust.ts';
+import type { Refusal, VerifiedOrder } from './trust/verify-delivery.ts';
+
+/** Deliveries that are judged at once; a control plane that sends more is not waited for. */
+const PENDING_MAX = 64;
+/** Longer than an order may wait for its start and the ledger remembers it. */
+const KEEP_SECONDS = 48 * 3600;
+
+export interface JobIntakeOptions {
+  config: Pick<AgentConfig, 'spoolCapBytes'>;
+  mode: 'rescue' | 'resident';
+  bwrapPath: string;
+  trust: AgentTrust;
+  jobs: Jobs;
+  statements: StatementStore;
+  reporter: Reporter;
+  /** Milliseconds since the control plane was last heard. */
+  silentForMs: () => number;
+  /** An order was accepted: its authorization is known to hold. */
+  onAccepted: () => void;
+  log: Logger;
+}
+
+/**
+ * Takes deliveries in: each is refused with a signed receipt, or its order is used up on disk, accepted,
+ * and its job started. The same delivery twice gets the same answer twice and starts nothing.
+ */
+export class JobIntake {
+  private readonly options: JobIntakeOptions;
+  private readonly pending = new Map<string, Promise<void>>();
+  /** Jobs that were admitted and are not yet among the jobs. */
+  private readonly starting = new Map<string, Permission>();
+  private isClosed = false;
+
+  constructor(options: JobIntakeOptions) {
+    this.options = options;
+  }
+
+  take(delivery: Delivery): void {
+    const { log } = this.options;
+    if (this.isClosed || this.pending.has(delivery.job)) return;
+    if (this.pending.size >= PENDING_MAX) {
+      log.warn({ job: delivery.job.slice(0, 100) }, 'too many deliveries at once');
+      return;
+    }
+    const taken = this.judge(delivery)
+      .catch((error: unknown) => {
+        log.error({ job: delivery.job.slice(0, 100), err: error }, 'a delivery was not judged');
+      })
+      .finally(() => this.pending.delete(delivery.job));
+    this.pending.set(delivery.job, taken);
+  }
+
+  /** Takes nothing more; resolves when what was taken is started or refused. */
+  async close(): Promise<void> {
+    this.isClosed = true;
+    await Promise.all(this.pending.values());
+  }
+
+  private async judge(delivery: Delivery): Promise<void> {
+    const { trust, statements, reporter } = this.options;
+    const known = statements.get(delivery.job);
+    const isSame = known?.permission != null || known?.orderHash === hashOf(delivery.order);
+    if (known !== undefined && isSame) {
+      reporter.repeat(delivery.job);
+      return;
+    }
+    const admission = await trust.admit(delivery, (order) => this.lastCheck(order));
+    if (admission.admitted) await this.accept(delivery, admission);
+    else this.refuse(delivery, admission);
+  }
+
+  /** What only the agent knows. Nothing waits between this and the reservation it makes. */
+  private lastCheck(verified: VerifiedOrder): Refusal | null {
+    const { silentForMs, bwrapPath } = this.options;
+    if (silentForMs() > wireLimits.leaseMs) {
+      const detail =
+        'the control plane was not heard for 60 s; what it said before may be outdated';
+      return { reason: 'lease_expired', detail };
+    }
+    try {
+      accessSync(bwrapPath, constants.X_OK);
+    } catch {
+      const detail = `${bwrapPath} is not installed: jobs run only in its sandbox`;
+      return { reason: 'sandbox_unavailable', detail };
+    }
+    const permission = permissionOf(verified);
+    const other = permission.isChanging ? this.findChanging() : null;
+    if (other !== null) {
+      const detail = `job ${other} is changing this server; two never do at once`;
+      return { reason: 'busy_changing', detail };
+    }
+    this.starting.set(verified.order.job, permission);
+    return null;
+  }
+
+  private findChanging(): string | null {
+    const { jobs, statements } = this.options;
+    for (const [job, { isChanging: changes }] of this.starting) if (changes) return job;
+    for (const job of jobs.all()) {
+      if (job.ended === null && statements.get(job.id)?.permission?.isChanging !== false) {
+        return job.id;
+      }
+    }
+    return null;
+  }
+
+  private async accept(
+    delivery: Delivery,
+    admission: Extract<Admission, { admitted: true }>,
+  ): Promise<void> {
+    const { trust, jobs, statements, reporter, onAccepted, log } = this.options;
+    const { order, sealedInputs, receipt } = admission;
+    const { job } = order.order;
+    const permission = this.starting.get(job)!;
+    try {
+      this.state(delivery, receipt, permission);
+    } catch (error) {
+      this.starting.delete(job);
+      const detail = `the receipt could not be kept: ${(error as Error).message}`;
+      this.refuse(delivery, trust.refuse(delivery, { reason: 'journal_unwritable', detail }));
+      return;
+    }
+    log.info({ job, action: order.order.action, mode: order.order.mode }, 'accepted');
+    try {
+      await Promise.all([statements.sync(job), jobs.start(this.specOf(order), sealedInputs)]);
+    } catch (error) {
+      log.error({ job, err: error }, 'the job was not started');
+      if (jobs.get(job) === undefined) reporter.addLost(createLostJob(job, Date.now()));
+    } finally {
+      this.starting.delete(job);
+    }
+    onAccepted();
+  }
+
+  private refuse(delivery: Delivery, refusal: Extract<Admission, { admitted: false }>): void {
+    const { reporter, log } = this.options;
+    const { reason, detail, receipt } = refusal;
+    log.warn({ job: delivery.job.slice(0, 100), reason, detail }, 'refused');
+    if (receipt === null) return;
+    try {
+      this.state(delivery, receipt, null);
+    } catch (error) {
+      log.warn({ job: delivery.job, err: error }, 'a refusal could not be kept');
+    }
+    reporter.repeat(delivery.job);
+  }
+
+  private state(delivery: Delivery, receipt: Uint8Array, permission: Permission | null): void {
+    this.options.statements.put({
+      job: delivery.job,
+      orderHash: hashOf(delivery.order),
+      receipt: Buffer.from(receipt).toString('base64'),
+      permission,
+      keepUntil: this.options.trust.clock.read().now + KEEP_SECONDS,
+    });
+  }
+
+  private specOf({ order, parameters, plan }: VerifiedOrder): JobSpec {
+    const { config, mode } = this.options;
+    return {
+      job: order.job,
+      server: order.server,
+      action: order.action,
+      actionVersion: order.actionVersion,
+      mode: order.mode,
+      parameters,
+      target: order.target,
+      plan: plan === null ? null : Buffer.from(plan.payloadBytes).toString('base64'),
+      undoes: order.undoes,
+      agentMode: mode,
+      maxRuntimeSeconds: order.maxRuntimeSeconds,
+      onDisconnect: order.onDisconnect,
+      spoolCapBytes: config.spoolCapBytes,
+    };
+  }
+}
+
+function permissionOf({ order, action, authorization, engineers }: VerifiedOrder): Permission {
+  const isUndo = order.mode === 'undo';
+  const signers = isUndo ? [] : authorization.signers.map(keyFingerprint);
+  return {
+    action: order.action,
+    mode: order.mode,
+    isChanging: isChanging(action, order),
+    plan: order.plan,
+    grant: isUndo ? null : authorization.payload.id,
+    grantExpiresAt: authorization.payload.expiresAt,
+    keys: [...new Set([...signers, ...engineers.map(({ fingerprint }) => fingerprint)])],
+  };
+}
