@@ -99,6 +99,7 @@ function tryLock(file: string): Promise<(() => Promise<void>) | null> {
     child.stdout.once('data', () => {
       child.unref();
       resolve(async () => {
+        child.ref();
         child.stdin.end();
         await exited;
       });
