@@ -33,9 +33,9 @@ export interface EnrollmentsOptions {
   authority: CertificateAuthority;
   installer: InstallerFiles;
   /** `host:port` that agents dial. */
-  agentAddress: string;
+  agentAddress: () => string;
   /** Where people and installers reach the HTTP interface, without a slash at the end. */
-  publicUrl: string;
+  publicUrl: () => string;
 }
 
 export type CreateEnrollment = (
@@ -80,9 +80,9 @@ export function createEnrollments(options: EnrollmentsOptions): CreateEnrollment
       mode,
       token,
       expiresAt,
-      agentAddress: options.agentAddress,
+      agentAddress: options.agentAddress(),
       caPin: authority.pin,
-      installerUrl: `${options.publicUrl}/install/install.sh`,
+      installerUrl: `${options.publicUrl()}/install/install.sh`,
       installerDigest,
       rootDigest: rootChain[0]?.digest ?? null,
       accountKeysDigest: accountKeys[0]?.digest ?? null,

@@ -30,12 +30,15 @@ export interface AgentService {
   handlers: (peers: Peers) => AgentServiceHandlers;
   /** Sends every agent away, spread over some seconds, and takes no new calls. */
   drain(): Promise<void>;
+  /** Resolves when nothing that a call began is still being stored. */
+  settled(): Promise<void>;
 }
 
 /** The edge between gRPC and the domains: message in, domain call, message out. */
 export function createAgentService(options: AgentServiceOptions): AgentService {
   const { sessions, uploads, log } = options;
   const streams = new Set<ServerDuplexStream<unknown, unknown>>();
+  const tasks = new Set<Promise<void>>();
   let isDraining = false;
 
   /** Whatever a handler meets ends its call, never the process. */
@@ -48,7 +51,10 @@ export function createAgentService(options: AgentServiceOptions): AgentService {
     const open = call as ServerDuplexStream<unknown, unknown>;
     streams.add(open);
     call.once('close', () => streams.delete(open));
-    handle().catch((error: unknown) => failCall(call, error, log));
+    const task = handle()
+      .catch((error: unknown) => failCall(call, error, log))
+      .finally(() => tasks.delete(task));
+    tasks.add(task);
   }
 
   function unary<A>(work: () => Promise<A>, callback: sendUnaryData<A>): void {
@@ -86,6 +92,10 @@ export function createAgentService(options: AgentServiceOptions): AgentService {
           await handleUploadLog(call, identity.agentId, uploads, log);
         }),
     }),
+
+    settled: async () => {
+      await Promise.all(tasks);
+    },
 
     drain: async () => {
       isDraining = true;

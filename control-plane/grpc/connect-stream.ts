@@ -7,7 +7,6 @@ import type { AgentSession, AgentSessions } from '../agents/agent-sessions.ts';
 import type { AgentIdentity, HelloRecord } from '../agents/agent-store.ts';
 import type { AgentTrust } from '../agents/agent-trust.ts';
 import { cleanList, readActions, readAgentVersion, readFacts } from '../agents/facts.ts';
-import type { Bus } from '../cluster/bus.ts';
 import { DomainError } from '../domain-error.ts';
 import type { AgentJobs, JobSession } from '../jobs/agent-jobs.ts';
 import { endCall, expectFirstMessage, failCall, forEachMessage } from './call-end.ts';
@@ -19,7 +18,6 @@ export interface ConnectStreamOptions {
   sessions: AgentSessions;
   trust: AgentTrust;
   jobs: AgentJobs;
-  bus: Bus;
   log: Logger;
 }
 

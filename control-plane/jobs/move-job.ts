@@ -30,7 +30,7 @@ export interface Selection {
 export async function moveJob(queries: Queries, jobId: string, move: Move): Promise<void> {
   const moved = await applyMove(queries, { where: 'j.id = $8', values: [jobId] }, move, {
     columns: 'moved.id',
-    lock: 'for update',
+    lock: 'for update of j',
     durable: true,
   });
   if (moved.length === 0) throw new IllegalMoveError(jobId, move.to);
@@ -48,7 +48,7 @@ export function moveJobs<Row extends Record<string, unknown>>(
   move: Move,
   options: { columns: string; durable: boolean },
 ): Promise<Row[]> {
-  return applyMove<Row>(queries, selection, move, { ...options, lock: 'for update skip locked' });
+  return applyMove<Row>(queries, selection, move, { ...options, lock: 'for update of j skip locked' });
 }
 
 /** The only statement that changes the state of a job: checks where it comes from, and tells it as an event. */
@@ -64,7 +64,7 @@ function applyMove<Row extends Record<string, unknown>>(
        select case when $7 then null else set_config('synchronous_commit', 'off', true) end as done),
      chosen as materialized (
        select j.id, j.state as former from setting, jobs j
-       where (${selection.where}) and j.state = any($2) ${options.lock} of j),
+       where (${selection.where}) and j.state = any($2) ${options.lock}),
      moved as (
        update jobs set state = $1, reason = $3, detail = $4, next_event = next_event + 1,
          delivered_at = case when $1 = 'delivered' then now() else delivered_at end,
