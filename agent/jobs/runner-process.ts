@@ -9,6 +9,7 @@ const PID_FILE = 'runner-pid.json';
 /** What bubblewrap or a runner that cannot run say; never output of a job. */
 const STDERR_FILE = 'runner-stderr';
 const CONNECT_WITHIN_MS = 10_000;
+const LAST_WORDS_CHARACTERS = 2_000;
 const DEAD_WITHIN_MS = 5_000;
 
 /** Thrown when a runner did not come up; `message` ends with what it said. */
@@ -63,8 +64,15 @@ export async function startRunner(
     await sleep(waitMs);
   }
   await killRunner(directory);
-  const said = readFileSync(join(directory, STDERR_FILE), 'utf8').trim().slice(-2000);
-  throw new RunnerStartError(`no runner: ${failure ?? 'no answer'}: ${said}`);
+  throw new RunnerStartError(`no runner: ${failure ?? 'no answer'}: ${lastWords(directory)}`);
+}
+
+function lastWords(directory: string): string {
+  try {
+    return readFileSync(join(directory, STDERR_FILE), 'utf8').trim().slice(-LAST_WORDS_CHARACTERS);
+  } catch {
+    return '';
+  }
 }
 
 interface RunnerIdentity {

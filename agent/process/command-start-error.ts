@@ -37,11 +37,11 @@ export function commandStartError(
   cause: NodeJS.ErrnoException,
   program: string,
   path: string,
-  directory: string | undefined,
+  directory: string,
 ): CommandStartError {
   const fail = (failure: CommandStartFailure, message: string) =>
     new CommandStartError(failure, message, { cause });
-  if (directory !== undefined && !isDirectory(directory)) {
+  if (!isDirectory(directory)) {
     return fail('directory_missing', `${directory}: no such directory`);
   }
   switch (cause.code) {

@@ -1,4 +1,5 @@
 export interface CommandOptions {
+  /** Working directory; by default `/`. */
   directory?: string;
   /** Complete environment of the program; by default a fixed minimal one, never the agent's own. */
   environment?: Record<string, string>;

@@ -78,7 +78,8 @@ export async function runCommand(
     if (input !== null) ends.push(input);
     const environment = options.environment ?? minimalEnvironment;
     child = await start(program, words, {
-      ...(options.directory === undefined ? {} : { cwd: options.directory }),
+      // Never the job's own folder: `rm -rf *` is a command too.
+      cwd: options.directory ?? '/',
       env: { ...environment },
       detached: true,
       stdio: [input ?? 'ignore', out, err, ...extra],
@@ -111,15 +112,14 @@ export async function runCommand(
 async function start(
   program: string,
   words: string[],
-  options: SpawnOptions & { env: Record<string, string> },
+  options: SpawnOptions & { cwd: string; env: Record<string, string> },
 ): Promise<ChildProcess> {
-  const directory = options.cwd === undefined ? undefined : String(options.cwd);
   const translate = (error: unknown) =>
     commandStartError(
       error as NodeJS.ErrnoException,
       program,
       options.env['PATH'] ?? '',
-      directory,
+      options.cwd,
     );
   let child: ChildProcess;
   try {

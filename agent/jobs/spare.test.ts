@@ -1,0 +1,111 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import type { Jobs } from './job.ts';
+import { ended, JobsFixture, output } from './jobs-fixture.ts';
+import { JournalWriter } from './journal-writer.ts';
+import { isRunnerAlive } from './runner-process.ts';
+
+let fixture: JobsFixture;
+let jobs: Jobs;
+
+beforeEach(async () => {
+  fixture = await JobsFixture.create({ startWithinMs: 500 });
+  jobs = fixture.agent();
+  await jobs.load();
+});
+
+afterEach(async () => {
+  await fixture.close();
+});
+
+const spares = () =>
+  readdirSync(join(fixture.state, 'jobs')).filter((name) => name.startsWith('spare-'));
+const isReady = (name: string) => isRunnerAlive(join(fixture.state, 'jobs', name));
+const pidOf = (name: string) =>
+  readFileSync(join(fixture.state, 'jobs', name, 'runner-pid.json'), 'utf8');
+
+async function readySpare(): Promise<string> {
+  return vi.waitFor(
+    () => {
+      const found = spares().find(isReady);
+      expect(found).toBeDefined();
+      return found!;
+    },
+    { timeout: 5_000 },
+  );
+}
+
+test('a spare is used by the next job and another one takes its place', async () => {
+  jobs.keepSpare(true);
+  const first = await readySpare();
+  await sleep(500);
+  const runner = pidOf(first);
+  const spec = fixture.command([]);
+  spec.parameters['argv'] = ['cat', `${fixture.directory(spec.job)}/spec.json`];
+  const job = await jobs.start(spec, {});
+  expect(pidOf(job.id)).toBe(runner);
+  await ended(job);
+  expect((await output(job)).toString()).toBe(JSON.stringify(spec));
+  const second = await readySpare();
+  expect(second).not.toBe(first);
+});
+
+test('a spare that nobody uses stays, and goes when it is not wanted any more', async () => {
+  jobs.keepSpare(true);
+  const name = await readySpare();
+  await sleep(1_000);
+  expect(isReady(name)).toBe(true);
+  jobs.keepSpare(false);
+  await vi.waitFor(() => expect(spares()).toEqual([]), { timeout: 5_000 });
+});
+
+test('a spare whose agent died leaves by itself, and its folder with the next agent', async () => {
+  jobs.keepSpare(true);
+  const name = await readySpare();
+  // What a kill of the agent does: the connection closes, nothing else is done.
+  await vi.waitFor(() => expect(letGo(jobs)).toBe(true));
+  await vi.waitFor(() => expect(isReady(name)).toBe(false), { timeout: 5_000 });
+  const next = fixture.agent();
+  await next.load();
+  expect(spares()).toEqual([]);
+});
+
+test('a dead spare is not used', async () => {
+  jobs.keepSpare(true);
+  const name = await readySpare();
+  await sleep(300);
+  const { 'child-pid': pid } = JSON.parse(pidOf(name)) as Record<string, number>;
+  process.kill(pid!, 'SIGKILL');
+  await sleep(100);
+  const job = await jobs.start(fixture.command(['echo', 'hello']), {});
+  expect(await ended(job)).toMatchObject({ outcome: 'succeeded' });
+});
+
+test('a folder that a spare left just as it got its job is that job', async () => {
+  jobs.keepSpare(true);
+  const name = await readySpare();
+  const { job } = fixture.command(['true']);
+  const journal = JournalWriter.open(join(fixture.state, 'jobs', name));
+  journal.append({ type: 'received', at: 1, job, version: 1 });
+  journal.close();
+  await vi.waitFor(() => expect(letGo(jobs)).toBe(true));
+  const next = fixture.agent();
+  await next.load();
+  await vi.waitFor(() => expect(next.get(job)?.ended).not.toBe(null), { timeout: 5_000 });
+  expect(next.get(job)?.ended).toMatchObject({ outcome: 'interrupted', reason: 'not_started' });
+  expect(spares()).toEqual([]);
+});
+
+/** Closes the connection to the spare and forgets it, as the death of the agent would. */
+function letGo(agent: Jobs): boolean {
+  const { spares: keeper } = agent as unknown as {
+    spares: { spare: { channel: { destroy(): void } } | null; isWanted: boolean };
+  };
+  if (keeper.spare === null) return false;
+  keeper.isWanted = false;
+  keeper.spare.channel.destroy();
+  keeper.spare = null;
+  return true;
+}
