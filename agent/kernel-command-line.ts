@@ -37,18 +37,21 @@ const schema = z.strictObject({
  * second one must not win. Throws BootParametersError.
  */
 export function parseKernelCommandLine(line: string): BootParameters | null {
-  const found: Record<string, string> = {};
+  const found = new Map<string, string>();
   for (const word of splitWords(line)) {
     // After `--` words are for init, not for us.
     if (word === '--') break;
     const equals = word.indexOf('=');
     if (equals === -1 || !word.startsWith(PREFIX)) continue;
     const name = word.slice(PREFIX.length, equals);
-    if (Object.hasOwn(found, name)) throw new BootParametersError(`${PREFIX}${name} stands twice`);
-    found[name] = word.slice(equals + 1);
+    if (!Object.hasOwn(schema.shape, name)) {
+      throw new BootParametersError(`${PREFIX}${name} is unknown`);
+    }
+    if (found.has(name)) throw new BootParametersError(`${PREFIX}${name} stands twice`);
+    found.set(name, word.slice(equals + 1));
   }
-  if (Object.keys(found).length === 0) return null;
-  const checked = schema.safeParse(found);
+  if (found.size === 0) return null;
+  const checked = schema.safeParse(Object.fromEntries(found));
   if (!checked.success) {
     const issue = checked.error.issues[0]!;
     throw new BootParametersError(`${PREFIX}${issue.path.join('.')}: ${issue.message}`);
