@@ -3,8 +3,6 @@ import { networkInterfaces } from 'node:os';
 import path from 'node:path';
 import type { Logger } from 'pino';
 import { ensureFirstAdmin } from './accounts/first-admin.ts';
-import { createAgentSide } from './agent-side.ts';
-import { requireSameAuthority } from './agents/authority-record.ts';
 import { openCertificateAuthority } from './agents/certificate-authority.ts';
 import { createApi } from './api.ts';
 import { createLocalBus } from './cluster/bus.ts';
@@ -16,6 +14,7 @@ import type { Database } from './database/database.ts';
 import { createEmbeddedPostgres } from './database/embedded-postgres.ts';
 import { migrate } from './database/migrate.ts';
 import { retryWhileUnavailable } from './database/retry.ts';
+import { createAgentSide } from './grpc/agent-side.ts';
 import { createHttpListener } from './http/listener.ts';
 import { createServices } from './services.ts';
 
@@ -44,9 +43,12 @@ export interface ControlPlaneAddresses {
 /** Lifecycle: `start` once, `drain` if wanted, `stop` once. What failed to start is stopped by itself. */
 export interface ControlPlane {
   start(): Promise<ControlPlaneAddresses>;
-  /** No new requests; long polls and streams end, agents are sent away. */
-  drain(): Promise<void>;
-  /** Drains, waits for what is under way for the configured time, then cuts it; releases everything. */
+  /** No new requests; long polls and streams end early. */
+  drain(): void;
+  /**
+   * Drains; waits for requests, then for agents, who are sent away, as long as configured, and cuts what
+   * is left; releases everything in the reverse order of the start.
+   */
   stop(): Promise<void>;
 }
 
@@ -58,8 +60,7 @@ export function createControlPlane(
   const releases: { what: string; release: () => Promise<void> | void }[] = [];
   const onStop = (what: string, release: () => Promise<void> | void) =>
     void releases.push({ what, release });
-  let drainParts = async (): Promise<void> => {};
-  let drained: Promise<void> | undefined;
+  let drainHttp = (): void => {};
 
   async function start(): Promise<ControlPlaneAddresses> {
     const folder = await openDataFolder(config.dataDirectory);
@@ -69,25 +70,31 @@ export function createControlPlane(
       folder.writeSecret(folder.adminTokenFile, `${token}\n`),
     );
     const authority = await openCertificateAuthority(folder.certificateAuthority);
-    await requireSameAuthority(database, authority);
 
     const bus = createLocalBus();
     const services = createServices(database, bus);
-    const agentSide = createAgentSide({ ...config.agents, database, bus, authority, log });
     const addresses = { url: '', agentAddress: '' };
+    const agentSide = createAgentSide({
+      host: config.agents.host,
+      port: config.agents.port,
+      database,
+      bus,
+      authority,
+      log,
+      servers: services.servers,
+      interventions: services.interventions,
+      // Known once both listen, which is before anybody can ask.
+      agentAddress: () => addresses.agentAddress,
+      publicUrl: () => addresses.url,
+      installerFolder: INSTALLER_FOLDER,
+    });
     const api = createApi({
       services,
       database,
       log,
       version: readVersion(),
       closing: closing.signal,
-      registerMore: (app) =>
-        agentSide.registerRoutes(app, services, {
-          installerFolder: INSTALLER_FOLDER,
-          // Known once both listen, which is before anybody can ask.
-          agentAddress: () => addresses.agentAddress,
-          publicUrl: () => addresses.url,
-        }),
+      registerMore: (app) => agentSide.registerRoutes(app),
     });
     onStop('metrics', () => api.close());
     const { host, port: wanted } = config.http;
@@ -101,10 +108,7 @@ export function createControlPlane(
     onStop('http', () => http.stop(config.stopGraceMs));
     const scheme = config.http.tls === null ? 'http' : 'https';
     addresses.url = config.http.publicUrl ?? `${scheme}://${joinAddress(reachable(host), port)}`;
-    drainParts = async () => {
-      http.drain();
-      await agentSide.drain();
-    };
+    drainHttp = () => http.drain();
     log.info({ ...addresses }, 'the control plane runs');
     return {
       ...addresses,
@@ -150,12 +154,9 @@ export function createControlPlane(
     if (failures.length > 0) throw failures[0];
   }
 
-  const drain = (): Promise<void> => {
-    drained ??= (async () => {
-      closing.abort();
-      await drainParts();
-    })();
-    return drained;
+  const drain = (): void => {
+    closing.abort();
+    drainHttp();
   };
 
   return {
@@ -166,7 +167,7 @@ export function createControlPlane(
       }),
     drain,
     stop: async () => {
-      await drain().catch((error: unknown) => log.error({ err: error }, 'could not be drained'));
+      drain();
       await releaseAll();
       log.info('the control plane has stopped');
     },
