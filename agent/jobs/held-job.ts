@@ -1,3 +1,4 @@
+import type { Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { buryJob } from './bury.ts';
 import { connectToRunner, ControlChannel } from './control-channel.ts';
@@ -101,6 +102,8 @@ export class HeldJob implements Job {
     if (this.ending !== null) return;
     this.deathReason = /^[a-z_]{1,64}$/.test(why) ? why : 'killed';
     await killRunner(this.directory);
+    // Reaches a runner only when there is no pid to kill it by.
+    this.channel?.send({ type: 'stop', mode: 'now', why: this.deathReason });
     if (this.channel === null) void this.recover();
     await this.end.promise;
   }
@@ -172,16 +175,29 @@ export class HeldJob implements Job {
       this.refresh();
       if (this.ending !== null || this.channel !== null) return;
       const socket = await connectToRunner(this.directory).catch(() => null);
-      if (socket !== null) {
-        if (!this.isClosed) {
-          const channel: RunnerChannel = new ControlChannel(socket, ignore, ignore);
-          this.attach(channel, { type: 'leave_unless_started' });
-        } else socket.destroy();
-        return;
-      }
+      if (socket !== null && (await this.greet(socket))) return;
       if (!wasAlive && (await this.tryToBury())) return;
       await sleep(waitMs);
     }
+  }
+
+  /** Attaches and waits for the runner to say where it is; false when it ended instead. */
+  private async greet(socket: Socket): Promise<boolean> {
+    const channel: RunnerChannel = new ControlChannel(socket, ignore, ignore);
+    const answer = Promise.withResolvers<boolean>();
+    this.attach(channel, { type: 'leave_unless_started' });
+    if (!channel.isOpen) return false;
+    const { onMessage, onClose } = channel;
+    channel.onMessage = (event) => {
+      onMessage(event);
+      answer.resolve(true);
+    };
+    channel.onClose = () => {
+      answer.resolve(false);
+      onClose();
+    };
+    if (this.isClosed) channel.destroy();
+    return answer.promise;
   }
 
   /** False when the disk does not take the end of the job; it is tried again. */
