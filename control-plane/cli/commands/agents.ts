@@ -1,0 +1,39 @@
+import type { AgentBody } from '../api/bodies.ts';
+import type { CommandContext } from '../command-context.ts';
+import { agentStateTexts } from '../output/job-states.ts';
+import { printTable } from '../output/table.ts';
+import { styled } from '../output/terminal.ts';
+
+export async function listAgents(context: CommandContext): Promise<void> {
+  const { terminal } = context;
+  const api = await context.api();
+  const items = await api.list<AgentBody>('/api/v1/agents');
+  if (terminal.json) {
+    terminal.printJson({ items, next: null });
+    return;
+  }
+  printTable(
+    terminal,
+    [
+      { title: 'SERVER', cell: (agent) => agent.serverName },
+      {
+        title: 'STATE',
+        cell: (agent) => {
+          const { word, glyph: sign, style } = agentStateTexts[agent.state];
+          return styled(style, `${sign} ${word}${agent.locked ? ', locked' : ''}`);
+        },
+        plain: (agent) => agent.state,
+      },
+      { title: 'MODE', cell: (agent) => agent.mode },
+      { title: 'VERSION', cell: (agent) => agent.version },
+      { title: 'LAST SEEN', cell: (agent) => agent.lastSeenAt ?? '-' },
+      { title: 'KEY', cell: (agent) => agent.keyFingerprint },
+    ],
+    items,
+  );
+  if (items.length === 0) {
+    terminal.say(
+      `No agent yet. Next: intervene enroll SERVER --mode resident${context.profile.flag}`,
+    );
+  }
+}

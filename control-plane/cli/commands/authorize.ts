@@ -1,0 +1,162 @@
+import { randomUUID } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { actions } from '../../../proto/actions/catalogue.ts';
+import { readUnverified } from '../../../proto/documents/document.ts';
+import { GRANT_DEFAULT_SECONDS, GRANT_MAX_SECONDS } from '../../../proto/documents/kinds/grant.ts';
+import type { ActionClass } from '../../../proto/documents/fields.ts';
+import type { Grant } from '../../../proto/documents/kinds/grant.ts';
+import type { GrantBody } from '../api/bodies.ts';
+import { usageError } from '../cli-error.ts';
+import type { CommandContext } from '../command-context.ts';
+import { parseDuration } from '../output/time-text.ts';
+import type { GrantTerms } from '../trust/consent-text.ts';
+import { allowedActions, highestClassOf } from '../trust/grant-limits.ts';
+import { signGrant } from '../trust/sign-grant.ts';
+import { grantReference } from './revoke.ts';
+import { findServer } from './servers.ts';
+
+export interface AuthorizeOptions {
+  ticket?: string;
+  actions?: string[];
+  for?: string;
+  highestClass?: ActionClass;
+  limit?: string[];
+  engineer?: string[];
+  classCEngineers?: number;
+  acceptNoUndo?: boolean;
+  sshKeyFile?: string;
+  ageRecipient?: string;
+  backup?: Grant['backupExists'];
+  interruption?: 'yes' | 'no';
+  extend?: string;
+  key?: string;
+  yes?: boolean;
+}
+
+/** Two clocks differ; a grant is valid from a little before it was signed. */
+const SKEW_SECONDS = 60;
+
+/** `intervene authorize`: the client permits; `--extend GRANT` permits the same again, for longer. */
+export async function authorize(
+  context: CommandContext,
+  servers: string[],
+  options: AuthorizeOptions,
+): Promise<void> {
+  const terms =
+    options.extend === undefined
+      ? await newTerms(context, servers, options)
+      : await extendedTerms(context, servers, options, options.extend);
+  await signGrant(context, terms, options);
+}
+
+async function newTerms(
+  context: CommandContext,
+  named: string[],
+  options: AuthorizeOptions,
+): Promise<GrantTerms> {
+  const patterns = (options.actions ?? []).flatMap((list) => list.split(',')).filter(Boolean);
+  if (named.length === 0 || options.ticket === undefined || patterns.length === 0) {
+    throw usageError('A permission needs a server, --ticket and --actions.', [
+      {
+        label: '',
+        command: `intervene authorize ${named[0] ?? 'SERVER'} --ticket T --actions 'filesystem.*' --for 4h`,
+      },
+    ]);
+  }
+  const allowed = allowedActions(patterns, options.limit ?? [], actions);
+  const seconds = validSeconds(options.for);
+  const api = await context.api();
+  const servers = await Promise.all(named.map((name) => findServer(api, name)));
+  const accounts = new Set(servers.map((server) => server.accountId));
+  const [account] = accounts;
+  if (account === undefined || accounts.size > 1) {
+    throw usageError('The servers belong to several accounts; each account permits for its own.');
+  }
+  const credentialRecipient = recipientOf(options);
+  const backupExists: Grant['backupExists'] =
+    options.backup ??
+    (await context.prompt.choose<Grant['backupExists']>(
+      'Is there a backup?',
+      ['yes', 'no', 'unsure'],
+      '--backup yes|no|unsure',
+    ));
+  const interruption =
+    options.interruption ??
+    (await context.prompt.choose(
+      'May the server be offline meanwhile?',
+      ['yes', 'no'],
+      '--interruption yes|no',
+    ));
+  const now = context.nowSeconds();
+  return {
+    id: randomUUID(),
+    account,
+    ticket: options.ticket,
+    servers: servers.map((server) => ({ id: server.id, name: server.name })),
+    actions: allowed,
+    highestClass: options.highestClass ?? highestClassOf(patterns, actions),
+    engineers: options.engineer ?? null,
+    engineersForClassC: options.classCEngineers ?? 1,
+    acceptsStepsWithoutUndo: options.acceptNoUndo === true,
+    ...windowFrom(now, seconds),
+    extends: null,
+    credentialRecipient,
+    backupExists,
+    interruptionAccepted: interruption === 'yes',
+  };
+}
+
+async function extendedTerms(
+  context: CommandContext,
+  servers: string[],
+  options: AuthorizeOptions,
+  named: string,
+): Promise<GrantTerms> {
+  const changed = [options.actions, options.limit, options.ticket, options.highestClass];
+  if (servers.length > 0 || changed.some((value) => value !== undefined)) {
+    throw usageError('--extend permits the same again; to permit something else, authorize anew.');
+  }
+  const seconds = validSeconds(options.for);
+  const api = await context.api();
+  const body = await api.get<GrantBody>(`/api/v1/grants/${grantReference(named)}`);
+  if (body.state === 'revoked') {
+    throw usageError(`G-${body.number} was taken back; authorize anew.`, [], 'grant_revoked');
+  }
+  const { shownText: _, ...before } = readUnverified(
+    'grant',
+    Buffer.from(body.envelope, 'base64'),
+  ).payload;
+  return {
+    ...before,
+    id: randomUUID(),
+    extends: before.id,
+    ...windowFrom(context.nowSeconds(), seconds),
+  };
+}
+
+function windowFrom(now: number, seconds: number): { notBefore: number; expiresAt: number } {
+  const notBefore = now - SKEW_SECONDS;
+  return { notBefore, expiresAt: Math.min(now + seconds, notBefore + GRANT_MAX_SECONDS) };
+}
+
+function validSeconds(text: string | undefined): number {
+  if (text === undefined) return GRANT_DEFAULT_SECONDS;
+  const seconds = parseDuration(text);
+  if (seconds === null || seconds > GRANT_MAX_SECONDS) {
+    throw usageError(`--for ${text}: a time such as 30m or 4h, 24h at most.`);
+  }
+  return seconds;
+}
+
+function recipientOf(options: AuthorizeOptions): Grant['credentialRecipient'] {
+  if (options.sshKeyFile !== undefined && options.ageRecipient !== undefined) {
+    throw usageError('New credentials go to an SSH key or to an age recipient, not to both.');
+  }
+  if (options.ageRecipient !== undefined) return { type: 'age', recipient: options.ageRecipient };
+  if (options.sshKeyFile === undefined) return null;
+  const publicKey = readFileSync(options.sshKeyFile, 'utf8').trim();
+  if (!/^(?:ssh|ecdsa|sk)-[\w@.-]+ [A-Za-z0-9+/=]+(?: [^\n]*)?$/.test(publicKey)) {
+    throw usageError(`${options.sshKeyFile} is not one public SSH key, as in a file id_….pub.`);
+  }
+  return { type: 'ssh', publicKey };
+}

@@ -1,0 +1,208 @@
+import { readUnverified } from '../../../proto/documents/document.ts';
+import type { ApiClient } from '../api/api-client.ts';
+import { reference } from '../api/api-client.ts';
+import type { JobBody, JobDocumentsBody } from '../api/bodies.ts';
+import { usageError } from '../cli-error.ts';
+import type { CommandContext } from '../command-context.ts';
+import { exitStatus } from '../exit-status.ts';
+import { describeTrouble } from '../jobs/outcome-card.ts';
+import { isFinal, jobStateTexts } from '../output/job-states.ts';
+import { printFacts } from '../output/table.ts';
+import { glyph, styled } from '../output/terminal.ts';
+import { formatBytes, formatCount } from '../output/time-text.ts';
+import { confirmOrder } from '../orders/confirm-order.ts';
+import { readOrderOptions } from '../orders/order-options.ts';
+import type { RawOrderOptions } from '../orders/order-options.ts';
+import { valueText } from '../orders/plan-view.ts';
+import { prepareOrder } from '../orders/prepare-order.ts';
+import { requireAction } from './actions.ts';
+import { printJobs } from './print-jobs.ts';
+import { orderAndFollow } from './run.ts';
+
+const SHOWN = 20;
+
+export async function listJobs(
+  context: CommandContext,
+  _args: string[],
+  options: { server?: string; state?: string; intervention?: string; all?: boolean },
+): Promise<void> {
+  const { terminal } = context;
+  const api = await context.api();
+  const jobs = await api.list<JobBody>(
+    '/api/v1/jobs',
+    { server: options.server, state: options.state, intervention: options.intervention },
+    options.all ? Number.POSITIVE_INFINITY : SHOWN + 1,
+  );
+  const items = options.all ? jobs : jobs.slice(0, SHOWN);
+  if (terminal.json) {
+    terminal.printJson({ items, next: null });
+    return;
+  }
+  printJobs(context, items);
+  if (items.length === 0) {
+    terminal.say('No job. Next: intervene run SERVER ACTION');
+  } else {
+    const more = jobs.length > items.length ? `the newest ${items.length} · more: --all · ` : '';
+    terminal.say(`${more}one: intervene jobs show ${items[0]?.name ?? 'JOB'}`);
+  }
+}
+
+export async function showJob(context: CommandContext, [named = '']: string[]): Promise<void> {
+  const { terminal } = context;
+  const api = await context.api();
+  const job = await getJob(api, named);
+  if (terminal.json) {
+    terminal.printJson(job);
+    return;
+  }
+  const state = jobStateTexts[job.state];
+  printFacts(terminal, [
+    ['job', job.name],
+    ['action', `${job.action} (${job.mode}, class ${job.class})`],
+    ['server', job.serverName],
+    [
+      'state',
+      terminal.outIsTty
+        ? styled(state.style, `${state.glyph} ${state.word.toLowerCase()}`)
+        : job.state,
+    ],
+    ['reason', job.reason ?? '-'],
+    ...(job.detail === '' ? [] : [['detail', job.detail] as const]),
+    ...Object.entries(job.parameters).map(([name, value]) => [name, valueText(value)] as const),
+    ['ordered', job.createdAt],
+    ['started', job.startedAt ?? '-'],
+    ['ended', job.endedAt ?? '-'],
+    ['exit status', job.exitStatus === null ? '-' : String(job.exitStatus)],
+    ['result', job.result == null ? '-' : JSON.stringify(job.result)],
+    ['plan', job.planDigest ?? '-'],
+    [
+      'log',
+      `${formatCount(job.log.lines)} lines, ${formatBytes(job.log.committedBytes)}${verifiedText(job)}`,
+    ],
+    ['id', job.id],
+  ]);
+  if (isFinal(job.state) && job.state !== 'succeeded') {
+    const { safe, next } = describeTrouble(job, '');
+    terminal.say(`Safe: ${safe}`);
+    terminal.say(`Next: ${next[0]?.command ?? ''}`);
+  } else {
+    terminal.say(`Next: intervene logs ${job.name}`);
+  }
+}
+
+export async function cancelJob(
+  context: CommandContext,
+  [named = '']: string[],
+  options: { afterStep?: boolean },
+): Promise<void> {
+  const { terminal } = context;
+  const api = await context.api();
+  const job = await api.post<JobBody>(`/api/v1/jobs/${reference(named)}/cancel`, {
+    mode: options.afterStep ? 'after_step' : 'now',
+  });
+  if (terminal.json) {
+    terminal.printJson(job);
+    return;
+  }
+  if (isFinal(job.state)) {
+    terminal.say(`${job.name} has ended: ${jobStateTexts[job.state].word.toLowerCase()}`);
+    return;
+  }
+  terminal.say(
+    glyph('ok', '✓'),
+    options.afterStep
+      ? `${job.name} stops after the step that runs`
+      : `${job.name} is told to stop; a step that may not be cut short ends first`,
+  );
+  terminal.say(`Next: intervene logs ${job.name} --follow`);
+}
+
+/** `jobs undo JOB`: takes back what the job changed, under the authorization it ran with. */
+export async function undoJob(
+  context: CommandContext,
+  [named = '']: string[],
+  options: RawOrderOptions & { yes?: boolean; detach?: boolean },
+): Promise<number> {
+  const api = await context.api();
+  const job = await getJob(api, named);
+  if (job.mode !== 'apply') {
+    throw usageError(`${job.name} is a ${job.mode} job; only what was applied can be undone.`, [
+      { label: 'see the jobs', command: `intervene jobs list --server ${job.serverName}` },
+    ]);
+  }
+  const documents = await api.get<JobDocumentsBody>(`/api/v1/jobs/${reference(job.id)}/documents`);
+  const { payload: undone } = readUnverified('order', Buffer.from(documents.order, 'base64'));
+  const action = requireAction(undone.action);
+  if (action.undo === 'none') {
+    throw usageError(
+      `What ${action.id} does cannot be undone.`,
+      [{ label: 'see what it did', command: `intervene jobs show ${job.name}` }],
+      'undo_not_possible',
+    );
+  }
+  const orderOptions = readOrderOptions(options, action);
+  const preparation = await prepareOrder(context, job.serverId, action, options.key);
+  await confirmOrder(context, {
+    action,
+    class: action.class,
+    server: preparation.server.name,
+    yes: options.yes === true,
+    // The job that is undone was named, and undoing only puts back what that job saved.
+    planNamed: true,
+    what: `Take back what ${job.name} (${job.action}) changed on ${preparation.server.name}`,
+  });
+  return orderAndFollow(
+    context,
+    preparation,
+    {
+      action,
+      mode: 'undo',
+      parameters: undone.parameters,
+      plan: null,
+      undoes: undone.job,
+      target: undone.target,
+      authorization: undone.authorization,
+    },
+    orderOptions,
+    options.detach === true,
+  );
+}
+
+export async function abandonJob(
+  context: CommandContext,
+  [named = '']: string[],
+  options: { yes?: boolean },
+): Promise<number> {
+  const { terminal } = context;
+  const api = await context.api();
+  const before = await getJob(api, named);
+  if (!options.yes) {
+    terminal.say(
+      'The job itself is not stopped by this; only nobody waits for its answer any more.',
+    );
+    const agreed = await context.prompt.confirm(
+      [`Close ${before.name} without an answer?`],
+      '--yes',
+    );
+    if (!agreed) return exitStatus.stopped;
+  }
+  const job = await api.post<JobBody>(`/api/v1/jobs/${reference(before.id)}/abandon`, {});
+  if (terminal.json) terminal.printJson(job);
+  else
+    terminal.say(
+      glyph('ok', '✓'),
+      `${job.name} is closed; a later receipt of the agent corrects it`,
+    );
+  return exitStatus.succeeded;
+}
+
+export function getJob(api: ApiClient, named: string): Promise<JobBody> {
+  return api.get<JobBody>(`/api/v1/jobs/${reference(named)}`);
+}
+
+function verifiedText(job: JobBody): string {
+  if (job.log.verified === null) return '';
+  return job.log.verified
+    ? ', digest as the agent signed it'
+    : ', DIFFERS from what the agent signed';
+}

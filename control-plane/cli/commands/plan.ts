@@ -1,0 +1,159 @@
+import type { ActionDeclaration } from '../../../proto/actions/declaration.ts';
+import { reference } from '../api/api-client.ts';
+import type { JobDocumentsBody } from '../api/bodies.ts';
+import { CliError, usageError } from '../cli-error.ts';
+import type { CommandContext } from '../command-context.ts';
+import { exitStatus, exitStatusOfJob } from '../exit-status.ts';
+import { followJob } from '../jobs/follow-job.ts';
+import type { FollowedJob } from '../jobs/follow-job.ts';
+import { QuietLogView } from '../jobs/log-view.ts';
+import { reportOutcome } from '../jobs/outcome-card.ts';
+import { orderJob } from '../orders/order-job.ts';
+import type { OrderOptions } from '../orders/order-job.ts';
+import { readOrderOptions } from '../orders/order-options.ts';
+import type { RawOrderOptions } from '../orders/order-options.ts';
+import { parseParameters } from '../orders/parameters.ts';
+import type { Parameters } from '../orders/parameters.ts';
+import { planLines } from '../orders/plan-view.ts';
+import { prepareOrder } from '../orders/prepare-order.ts';
+import type { Preparation } from '../orders/prepare-order.ts';
+import { readPlan, shortDigest } from '../orders/read-plan.ts';
+import type { ReadPlan } from '../orders/read-plan.ts';
+import { requireAction } from './actions.ts';
+
+export interface PlanOptions extends RawOrderOptions {
+  param?: string[];
+}
+
+const TAIL_LINES = 40;
+
+/** `intervene plan SERVER ACTION`: what the action would do, and nothing done. */
+export async function plan(
+  context: CommandContext,
+  [server = '', id = '']: string[],
+  options: PlanOptions,
+): Promise<number> {
+  const action = requireAction(id);
+  if (!action.plans) {
+    throw usageError(`${action.id} has no plan.`, [
+      { label: 'run it', command: `intervene run ${server} ${action.id}` },
+    ]);
+  }
+  const parameters = parseParameters(action, options.param ?? []);
+  const orderOptions = readOrderOptions(options, action);
+  const preparation = await prepareOrder(context, server, action, options.key);
+  const {
+    plan: read,
+    followed,
+    ticket,
+  } = await makePlan(context, preparation, {
+    action,
+    parameters,
+    options: orderOptions,
+    jsonLines: false,
+  });
+  if (context.terminal.json) {
+    context.terminal.printJson({ ...followed.job, plan: read?.plan ?? null });
+    return exitStatusOfJob(followed.job.state);
+  }
+  if (read === null) return reportOutcome(context, followed, ticket);
+  await showPlan(context, read, action, preparation.server.name, 'out', followed.job.name);
+  context.terminal.say(
+    `Next: intervene run ${preparation.server.name} ${action.id} --plan ${shortDigest(read.digest)}`,
+  );
+  return exitStatus.succeeded;
+}
+
+export interface MadePlan {
+  /** Null when the plan job did not succeed. */
+  plan: ReadPlan | null;
+  followed: FollowedJob;
+  ticket: string;
+}
+
+export interface WantedPlan {
+  action: ActionDeclaration;
+  parameters: Parameters;
+  options: OrderOptions;
+  jsonLines: boolean;
+}
+
+/** Orders the plan and waits for it. */
+export async function makePlan(
+  context: CommandContext,
+  preparation: Preparation,
+  { action, parameters, options, jsonLines }: WantedPlan,
+): Promise<MadePlan> {
+  const { job, order, ticket } = await orderJob(
+    context,
+    preparation,
+    { action, mode: 'plan', parameters, plan: null, undoes: null, target: null },
+    options,
+  );
+  const followed = await followJob(context, job, {
+    view: new QuietLogView(context.terminal, TAIL_LINES),
+    from: { offset: 0 },
+    steps: false,
+    jsonLines,
+    maxRuntimeSeconds: order.maxRuntimeSeconds,
+  });
+  if (followed.job.state !== 'succeeded') return { plan: null, followed, ticket };
+  const read = await fetchPlan(preparation, followed.job.id, followed.job.planDigest);
+  return { plan: read, followed, ticket };
+}
+
+/** The plan of a job, its digest computed from the bytes that will be shown. */
+export async function fetchPlan(
+  preparation: Preparation,
+  job: string,
+  claimed: string | null,
+): Promise<ReadPlan> {
+  const documents = await preparation.api.get<JobDocumentsBody>(
+    `/api/v1/jobs/${reference(job)}/documents`,
+  );
+  if (documents.plan === null) {
+    throw new CliError({
+      code: 'plan_missing',
+      happened: `The job ${job} ended without a plan.`,
+      safe: 'Nothing was changed.',
+      next: [{ label: 'see why', command: `intervene logs ${job}` }],
+    });
+  }
+  const read = readPlan(documents.plan, claimed);
+  if (read.plan.server !== preparation.server.id) {
+    throw new CliError({
+      code: 'plan_mismatch',
+      happened: `The plan is for another server than ${preparation.server.name}.`,
+      safe: 'Nothing was ordered.',
+      exitStatus: exitStatus.refused,
+    });
+  }
+  return read;
+}
+
+/** Prints a plan: as data for `plan`, beside the question for `run`. */
+export async function showPlan(
+  context: CommandContext,
+  read: ReadPlan,
+  action: ActionDeclaration,
+  server: string,
+  where: 'out' | 'talk',
+  job: string,
+): Promise<void> {
+  const { terminal } = context;
+  if (terminal.json) {
+    await terminal.printJsonLine({ type: 'plan', job, digest: read.digest, plan: read.plan });
+    return;
+  }
+  const heading = {
+    digest: read.digest,
+    class: action.class,
+    server,
+    usualDuration: action.usualDuration,
+  };
+  const columns = where === 'out' ? terminal.columns : terminal.talkColumns;
+  for (const line of planLines(read.plan, heading, columns)) {
+    if (where === 'out') terminal.print(...line);
+    else terminal.say(...line);
+  }
+}

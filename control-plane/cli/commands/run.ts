@@ -1,0 +1,210 @@
+import { isDeepStrictEqual } from 'node:util';
+import { orderClass } from '../../../proto/documents/coverage.ts';
+import type { ActionDeclaration } from '../../../proto/actions/declaration.ts';
+import type { JobBody } from '../api/bodies.ts';
+import { usageError } from '../cli-error.ts';
+import type { CommandContext } from '../command-context.ts';
+import { exitStatus } from '../exit-status.ts';
+import { followJob } from '../jobs/follow-job.ts';
+import { JsonLogView, TextLogView } from '../jobs/log-view.ts';
+import type { ProgramChannel } from '../jobs/log-view.ts';
+import { reportOutcome } from '../jobs/outcome-card.ts';
+import { glyph, styled } from '../output/terminal.ts';
+import { confirmOrder } from '../orders/confirm-order.ts';
+import { findPlan } from '../orders/find-plan.ts';
+import { orderJob } from '../orders/order-job.ts';
+import type { OrderOptions, OrderedJob, WantedJob } from '../orders/order-job.ts';
+import { readOrderOptions } from '../orders/order-options.ts';
+import type { RawOrderOptions } from '../orders/order-options.ts';
+import { parseParameters } from '../orders/parameters.ts';
+import { commandText } from '../orders/plan-view.ts';
+import { prepareOrder } from '../orders/prepare-order.ts';
+import type { Preparation } from '../orders/prepare-order.ts';
+import type { ReadPlan } from '../orders/read-plan.ts';
+import { requireAction } from './actions.ts';
+import { fetchPlan, makePlan, showPlan } from './plan.ts';
+
+export interface RunOptions extends RawOrderOptions {
+  param?: string[];
+  plan?: string;
+  yes?: boolean;
+  detach?: boolean;
+}
+
+const ALL_CHANNELS: ReadonlySet<ProgramChannel> = new Set(['out', 'err', 'note']);
+
+/** `intervene run SERVER ACTION`: orders a job, follows it, and exits with how it ended. */
+export async function run(
+  context: CommandContext,
+  [server = '', id = '', ...words]: string[],
+  options: RunOptions,
+): Promise<number> {
+  const action = requireAction(id);
+  if (options.plan !== undefined && !action.plans) {
+    throw usageError(`${action.id} has no plan; leave --plan out.`);
+  }
+  const orderOptions = readOrderOptions(options, action);
+  if (action.plans) return runPlanned(context, server, action, options, orderOptions);
+  const parameters = parseParameters(action, options.param ?? [], words);
+  const preparation = await prepareOrder(context, server, action, options.key);
+  await confirmOrder(context, {
+    action,
+    class: orderClass(action, 'apply'),
+    server: preparation.server.name,
+    yes: options.yes === true,
+    planNamed: false,
+    what: `${describeWork(action, parameters['argv'])} on ${preparation.server.name}`,
+  });
+  const wanted = { action, mode: 'apply' as const, parameters, plan: null };
+  return orderAndFollow(context, preparation, wanted, orderOptions, options.detach === true);
+}
+
+async function runPlanned(
+  context: CommandContext,
+  server: string,
+  action: ActionDeclaration,
+  options: RunOptions,
+  orderOptions: OrderOptions,
+): Promise<number> {
+  const { terminal } = context;
+  const planNamed = options.plan !== undefined;
+  if (!planNamed) parseParameters(action, options.param ?? []);
+  const preparation = await prepareOrder(context, server, action, options.key);
+  const name = preparation.server.name;
+  const confirmation = {
+    action,
+    class: orderClass(action, 'apply'),
+    server: name,
+    yes: options.yes === true,
+    planNamed,
+    what: `Apply this plan on ${name}`,
+  };
+  let read: ReadPlan;
+  if (options.plan !== undefined) {
+    read = await namedPlan(preparation, action, options.plan, options.param ?? []);
+    if (!confirmation.yes) await showPlan(context, read, action, name, 'talk', options.plan);
+  } else {
+    if (confirmation.yes) await confirmOrder(context, confirmation);
+    const parameters = parseParameters(action, options.param ?? []);
+    const made = await makePlan(context, preparation, {
+      action,
+      parameters,
+      options: orderOptions,
+      jsonLines: true,
+    });
+    if (made.plan === null) return reportOutcome(context, made.followed, made.ticket);
+    read = made.plan;
+    await showPlan(context, read, action, name, 'talk', made.followed.job.name);
+    if (read.plan.steps.length === 0) {
+      return reportOutcome(context, made.followed, made.ticket);
+    }
+  }
+  await confirmOrder(context, confirmation);
+  if (!terminal.json && preparation.agent.state !== 'connected') {
+    terminal.say(glyph('warn', '!'), `${name} is not connected; the order waits up to 15 minutes.`);
+  }
+  return orderAndFollow(
+    context,
+    preparation,
+    { action, mode: 'apply', parameters: read.plan.parameters, plan: read.digest },
+    orderOptions,
+    options.detach === true,
+  );
+}
+
+/** A plan that is there already, by its digest or its job; parameters come from it. */
+async function namedPlan(
+  preparation: Preparation,
+  action: ActionDeclaration,
+  named: string,
+  pairs: readonly string[],
+): Promise<ReadPlan> {
+  const { api, server } = preparation;
+  const jobs = await api.list<JobBody>('/api/v1/jobs', { server: server.id });
+  const job = findPlan(jobs, named, server.name);
+  const read = await fetchPlan(preparation, job.id, job.planDigest);
+  if (read.plan.action !== action.id) {
+    throw usageError(`The plan ${named} is for ${read.plan.action}, not for ${action.id}.`, [
+      { label: '', command: `intervene run ${server.name} ${read.plan.action} --plan ${named}` },
+    ]);
+  }
+  if (
+    pairs.length > 0 &&
+    !isDeepStrictEqual(parseParameters(action, pairs), read.plan.parameters)
+  ) {
+    throw usageError(
+      `The plan ${named} was made with other parameters; leave --param out, or plan again.`,
+      [{ label: '', command: `intervene plan ${server.name} ${action.id}` }],
+    );
+  }
+  return read;
+}
+
+/** Orders the job and, unless detached, follows it to its end. */
+export async function orderAndFollow(
+  context: CommandContext,
+  preparation: Preparation,
+  wanted: Omit<WantedJob, 'undoes' | 'target'> & Partial<Pick<WantedJob, 'undoes' | 'target'>>,
+  options: OrderOptions,
+  detach: boolean,
+): Promise<number> {
+  const { terminal } = context;
+  sayWhereSecretsGo(context, preparation, options);
+  const ordered = await orderJob(
+    context,
+    preparation,
+    { undoes: null, target: null, ...wanted },
+    options,
+  );
+  if (!detach) return followOrdered(context, ordered);
+  if (terminal.json) {
+    terminal.printJson(ordered.job);
+  } else {
+    terminal.print(ordered.job.name);
+    terminal.say(`Next: intervene logs ${ordered.job.name} --follow`);
+  }
+  return exitStatus.succeeded;
+}
+
+async function followOrdered(context: CommandContext, ordered: OrderedJob): Promise<number> {
+  const { terminal } = context;
+  const { job, order, ticket } = ordered;
+  const view = terminal.json
+    ? new JsonLogView(terminal, job.id, ALL_CHANNELS)
+    : new TextLogView(terminal, {
+        channels: ALL_CHANNELS,
+        // As if the program ran here: its output is the data, all else is said to the person.
+        talk: new Set(['err', 'note']),
+        raw: false,
+      });
+  const followed = await followJob(context, job, {
+    view,
+    from: { offset: 0 },
+    steps: order.plan !== null || order.undoes !== null,
+    maxRuntimeSeconds: order.maxRuntimeSeconds,
+  });
+  return reportOutcome(context, followed, ticket);
+}
+
+/** The recipient of secrets comes from the control plane; the person is told that it is being trusted. */
+function sayWhereSecretsGo(
+  context: CommandContext,
+  { agent, server }: Preparation,
+  { secrets }: OrderOptions,
+): void {
+  if (Object.keys(secrets).length === 0 || context.terminal.json) return;
+  context.terminal.say(
+    glyph('warn', '!'),
+    styled(
+      'warn',
+      `Secrets are sealed to ${agent.ageRecipient}, which the control plane names for ${server.name}.`,
+    ),
+  );
+  context.terminal.say(
+    `Compare the agent's key ${agent.keyFingerprint} with what the server shows.`,
+  );
+}
+
+function describeWork(action: ActionDeclaration, argv: unknown): string {
+  return Array.isArray(argv) ? `Run ${commandText(argv.map(String))} as root` : action.title;
+}

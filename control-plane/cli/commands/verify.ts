@@ -1,0 +1,121 @@
+import { createHash } from 'node:crypto';
+import { createReadStream, readFileSync } from 'node:fs';
+import { basename } from 'node:path';
+import { pipeline } from 'node:stream/promises';
+import { pack as packSchema } from '../../http/schemas.ts';
+import type { PackBody } from '../api/bodies.ts';
+import { CliError, usageError } from '../cli-error.ts';
+import type { CommandContext } from '../command-context.ts';
+import { exitStatus } from '../exit-status.ts';
+import { glyph, styled } from '../output/terminal.ts';
+import type { Pins } from '../verification/pack-trust.ts';
+import { verifyPack } from '../verification/verify-pack.ts';
+import type { LogFile } from '../verification/verify-pack.ts';
+
+export interface VerifyOptions {
+  root?: string;
+  accountKeys?: string;
+  log?: string[];
+}
+
+const DIGEST = /^sha256:[0-9a-f]{64}$/;
+const PACK_MAX_BYTES = 256 * 1024 * 1024;
+
+/** `intervene verify PACK`: exit status 1 when anything does not hold. Needs no control plane. */
+export async function verify(
+  context: CommandContext,
+  [path = '']: string[],
+  options: VerifyOptions,
+): Promise<number> {
+  const { terminal } = context;
+  const pins = readPins(context, options);
+  const pack = readPack(path);
+  const logs: LogFile[] = [];
+  for (const file of options.log ?? [])
+    logs.push({ name: basename(file), digest: await hash(file) });
+  const list = verifyPack(pack, pins, logs);
+  const failed = list.checks.filter((check) => check.verdict === 'fails');
+  if (terminal.json) {
+    terminal.printJson({ intact: !list.hasFailed, checks: list.checks });
+    return list.hasFailed ? exitStatus.failed : exitStatus.succeeded;
+  }
+  for (const { subject, verdict, detail } of list.checks) {
+    if (!terminal.outIsTty) terminal.printFields([verdict, subject, detail]);
+    else terminal.print(signs[verdict], styled('bold', subject), `  ${detail}`);
+  }
+  const { number } = pack.intervention;
+  if (failed.length > 0) {
+    terminal.say(
+      glyph('bad', '✗'),
+      styled(
+        'bold',
+        `Intervention ${number} does not hold: ${failed.length} of ${list.checks.length} checks fail.`,
+      ),
+    );
+    terminal.say(`First: ${failed[0]?.subject}: ${failed[0]?.detail}`);
+    return exitStatus.failed;
+  }
+  terminal.say(
+    glyph('ok', '✓'),
+    styled(
+      'bold',
+      `Intervention ${number} holds: ${list.checks.length} checks, ${pack.jobs.length} jobs.`,
+    ),
+  );
+  return exitStatus.succeeded;
+}
+
+const signs = {
+  holds: glyph('ok', '✓'),
+  fails: glyph('bad', '✗'),
+  note: glyph('warn', '!'),
+} as const;
+
+function readPins(context: CommandContext, options: VerifyOptions): Pins {
+  const profile = context.profile.read();
+  const root = options.root ?? profile?.rootDigest ?? null;
+  const accountKeys = options.accountKeys ?? profile?.accountKeysDigest ?? null;
+  for (const digest of [options.root, options.accountKeys]) {
+    if (digest !== undefined && !DIGEST.test(digest)) {
+      throw usageError(`${digest} is no digest: sha256: and 64 digits.`);
+    }
+  }
+  if (root !== null && accountKeys !== null) return { root, accountKeys };
+  throw new CliError({
+    code: 'pins_missing',
+    happened: `Nothing is pinned to check against: ${root === null ? 'the operator root' : 'the account keys'}.`,
+    safe: 'Nothing was checked.',
+    next: [
+      {
+        label: 'the digests of the install line, or of your server (intervene-agent status)',
+        command: 'intervene verify PACK --root sha256:… --account-keys sha256:…',
+      },
+    ],
+    exitStatus: exitStatus.usage,
+  });
+}
+
+function readPack(path: string): PackBody {
+  const content = readFileSync(path);
+  if (content.length > PACK_MAX_BYTES) throw usageError(`${path} is larger than 256 MiB.`);
+  let json: unknown;
+  try {
+    json = JSON.parse(content.toString('utf8'));
+  } catch {
+    throw usageError(`${path} is no pack: it is not JSON.`, [], 'pack_malformed');
+  }
+  const parsed = packSchema.safeParse(json);
+  if (parsed.success) return parsed.data;
+  const issue = parsed.error.issues[0];
+  throw usageError(
+    `${path} is no pack: ${issue?.path.join('.') ?? ''}: ${issue?.message ?? 'invalid'}`,
+    [{ label: '', command: 'intervene interventions pack NUMBER --output FILE' }],
+    'pack_malformed',
+  );
+}
+
+async function hash(path: string): Promise<string> {
+  const digest = createHash('sha256');
+  await pipeline(createReadStream(path), digest);
+  return `sha256:${digest.digest('hex')}`;
+}

@@ -1,0 +1,153 @@
+import type { CommandDeclaration, OptionDeclaration } from '../declaration.ts';
+
+const orderOptions: readonly OptionDeclaration[] = [
+  {
+    flags: '--timeout <time>',
+    text: 'how long it may run: 30s, 10m, 2h (default 1h, or 12h where it may not be cut short)',
+  },
+  {
+    flags: '--on-disconnect <what>',
+    text: 'when the server is cut off (default finish)',
+    choices: ['finish', 'stop'],
+  },
+  { flags: '--reason <text>', text: 'why, kept in the signed order' },
+  { flags: '--ticket <ticket>', text: 'the ticket, where no authorization names one' },
+  { flags: '--key <name>', text: 'which key signs (default engineer)' },
+];
+const params: OptionDeclaration = {
+  flags: '--param <name=value>',
+  text: 'a parameter: text, or JSON for lists and the like; may be given several times',
+  many: true,
+};
+const secret: OptionDeclaration = {
+  flags: '--secret <name=file>',
+  text: 'a secret from a file (- for standard input), sealed to the agent',
+  many: true,
+};
+const yes: OptionDeclaration = { flags: '--yes', text: 'do not ask; class C also needs --plan' };
+const detach: OptionDeclaration = { flags: '--detach', text: 'do not follow' };
+
+/** Looking, planning, doing, and what became of it. */
+export const jobCommands: readonly CommandDeclaration[] = [
+  {
+    name: 'actions',
+    args: '[action]',
+    summary: 'the catalogue of actions and their parameters',
+    examples: ['intervene actions', 'intervene actions filesystem.repair'],
+    load: async () => (await import('../commands/actions.ts')).showActions,
+  },
+  {
+    name: 'plan',
+    args: '<server> <action>',
+    summary: 'print what an action would do; changes nothing',
+    examples: [
+      'intervene plan web-04 filesystem.repair --param device=/dev/sda2',
+      'intervene plan web-04 filesystem.repair --param device=/dev/sda2 --json',
+    ],
+    options: [params, secret, ...orderOptions],
+    signs: true,
+    load: async () => (await import('../commands/plan.ts')).plan,
+  },
+  {
+    name: 'run',
+    args: '<server> <action> [words...]',
+    summary: 'order an action and follow it',
+    examples: [
+      'intervene run web-04 filesystem.repair --plan 5b1e9c',
+      'intervene run web-04 command.run -- systemctl status nginx',
+    ],
+    options: [
+      params,
+      { flags: '--plan <id>', text: 'apply this plan: the digest or job that plan printed' },
+      yes,
+      detach,
+      secret,
+      ...orderOptions,
+    ],
+    signs: true,
+    load: async () => (await import('../commands/run.ts')).run,
+  },
+  {
+    name: 'jobs list',
+    summary: 'list jobs, the newest first',
+    examples: ['intervene jobs list', 'intervene jobs list --server web-04 --state failed'],
+    options: [
+      { flags: '--server <server>', text: 'of this server' },
+      { flags: '--state <state>', text: 'in this state' },
+      { flags: '--intervention <number>', text: 'of this case' },
+      { flags: '--all', text: 'all of them' },
+    ],
+    load: async () => (await import('../commands/jobs.ts')).listJobs,
+  },
+  {
+    name: 'jobs show',
+    args: '<job>',
+    summary: 'show a job',
+    examples: ['intervene jobs show 1042/3', 'intervene jobs show 1042/3 --json'],
+    load: async () => (await import('../commands/jobs.ts')).showJob,
+  },
+  {
+    name: 'jobs cancel',
+    args: '<job>',
+    summary: 'stop a job',
+    examples: ['intervene jobs cancel 1042/3', 'intervene jobs cancel 1042/3 --after-step'],
+    options: [{ flags: '--after-step', text: 'let the step that runs end first' }],
+    load: async () => (await import('../commands/jobs.ts')).cancelJob,
+  },
+  {
+    name: 'jobs undo',
+    args: '<job>',
+    summary: 'take back what a job changed',
+    examples: ['intervene jobs undo 1042/3', 'intervene jobs undo 1042/3 --yes --detach'],
+    options: [{ flags: '--yes', text: 'do not ask' }, detach, ...orderOptions],
+    signs: true,
+    load: async () => (await import('../commands/jobs.ts')).undoJob,
+  },
+  {
+    name: 'jobs abandon',
+    args: '<job>',
+    summary: 'close a job whose answer nobody expects any more',
+    examples: ['intervene jobs abandon 1042/3', 'intervene jobs abandon 1042/3 --yes'],
+    options: [{ flags: '--yes', text: 'do not ask' }],
+    load: async () => (await import('../commands/jobs.ts')).abandonJob,
+  },
+  {
+    name: 'logs',
+    args: '<job>',
+    summary: 'the log of a job; of a running one, as it comes',
+    examples: ['intervene logs 1042/3', 'intervene logs 1042/3 --follow --tail 100'],
+    options: [
+      { flags: '--follow', text: 'to the end of the job; on a terminal by itself' },
+      { flags: '--no-follow', text: 'what is stored now, and no more' },
+      { flags: '--tail <lines>', text: 'the last lines only; all for all' },
+      { flags: '--since-offset <byte>', text: 'from this byte of the encoded log', integer: true },
+      {
+        flags: '--channel <channel>',
+        text: 'only this channel; may be given several times',
+        many: true,
+        choices: ['out', 'err', 'note'],
+      },
+      { flags: '--raw', text: 'bytes as the program wrote them; never to a terminal' },
+      { flags: '--save <file>', text: 'the encoded log, for verify --log' },
+      { flags: '--no-pager', text: 'print, also on a terminal' },
+    ],
+    load: async () => (await import('../commands/logs.ts')).logs,
+  },
+  {
+    name: 'completion',
+    args: '<shell>',
+    summary: 'print completions for a shell',
+    examples: [
+      'source <(intervene completion bash)',
+      'intervene completion fish > ~/.config/fish/completions/intervene.fish',
+    ],
+    load: async () => (await import('../commands/completion.ts')).completion,
+  },
+  {
+    name: 'help',
+    args: '[words...]',
+    summary: 'help of a command, or on exit-codes',
+    examples: ['intervene help run', 'intervene help exit-codes'],
+    load: async () => (await import('../commands/help.ts')).help,
+  },
+];

@@ -1,0 +1,212 @@
+import type { JobBody } from '../api/bodies.ts';
+import type { CommandContext } from '../command-context.ts';
+import { exitStatusOfJob } from '../exit-status.ts';
+import { sayParts } from '../output/error-report.ts';
+import { jobStateTexts } from '../output/job-states.ts';
+import { describeRefusal } from '../output/refusal-sentences.ts';
+import { glyph, styled } from '../output/terminal.ts';
+import type { Style } from '../output/terminal.ts';
+import { formatCount, formatDuration } from '../output/time-text.ts';
+import type { FollowedJob } from './follow-job.ts';
+
+/** How file systems are said to be; four results that are never mixed up, and the tool's own failure. */
+const filesystemOutcomes: Record<string, { word: string; glyph: string; style: Style }> = {
+  clean: { word: 'Clean', glyph: '✓', style: 'ok' },
+  corrected: { word: 'Corrected', glyph: '✓', style: 'info' },
+  errors_left: { word: 'Errors left', glyph: '✗', style: 'bad' },
+  tool_too_old: { word: 'Tool too old', glyph: '!', style: 'warn' },
+  operational_error: { word: 'The tool could not do its work', glyph: '✗', style: 'bad' },
+};
+
+/** Says how a job ended: what happened, what is safe, what comes next. Returns the exit status. */
+export async function reportOutcome(
+  context: CommandContext,
+  followed: FollowedJob,
+  ticket: string,
+): Promise<number> {
+  const { terminal } = context;
+  const { job } = followed;
+  const status = exitStatusOfJob(job.state);
+  if (terminal.json) {
+    await terminal.printJsonLine({
+      type: 'result',
+      at: job.endedAt ?? new Date(context.surroundings.now()).toISOString(),
+      job: job.id,
+      name: job.name,
+      state: job.state,
+      reason: job.reason,
+      exitStatus: job.exitStatus,
+      result: job.result ?? null,
+      planDigest: job.planDigest,
+      log: job.log,
+      missingBytes: followed.missingBytes,
+    });
+    return status;
+  }
+  sayLogTrouble(context, followed);
+  if (job.state === 'succeeded') saySuccess(context, followed);
+  else sayTrouble(context, job, ticket, status);
+  return status;
+}
+
+function saySuccess(context: CommandContext, followed: FollowedJob): void {
+  const { terminal } = context;
+  const { job } = followed;
+  sayFilesystem(context, job);
+  terminal.say(
+    glyph('ok', '✓'),
+    styled('bold', `Succeeded${tookText(job)}`),
+    ` · ${job.name}${digestText(followed)}`,
+  );
+  if (job.mode === 'apply' && job.undoesJobId === null && canBeUndone(job)) {
+    terminal.say(`Undo: intervene jobs undo ${job.name}`);
+  }
+}
+
+function sayTrouble(context: CommandContext, job: JobBody, ticket: string, status: number): void {
+  const { terminal } = context;
+  sayFilesystem(context, job);
+  const { word } = jobStateTexts[job.state];
+  const reason = job.reason === null ? '' : `: ${job.reason}`;
+  const { happened, safe, next } = describeTrouble(job, ticket);
+  sayParts(terminal, `${word}${reason}   exit ${status}`, happened, safe, next);
+}
+
+/** The three parts for every state that is no success. */
+export function describeTrouble(
+  job: JobBody,
+  ticket: string,
+): { happened: string; safe: string; next: { label: string; command: string }[] } {
+  const show = { label: 'see all of it', command: `intervene jobs show ${job.name}` };
+  const log = { label: 'read its log', command: `intervene logs ${job.name}` };
+  const again = {
+    label: 'order it again',
+    command: `intervene run ${job.serverName} ${job.action}`,
+  };
+  const undo = { label: 'take back what it did', command: `intervene jobs undo ${job.name}` };
+  const detail = job.detail === '' ? '' : ` ${job.detail}`;
+  switch (job.state) {
+    case 'refused':
+      return describeRefusal(job.reason, job.detail, {
+        job: job.name,
+        server: job.serverName,
+        action: job.action,
+        ticket: ticket === '' ? 'TICKET' : ticket,
+      });
+    case 'failed':
+      return {
+        happened:
+          job.exitStatus === null
+            ? `${job.action} on ${job.serverName} failed.${detail}`
+            : `${job.action} on ${job.serverName} ended with status ${job.exitStatus}.${detail}`,
+        safe: safeText(job),
+        next: canBeUndone(job) ? [undo, show] : [log],
+      };
+    case 'cancelled':
+      return {
+        happened: `The job was stopped before its end.${detail}`,
+        safe: safeText(job),
+        next: canBeUndone(job) ? [undo, show] : [show],
+      };
+    case 'timed_out':
+      return {
+        happened: `The job took longer than its order allows and was stopped.${detail}`,
+        safe: safeText(job),
+        next: canBeUndone(job) ? [undo, show] : [{ ...again, label: 'with more time: --timeout' }],
+      };
+    case 'interrupted':
+      return {
+        happened: `The runner of the job died; what its last step did is not known.${detail}`,
+        safe: 'It will not run again by itself. Backups of its steps are kept on the server.',
+        next: canBeUndone(job) ? [undo, show, again] : [show, again],
+      };
+    case 'expired':
+      return {
+        happened: `${job.serverName} did not take the order before it ran out.${detail}`,
+        safe: 'Nothing was started, and nothing will be.',
+        next: [
+          {
+            label: 'see whether its agent is there',
+            command: `intervene servers show ${job.serverName}`,
+          },
+          again,
+        ],
+      };
+    case 'abandoned':
+      return {
+        happened: `The job was closed without an answer; how it ended is not known.${detail}`,
+        safe: 'If the agent comes back, its receipt corrects this.',
+        next: [show],
+      };
+    default:
+      return {
+        happened: `The job is ${jobStateTexts[job.state].word.toLowerCase()}; how it ends is not known here.${detail}`,
+        safe: 'It goes on by itself.',
+        next: [{ label: 'follow', command: `intervene logs ${job.name} --follow` }],
+      };
+  }
+}
+
+function sayFilesystem(context: CommandContext, job: JobBody): void {
+  const result = job.result as { outcome?: unknown; detail?: unknown; problems?: unknown } | null;
+  if (typeof result?.outcome !== 'string') return;
+  const known = filesystemOutcomes[result.outcome];
+  if (known === undefined) return;
+  const problems =
+    typeof result.problems === 'number' && result.problems > 0
+      ? `${formatCount(result.problems)} problems reported`
+      : '';
+  const detail = typeof result.detail === 'string' ? result.detail : '';
+  const more = [problems, detail].filter(Boolean).join('; ');
+  context.terminal.say(
+    glyph(known.style, known.glyph),
+    styled(known.style, known.word),
+    more === '' ? '' : `: ${more}`,
+  );
+}
+
+function sayLogTrouble(context: CommandContext, followed: FollowedJob): void {
+  const { job, missingBytes, surplusBytes, digest } = followed;
+  const warn = (text: string) => context.terminal.say(glyph('warn', '!'), styled('warn', text));
+  if (missingBytes > 0) {
+    warn(`${formatCount(missingBytes)} bytes of the log could not be had.`);
+  }
+  if (surplusBytes > 0) {
+    warn(
+      `${formatCount(surplusBytes)} bytes above were shown, then lost in a crash of the server.`,
+    );
+  }
+  if (job.log.verified === false) {
+    warn('The stored log differs from what the agent signed: do not rely on it.');
+  } else if (isOther(followed) && missingBytes === 0 && surplusBytes === 0) {
+    warn(`What came here (${digest}) is not the log the agent signed (${job.log.digest}).`);
+  }
+}
+
+function isOther({ digest, job }: FollowedJob): boolean {
+  return digest !== null && job.log.digest !== null && digest !== job.log.digest;
+}
+
+function digestText({ job, digest }: FollowedJob): string {
+  if (job.log.verified !== true) return '';
+  return digest !== null && digest === job.log.digest
+    ? ' · log digest equal on both ends and here'
+    : ' · log digest equal on both ends';
+}
+
+function tookText(job: JobBody): string {
+  if (job.startedAt === null || job.endedAt === null) return '';
+  return ` in ${formatDuration(Date.parse(job.endedAt) - Date.parse(job.startedAt))}`;
+}
+
+function safeText(job: JobBody): string {
+  if (job.mode === 'plan' || job.class === 'A') return 'Nothing was changed.';
+  return canBeUndone(job)
+    ? 'What its steps changed was saved first and can be put back.'
+    : 'Its log and its result are stored.';
+}
+
+/** Whether an undo may be offered: only what was planned has saved what it changed. */
+function canBeUndone(job: JobBody): boolean {
+  return job.mode === 'apply' && job.planDigest !== null && job.undoneByJobId === null;
+}

@@ -1,0 +1,120 @@
+import { randomBytes } from 'node:crypto';
+import type { ActionDeclaration } from '../../../proto/actions/declaration.ts';
+import { signDocument } from '../../../proto/documents/document.ts';
+import type { Identity } from '../../../proto/documents/fields.ts';
+import type { Signer } from '../../../proto/documents/keys.ts';
+import { START_WITHIN_SECONDS } from '../../../proto/documents/kinds/order.ts';
+import type { Order } from '../../../proto/documents/kinds/order.ts';
+import type { AgentBody } from '../api/bodies.ts';
+import { usageError } from '../cli-error.ts';
+import type { Parameters } from './parameters.ts';
+import { uuidV7 } from './uuid-v7.ts';
+
+/** Programs that end by themselves get an hour; what may not be stopped halfway gets twelve. */
+const RUNTIME_SECONDS = 3600;
+const RUNTIME_UNSTOPPABLE_SECONDS = 12 * 3600;
+
+/** What an order holds of one sealed input, in base64. */
+const SEALED_MAX = 16 * 1024;
+
+export interface OrderRequest {
+  action: ActionDeclaration;
+  mode: Order['mode'];
+  server: string;
+  agent: AgentBody;
+  parameters: Parameters;
+  authorization: string | null;
+  plan: string | null;
+  undoes: string | null;
+  target: Order['target'];
+  /** Secrets by input name, not yet sealed. */
+  secrets: Record<string, string>;
+  maxRuntimeSeconds: number | null;
+  onDisconnect: Order['onDisconnect'];
+  reason: string;
+  nowMs: number;
+}
+
+/** Puts together an order for exactly this agent and signs it. */
+export async function buildOrder(
+  request: OrderRequest,
+  signer: Signer,
+): Promise<{ order: Order; envelope: Uint8Array }> {
+  const job = uuidV7(request.nowMs);
+  const sealedInputs = await sealSecrets(request, job);
+  const issuedAt = Math.floor(request.nowMs / 1000);
+  const order: Order = {
+    job,
+    authorization: request.authorization,
+    server: request.server,
+    agentKey: request.agent.keyFingerprint,
+    action: request.action.id,
+    actionVersion: request.action.version,
+    mode: request.mode,
+    plan: request.plan,
+    undoes: request.undoes,
+    parameters: request.parameters,
+    target: request.target,
+    expect: expectedIdentity(request.agent),
+    sealedInputs,
+    nonce: randomBytes(16).toString('base64url'),
+    issuedAt,
+    startBefore: issuedAt + START_WITHIN_SECONDS,
+    maxRuntimeSeconds: request.maxRuntimeSeconds ?? defaultRuntimeSeconds(request.action),
+    onDisconnect: request.onDisconnect,
+    reason: request.reason,
+  };
+  return { order, envelope: signDocument('order', order, [signer]) };
+}
+
+async function sealSecrets(
+  { agent, secrets }: OrderRequest,
+  job: string,
+): Promise<Record<string, string>> {
+  const names = Object.keys(secrets);
+  if (names.length === 0) return {};
+  // Loaded only where there is something to seal: it takes as long as the rest of the command.
+  const { sealInput } = await import('../../../proto/documents/sealed-input.ts');
+  const sealed: Record<string, string> = {};
+  for (const name of names) {
+    const value = await sealInput(agent.ageRecipient, job, name, secrets[name] ?? '');
+    if (value.length > SEALED_MAX) {
+      throw usageError(`The secret ${name} is too large to be sealed.`, [], 'secret_too_large');
+    }
+    sealed[name] = value;
+  }
+  return sealed;
+}
+
+export function defaultRuntimeSeconds(action: ActionDeclaration): number {
+  return action.interrupt === 'now' ? RUNTIME_SECONDS : RUNTIME_UNSTOPPABLE_SECONDS;
+}
+
+/**
+ * What the order says the machine must be, from what the agent said of it. Facts come from the server and
+ * are hostile: only texts and lists of texts within the document's limits are taken. Network addresses are
+ * named in rescue alone: on a running system the ones of containers come and go.
+ */
+export function expectedIdentity(agent: Pick<AgentBody, 'facts' | 'mode'>): Identity {
+  const { facts } = agent;
+  const text = (name: string, most: number): string | undefined => {
+    const value = facts[name];
+    return typeof value === 'string' && value !== '' && value.length <= most ? value : undefined;
+  };
+  const serial = text('serial', 200);
+  const machineId = text('machineId', 64);
+  const hostname = text('hostname', 255);
+  return {
+    ...(serial !== undefined && { serial }),
+    ...(machineId !== undefined && { machineId }),
+    ...(hostname !== undefined && { hostname }),
+    ...(agent.mode === 'rescue' && { macAddresses: textList(facts['macAddresses'], 64, 32) }),
+  };
+}
+
+function textList(value: unknown, most: number, length: number): string[] {
+  if (!Array.isArray(value)) return [];
+  return value
+    .filter((text): text is string => typeof text === 'string' && text.length <= length)
+    .slice(0, most);
+}

@@ -1,0 +1,111 @@
+import type { ActionDeclaration } from '../../../proto/actions/declaration.ts';
+import type { Order } from '../../../proto/documents/kinds/order.ts';
+import type { JobBody } from '../api/bodies.ts';
+import type { CommandContext } from '../command-context.ts';
+import { glyph } from '../output/terminal.ts';
+import { formatAge } from '../output/time-text.ts';
+import { submitJob } from '../jobs/submit-job.ts';
+import { buildOrder } from './build-order.ts';
+import { chooseGrant } from './grant-choice.ts';
+import type { Parameters } from './parameters.ts';
+import type { Preparation } from './prepare-order.ts';
+
+/** Options of every command that orders a job. */
+export interface OrderOptions {
+  timeoutSeconds: number | null;
+  onDisconnect: Order['onDisconnect'];
+  reason: string;
+  ticket: string | undefined;
+  /** Secrets by input name, in plain text. */
+  secrets: Record<string, string>;
+}
+
+export interface WantedJob {
+  action: ActionDeclaration;
+  mode: Order['mode'];
+  parameters: Parameters;
+  plan: string | null;
+  undoes: string | null;
+  target: Order['target'];
+  /** Digest of the authorization; undefined: the one that covers. */
+  authorization?: string | null;
+}
+
+export interface OrderedJob {
+  job: JobBody;
+  order: Order;
+  ticket: string;
+}
+
+/**
+ * Signs and sends one order. Without an authorization that covers it, it is sent all the same: the agent's
+ * signed refusal is the answer.
+ */
+export async function orderJob(
+  context: CommandContext,
+  preparation: Preparation,
+  wanted: WantedJob,
+  options: OrderOptions,
+): Promise<OrderedJob> {
+  const { api, server, agent, signer } = preparation;
+  const now = context.surroundings.now();
+  const choice =
+    wanted.authorization === undefined
+      ? chooseGrant(
+          preparation.grants,
+          {
+            server: server.id,
+            agentKey: agent.keyFingerprint,
+            action: wanted.action.id,
+            mode: wanted.mode,
+            parameters: wanted.parameters,
+          },
+          wanted.action,
+          Math.floor(now / 1000),
+        )
+      : null;
+  const authorization = choice ? (choice.grant?.digest ?? null) : (wanted.authorization ?? null);
+  const { order, envelope } = await buildOrder(
+    {
+      action: wanted.action,
+      mode: wanted.mode,
+      server: server.id,
+      agent,
+      parameters: wanted.parameters,
+      authorization,
+      plan: wanted.plan,
+      undoes: wanted.undoes,
+      target: wanted.target,
+      secrets: options.secrets,
+      maxRuntimeSeconds: options.timeoutSeconds,
+      onDisconnect: options.onDisconnect,
+      reason: options.reason,
+      nowMs: now,
+    },
+    signer,
+  );
+  const job = await submitJob(api, order.job, envelope, options.ticket);
+  if (!context.terminal.json) sayOrdered(context, job, choice);
+  return { job, order, ticket: choice?.grant?.body.ticket ?? options.ticket ?? '' };
+}
+
+function sayOrdered(
+  context: CommandContext,
+  job: JobBody,
+  choice: ReturnType<typeof chooseGrant> | null,
+): void {
+  const { terminal, surroundings } = context;
+  const grant = choice?.grant?.body;
+  const ends = grant
+    ? ` · G-${grant.number} ends in ${formatAge(Date.parse(grant.expiresAt) - surroundings.now())}`
+    : '';
+  terminal.say(`${job.name} · ${job.action} (${job.mode}) · class ${job.class}${ends}`);
+  if (choice !== null && choice.grant === null) {
+    terminal.say(
+      glyph('warn', '!'),
+      choice.why === null
+        ? 'No authorization of the client is valid for this server; the agent is asked all the same.'
+        : `Not covered: ${choice.why.detail}; the agent is asked all the same.`,
+    );
+  }
+}

@@ -1,0 +1,63 @@
+import { isUtf8 } from 'node:buffer';
+import { readFileSync } from 'node:fs';
+import type { ActionDeclaration } from '../../../proto/actions/declaration.ts';
+import { usageError } from '../cli-error.ts';
+import { suggest } from '../output/suggestion.ts';
+import { parseDuration } from '../output/time-text.ts';
+import type { OrderOptions } from './order-job.ts';
+import { splitPair } from './parameters.ts';
+
+/** What `run`, `plan` and `jobs undo` take on the command line about the order itself. */
+export interface RawOrderOptions {
+  timeout?: string;
+  onDisconnect?: 'finish' | 'stop';
+  reason?: string;
+  ticket?: string;
+  secret?: string[];
+  key?: string;
+}
+
+const RUNTIME_MOST_SECONDS = 7 * 24 * 3600;
+const SECRET_MAX_BYTES = 8 * 1024;
+
+/** Throws CliError for a time that cannot be, and for secrets the action does not take. */
+export function readOrderOptions(raw: RawOrderOptions, action: ActionDeclaration): OrderOptions {
+  return {
+    timeoutSeconds: readTimeout(raw.timeout),
+    onDisconnect: raw.onDisconnect ?? 'finish',
+    reason: raw.reason ?? '',
+    ticket: raw.ticket,
+    secrets: readSecrets(raw.secret ?? [], action),
+  };
+}
+
+function readTimeout(text: string | undefined): number | null {
+  if (text === undefined) return null;
+  const seconds = parseDuration(text);
+  if (seconds === null || seconds > RUNTIME_MOST_SECONDS) {
+    throw usageError(`--timeout ${text}: a time such as 30s, 10m or 2h, 7d at most.`);
+  }
+  return seconds;
+}
+
+/** `name=FILE`, or `name=-` for standard input; never the secret itself. */
+function readSecrets(pairs: readonly string[], action: ActionDeclaration): Record<string, string> {
+  const secrets: Record<string, string> = {};
+  for (const pair of pairs) {
+    const [name, path] = splitPair(pair);
+    if (!action.sealedInputs.includes(name)) {
+      const meant = suggest(name, action.sealedInputs);
+      throw usageError(
+        `${action.id} takes no secret ${JSON.stringify(name)}.${meant === null ? '' : ` Did you mean ${meant}?`}`,
+        [{ label: 'see what it takes', command: `intervene actions ${action.id}` }],
+      );
+    }
+    const secret = readFileSync(path === '-' ? 0 : path);
+    if (secret.length > SECRET_MAX_BYTES) {
+      throw usageError(`The secret ${name} is larger than 8 KiB.`, [], 'secret_too_large');
+    }
+    if (!isUtf8(secret)) throw usageError(`The secret ${name} is not UTF-8 text.`);
+    secrets[name] = secret.toString('utf8');
+  }
+  return secrets;
+}

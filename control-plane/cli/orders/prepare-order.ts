@@ -1,0 +1,102 @@
+import type { ActionDeclaration } from '../../../proto/actions/declaration.ts';
+import { keyFingerprint } from '../../../proto/documents/keys.ts';
+import type { Signer } from '../../../proto/documents/keys.ts';
+import type { ApiClient } from '../api/api-client.ts';
+import type { AgentBody, GrantBody, ServerBody } from '../api/bodies.ts';
+import { CliError } from '../cli-error.ts';
+import type { CommandContext } from '../command-context.ts';
+import { findServer } from '../commands/servers.ts';
+import { exitStatus } from '../exit-status.ts';
+import { certificationOf, fetchCertifications } from '../trust/certifications.ts';
+import type { Certification } from '../trust/certifications.ts';
+
+/** What an order is made of besides what the person asks for. */
+export interface Preparation {
+  api: ApiClient;
+  server: ServerBody;
+  agent: AgentBody;
+  grants: GrantBody[];
+  signer: Signer;
+}
+
+/**
+ * Asks for everything an order needs, at once, and checks what the agent would refuse for certain: a server
+ * without an agent, an engineer without a certification, an action the agent does not know.
+ */
+export async function prepareOrder(
+  context: CommandContext,
+  named: string,
+  action: ActionDeclaration,
+  keyName = 'engineer',
+): Promise<Preparation> {
+  const api = await context.api();
+  const asked = [
+    findServer(api, named),
+    api.list<GrantBody>('/api/v1/grants', { server: named, state: 'valid' }),
+    fetchCertifications(api),
+  ] as const;
+  // The server's error says more than the others' about the same wrong name.
+  await Promise.allSettled(asked);
+  const server = await asked[0];
+  const grants = await asked[1];
+  const agent = requireAgent(server, action);
+  const keys = await context.keys();
+  requireCertified(context, keys.publicPart(keyName)?.key, await asked[2]);
+  return { api, server, agent, grants, signer: await keys.open(keyName) };
+}
+
+function requireAgent(server: ServerBody, action: ActionDeclaration): AgentBody {
+  const { agent } = server;
+  if (agent === null) {
+    throw new CliError({
+      code: 'no_agent',
+      happened: `${server.name} has no agent.`,
+      safe: 'Nothing was ordered.',
+      next: [{ label: '', command: `intervene enroll ${server.name} --mode resident` }],
+      exitStatus: exitStatus.unreachable,
+    });
+  }
+  const known = agent.actions.find(({ id }) => id === action.id);
+  if (agent.actions.length > 0 && known?.version !== action.version) {
+    throw new CliError({
+      code: known === undefined ? 'action_unknown' : 'action_version_unknown',
+      happened: `The agent on ${server.name} knows ${known === undefined ? 'no' : 'another version of'} ${action.id}.`,
+      safe: 'Nothing was ordered.',
+      next: [{ label: 'compare versions', command: 'intervene agents list' }],
+      exitStatus: exitStatus.refused,
+    });
+  }
+  return agent;
+}
+
+function requireCertified(
+  context: CommandContext,
+  key: Signer['key'] | undefined,
+  certifications: readonly Certification[],
+): void {
+  if (key === undefined) {
+    throw new CliError({
+      code: 'no_key',
+      happened: 'You have no key to sign orders with.',
+      safe: 'Nothing was ordered.',
+      next: [{ label: '', command: `intervene keys create${context.profile.flag}` }],
+      exitStatus: exitStatus.refused,
+    });
+  }
+  const now = context.nowSeconds();
+  if (certificationOf(certifications, key, now) !== undefined) return;
+  const fingerprint = keyFingerprint(key);
+  const { profile } = context;
+  const name = JSON.stringify(profile.require().person.name);
+  throw new CliError({
+    code: 'not_certified',
+    happened: `No certification of your key ${fingerprint} is valid now.`,
+    safe: 'Nothing was ordered.',
+    next: [
+      { label: 'if you are a lead', command: `intervene engineers renew${profile.flag}` },
+      { label: 'else hand this to a lead', command: `intervene keys export${profile.flag} > FILE` },
+      { label: 'who runs', command: `intervene engineers add ${name} --key-file FILE` },
+    ],
+    exitStatus: exitStatus.refused,
+  });
+}

@@ -1,0 +1,71 @@
+import { CliError } from '../cli-error.ts';
+import { exitStatus } from '../exit-status.ts';
+import { wrapText } from './display-width.ts';
+import { glyph, styled } from './terminal.ts';
+import type { Terminal } from './terminal.ts';
+
+const INDENT = 12;
+
+/** Prints an error in its three parts, or as JSON, to stderr; returns the exit status. */
+export function reportError(terminal: Terminal, error: unknown): number {
+  const known = error instanceof CliError ? error : unexpected(error);
+  if (terminal.json) {
+    terminal.sayJson({
+      error: {
+        code: known.code,
+        happened: known.message,
+        safe: known.safe,
+        next: known.next,
+        exitStatus: known.exitStatus,
+      },
+    });
+    return known.exitStatus;
+  }
+  sayParts(
+    terminal,
+    `${known.code}, exit ${known.exitStatus}`,
+    known.message,
+    known.safe,
+    known.next,
+  );
+  return known.exitStatus;
+}
+
+/** Happened, Safe, Next: the form of every bad news. */
+export function sayParts(
+  terminal: Terminal,
+  title: string,
+  happened: string,
+  safe: string,
+  next: readonly { label: string; command: string }[],
+): void {
+  terminal.say(glyph('bad', '✗'), styled('bold', title));
+  part('Happened', happened);
+  part('Safe', safe);
+  for (const [at, step] of next.entries()) {
+    const label = step.label === '' ? [] : ['   ', styled('muted', `(${step.label})`)];
+    terminal.say(`  ${(at === 0 ? 'Next' : '').padEnd(INDENT - 2)}`, step.command, ...label);
+  }
+
+  function part(name: string, text: string): void {
+    const lines = wrapText(text, Math.max(20, terminal.talkColumns - INDENT));
+    for (const [at, line] of lines.entries()) {
+      terminal.say(`  ${(at === 0 ? name : '').padEnd(INDENT - 2)}`, line);
+    }
+  }
+}
+
+function unexpected(error: unknown): CliError {
+  const system = error as NodeJS.ErrnoException;
+  const isSystem = error instanceof Error && typeof system.syscall === 'string';
+  return new CliError({
+    code: isSystem ? 'system_error' : 'internal_error',
+    happened: isSystem
+      ? `${system.path ?? system.syscall}: ${system.code ?? system.message}`
+      : `This program met what it did not expect: ${error instanceof Error ? error.message : String(error)}`,
+    safe: 'What was already sent is not undone; see the jobs.',
+    next: [{ label: 'see what runs', command: 'intervene jobs list' }],
+    exitStatus: exitStatus.failed,
+    cause: error,
+  });
+}

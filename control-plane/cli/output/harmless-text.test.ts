@@ -1,0 +1,28 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { harmless, harmlessJson, harmlessLines } from './harmless-text.ts';
+
+describe('text made harmless', () => {
+  it('shows every unseen character by its number', () => {
+    expect(harmless('a\u001b[31mb\u202ec\n')).toBe('a⟦U+001B⟧[31mb⟦U+202E⟧c⟦U+000A⟧');
+    expect(harmlessLines('a\n\tb\r')).toBe('a\n\tb⟦U+000D⟧');
+  });
+
+  it('holds no control character, whatever it was made from', () => {
+    fc.assert(
+      fc.property(fc.string({ unit: 'binary' }), (text) => {
+        expect(harmless(text)).not.toMatch(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u);
+      }),
+    );
+  });
+
+  it('writes JSON that reads back as the same value and holds no control character', () => {
+    fc.assert(
+      fc.property(fc.jsonValue(), fc.string({ unit: 'binary' }), (value, text) => {
+        const written = harmlessJson({ value, text });
+        expect(written).not.toMatch(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u);
+        expect(JSON.parse(written)).toEqual(JSON.parse(JSON.stringify({ value, text })));
+      }),
+    );
+  });
+});

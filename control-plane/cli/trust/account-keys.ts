@@ -1,0 +1,170 @@
+import { readFileSync, writeFileSync } from 'node:fs';
+import { followAccountKeysChain } from '../../../proto/documents/chain.ts';
+import { digestOf, signDocument } from '../../../proto/documents/document.ts';
+import type { VerifiedDocument } from '../../../proto/documents/document.ts';
+import { keyFingerprint } from '../../../proto/documents/keys.ts';
+import type { Signer } from '../../../proto/documents/keys.ts';
+import { reference } from '../api/api-client.ts';
+import type { DocumentBody } from '../api/bodies.ts';
+import { CliError, usageError } from '../cli-error.ts';
+import type { CommandContext } from '../command-context.ts';
+import { exitStatus } from '../exit-status.ts';
+import { glyph, styled } from '../output/terminal.ts';
+import { createRecoveryKey, readRecoveryKey } from '../profile/recovery-key.ts';
+
+export interface AccountKeyOptions {
+  name?: string;
+  /** Signs with the key on paper instead of one of this machine. */
+  recoveryKeyFile?: string;
+  /** Where the new recovery key is written instead of being shown. */
+  recoveryOut?: string;
+  /** Fingerprints of keys that the account gives up. */
+  remove?: string[];
+}
+
+type Current = VerifiedDocument<'account-keys'>;
+
+/**
+ * Adds a signing key of this machine to the account: version 1 of its keys, together with a recovery key,
+ * or the next version, signed by a key that the last one names.
+ */
+export async function createAccountKey(
+  context: CommandContext,
+  encrypt: boolean,
+  options: AccountKeyOptions,
+): Promise<void> {
+  const { profile, terminal } = context;
+  const { person } = profile.require();
+  const account = person.accountId;
+  if (account === null) throw usageError('Only clients have account keys.');
+  const api = await context.api();
+  const keys = await context.keys();
+  const path = `/api/v1/accounts/${reference(account)}/keys`;
+  const chain = await api.list<DocumentBody>(path);
+  const current = chain.length === 0 ? null : follow(context, chain);
+  const authority = current === null ? null : await authorityFor(context, current, options);
+  const renewsRecovery = current === null || options.recoveryKeyFile !== undefined;
+  if (renewsRecovery) requireRecoveryOutput(context, options);
+
+  const name = options.name ?? keys.freeName('signing');
+  const signer = await keys.create(name, { person: person.id, name: person.name }, { encrypt });
+  const recovery = renewsRecovery ? createRecoveryKey() : null;
+  const envelope = signDocument(
+    'account-keys',
+    {
+      account,
+      version: (current?.payload.version ?? 0) + 1,
+      previous: current?.digest ?? null,
+      issuedAt: context.nowSeconds(),
+      keys: [
+        ...keptKeys(current, renewsRecovery, options.remove ?? []),
+        { key: signer.key, name: `${person.name}, ${name}`.slice(0, 200), use: 'signing' },
+        ...(recovery === null
+          ? []
+          : [{ key: recovery.signer.key, name: 'recovery, on paper', use: 'recovery' as const }]),
+      ],
+    },
+    [authority ?? signer],
+  );
+  if (recovery !== null) await handOverRecovery(context, recovery.printed, options);
+  await api.post(path, { envelope: Buffer.from(envelope).toString('base64') });
+  const pin = chain[0]?.digest ?? digestOf(envelope);
+  profile.update({ accountKeysDigest: pin });
+
+  const version = (current?.payload.version ?? 0) + 1;
+  if (terminal.json) {
+    terminal.printJson({ name, fingerprint: keyFingerprint(signer.key), version, pin });
+    return;
+  }
+  terminal.say(glyph('ok', '✓'), `key "${name}"  ${keyFingerprint(signer.key)}`);
+  terminal.say(glyph('ok', '✓'), `account keys, version ${version}; servers pin ${pin}`);
+  terminal.say(`Next: intervene enroll SERVER --mode resident${profile.flag}`);
+}
+
+function follow(context: CommandContext, chain: readonly DocumentBody[]): Current {
+  const pin = context.profile.require().accountKeysDigest ?? chain[0]?.digest ?? '';
+  return followAccountKeysChain(
+    chain.map((document) => Buffer.from(document.envelope, 'base64')),
+    pin,
+  );
+}
+
+/** Who may sign the next version: a key of this machine that stands in the last one, or the one on paper. */
+async function authorityFor(
+  context: CommandContext,
+  current: Current,
+  options: AccountKeyOptions,
+): Promise<Signer> {
+  const named = new Set(current.payload.keys.map((entry) => entry.key.public));
+  if (options.recoveryKeyFile !== undefined) {
+    const path = options.recoveryKeyFile === '-' ? 0 : options.recoveryKeyFile;
+    const signer = readRecoveryKey(readFileSync(path, 'utf8').trim());
+    if (named.has(signer.key.public)) return signer;
+    throw usageError(
+      'This recovery key is not one of the account any more.',
+      [],
+      'recovery_key_wrong',
+    );
+  }
+  const keys = await context.keys();
+  const own = keys.list().find((stored) => named.has(stored.key.public));
+  if (own !== undefined) return keys.open(own.name);
+  throw new CliError({
+    code: 'no_account_key',
+    happened: 'The account has keys already, and none of them is on this machine.',
+    next: [
+      { label: 'with the key on paper', command: 'intervene keys create --recovery-key-file FILE' },
+    ],
+    exitStatus: exitStatus.refused,
+  });
+}
+
+function keptKeys(current: Current | null, renewsRecovery: boolean, remove: readonly string[]) {
+  const kept = (current?.payload.keys ?? []).filter(
+    (entry) =>
+      !(renewsRecovery && entry.use === 'recovery') && !remove.includes(keyFingerprint(entry.key)),
+  );
+  const known = (current?.payload.keys ?? []).map((entry) => keyFingerprint(entry.key));
+  const unknown = remove.find((fingerprint) => !known.includes(fingerprint));
+  if (unknown !== undefined) throw usageError(`${unknown} is no key of the account.`);
+  return kept;
+}
+
+function requireRecoveryOutput(context: CommandContext, options: AccountKeyOptions): void {
+  if (options.recoveryOut !== undefined || context.prompt.isPossible) return;
+  throw usageError(
+    'A recovery key is made, and there is no terminal to show it on.',
+    [
+      {
+        label: 'write it to a file, print it, delete it',
+        command: 'intervene keys create --recovery-out FILE',
+      },
+    ],
+    'needs_answer',
+  );
+}
+
+/** Shown once, before the key counts: a recovery key that nobody kept is none. */
+async function handOverRecovery(
+  context: CommandContext,
+  printed: string,
+  options: AccountKeyOptions,
+): Promise<void> {
+  const { terminal, prompt } = context;
+  if (options.recoveryOut !== undefined) {
+    writeFileSync(options.recoveryOut, `${printed}\n`, { mode: 0o600, flag: 'wx' });
+    return;
+  }
+  const groups = printed.split('-');
+  terminal.say(
+    'Recovery key, for the day all others are lost. Write it down; it is not shown again:',
+  );
+  terminal.say('');
+  terminal.say('    ', styled('bold', printed));
+  terminal.say('');
+  for (;;) {
+    const answer = await prompt.ask(['Type its last group: '], '--recovery-out FILE');
+    if (answer.trim().toUpperCase() === groups.at(-1)) return;
+    terminal.say('That is not the last group.');
+  }
+}

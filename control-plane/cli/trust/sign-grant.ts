@@ -1,0 +1,84 @@
+import { actions } from '../../../proto/actions/catalogue.ts';
+import { readUnverified, signDocument } from '../../../proto/documents/document.ts';
+import { keyFingerprint } from '../../../proto/documents/keys.ts';
+import type { GrantBody } from '../api/bodies.ts';
+import type { DocumentBody } from '../api/bodies.ts';
+import { reference } from '../api/api-client.ts';
+import { CliError } from '../cli-error.ts';
+import type { CommandContext } from '../command-context.ts';
+import { exitStatus } from '../exit-status.ts';
+import { glyph } from '../output/terminal.ts';
+import { formatClock } from '../output/time-text.ts';
+import { consentText } from './consent-text.ts';
+import type { GrantTerms } from './consent-text.ts';
+
+/** Shows the words, asks, signs exactly them, and hands the grant to the control plane. */
+export async function signGrant(
+  context: CommandContext,
+  terms: GrantTerms,
+  options: { yes?: boolean; key?: string },
+): Promise<void> {
+  const { terminal, prompt, surroundings, profile } = context;
+  const shownText = consentText(terms, actions, surroundings.timeZone);
+  const key = await accountKeyName(context, terms.account, options.key);
+  for (const line of shownText.trimEnd().split('\n')) terminal.say(line);
+  terminal.say('');
+  if (!options.yes) {
+    const agreed = await prompt.confirm([`Sign with key ${key.fingerprint}?`], '--yes');
+    if (!agreed) {
+      throw new CliError({
+        code: 'not_signed',
+        happened: 'You did not sign; nobody was given any permission.',
+        exitStatus: exitStatus.stopped,
+      });
+    }
+  }
+  const signer = await (await context.keys()).open(key.name);
+  const envelope = signDocument('grant', { ...terms, shownText }, [signer]);
+  const api = await context.api();
+  const grant = await api.post<GrantBody>('/api/v1/grants', {
+    envelope: Buffer.from(envelope).toString('base64'),
+  });
+  if (terminal.json) {
+    terminal.printJson(grant);
+    return;
+  }
+  terminal.print(`G-${grant.number}`);
+  const until = formatClock(terms.expiresAt * 1000, surroundings.timeZone);
+  terminal.say(
+    glyph('ok', '✓'),
+    `G-${grant.number} signed, valid until ${until}.  Undo: intervene revoke G-${grant.number}${profile.flag}`,
+  );
+}
+
+/** A signing key of this machine that stands in the account's newest keys. */
+async function accountKeyName(
+  context: CommandContext,
+  account: string,
+  wanted: string | undefined,
+): Promise<{ name: string; fingerprint: string }> {
+  const [api, keys] = [await context.api(), await context.keys()];
+  const chain = await api.list<DocumentBody>(`/api/v1/accounts/${reference(account)}/keys`);
+  const newest = chain.toSorted((a, b) => (b.version ?? 0) - (a.version ?? 0))[0];
+  const signing = new Set(
+    newest === undefined
+      ? []
+      : readUnverified('account-keys', Buffer.from(newest.envelope, 'base64'))
+          .payload.keys.filter((entry) => entry.use === 'signing')
+          .map((entry) => keyFingerprint(entry.key)),
+  );
+  const own = keys
+    .list()
+    .find((key) => signing.has(key.fingerprint) && (wanted === undefined || key.name === wanted));
+  if (own !== undefined) return own;
+  throw new CliError({
+    code: 'no_account_key',
+    happened:
+      wanted === undefined
+        ? 'No key of this machine is a signing key of the account.'
+        : `The key "${wanted}" is not a signing key of the account.`,
+    safe: 'Nobody was given any permission.',
+    next: [{ label: 'make one', command: `intervene keys create${context.profile.flag}` }],
+    exitStatus: exitStatus.refused,
+  });
+}

@@ -1,0 +1,36 @@
+import { CheckList } from './check-list.ts';
+import type { PackBody } from '../api/bodies.ts';
+import { openAuthorizations, openRevocations } from './pack-authorizations.ts';
+import { checkChain } from './pack-chain.ts';
+import { checkJob } from './pack-jobs.ts';
+import { openPackTrust } from './pack-trust.ts';
+import type { Pins } from './pack-trust.ts';
+
+/** A log that lies beside the pack: its name, and the SHA-256 of its bytes. */
+export interface LogFile {
+  name: string;
+  digest: string;
+}
+
+/**
+ * Checks an intervention's papers offline, by what is pinned and nothing else: who signed, whether they might,
+ * whether the authorization covered what was done, and whether anything was altered or left out since.
+ */
+export function verifyPack(pack: PackBody, pins: Pins, logs: readonly LogFile[]): CheckList {
+  const checks = new CheckList();
+  const trust = openPackTrust(pack, pins, checks);
+  const authorizations = openAuthorizations(pack.grants, trust, checks);
+  const revoked = openRevocations(pack.revocations, trust, checks);
+  const server = pack.intervention.serverId;
+  const jobs = pack.jobs.flatMap((job) => {
+    const facts = checkJob(job, { trust, authorizations, revoked, server }, checks);
+    return facts === null ? [] : [facts];
+  });
+  checkChain(pack, jobs, checks);
+  for (const log of logs) {
+    const job = jobs.find(({ logDigest }) => logDigest === log.digest);
+    if (job) checks.holds(log.name, `is the log of ${job.name} as the agent signed it`);
+    else checks.fails(log.name, `${log.digest} is not the digest of any log of this pack`);
+  }
+  return checks;
+}
