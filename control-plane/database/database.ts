@@ -46,10 +46,27 @@ async function run<Row extends pg.QueryResultRow>(
   values: readonly unknown[],
 ): Promise<Row[]> {
   try {
-    return (await runner.query<Row>(sql, [...values])).rows;
+    if (values.length === 0) return (await runner.query<Row>(sql)).rows;
+    const result = await runner.query<Row>({ name: nameOf(sql), text: sql, values: [...values] });
+    return result.rows;
   } catch (error) {
     throw translated(error);
   }
+}
+
+const names = new Map<string, string>();
+
+/**
+ * Statements with parameters are prepared once per connection: parsing and planning costs more than carrying
+ * most of them out. There are as many names as there are texts in the program.
+ */
+function nameOf(sql: string): string {
+  let name = names.get(sql);
+  if (name === undefined) {
+    name = `s${names.size}`;
+    names.set(sql, name);
+  }
+  return name;
 }
 
 async function inTransaction<T>(pool: pg.Pool, work: (queries: Queries) => Promise<T>): Promise<T> {

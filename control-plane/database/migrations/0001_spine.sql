@@ -245,6 +245,27 @@ create table audit_entries (
   primary key (chain, sequence)
 );
 
+-- Adds an entry and returns its hash. One call: each statement in it sees what was committed when the chain's
+-- lock was got. `rest` is the entry without what only is known here.
+create function append_audit(
+  to_chain text, at timestamptz, actor text, kind text, account_id uuid, content jsonb, rest text
+) returns text language plpgsql as $$
+declare
+  last record;
+  entry text;
+  hash text;
+begin
+  perform pg_advisory_xact_lock(hashtextextended(to_chain, 0));
+  select e.sequence, e.hash into last from audit_entries e
+    where e.chain = to_chain order by e.sequence desc limit 1;
+  entry := '{"previous":"' || coalesce(last.hash, repeat('0', 64)) || '","sequence":' ||
+    coalesce(last.sequence, 0) + 1 || ',' || rest;
+  hash := encode(sha256(convert_to(entry, 'UTF8')), 'hex');
+  insert into audit_entries values (to_chain, coalesce(last.sequence, 0) + 1, at, actor, kind, account_id,
+    content, entry, coalesce(last.hash, repeat('0', 64)), hash);
+  return hash;
+end $$;
+
 -- Secrets of the control plane itself that must survive a restart: its certificate authority's key.
 create table certificate_authority (
   id integer primary key check (id = 1),
