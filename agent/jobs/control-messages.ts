@@ -59,4 +59,4 @@ export type RunnerEvent =
   /** A second `start`, or one that could not be carried out. */
   | { type: 'refused'; why: string }
   /** Answer to `stop`: whether the work ends now or goes on to the end of its step. */
-  | { type: 'stopping'; bound: 'now' | 'step' };
+  | { type: 'stopping'; mode: StopMode; bound: 'now' | 'step' };

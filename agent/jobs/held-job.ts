@@ -86,8 +86,9 @@ export class HeldJob implements Job {
    */
   async cancel(mode: StopMode, why: string): Promise<void> {
     if (this.ending !== null) return;
-    this.stopWanted = { type: 'stop', mode, why };
-    this.channel?.send(this.stopWanted);
+    const stop: RunnerCommand = { type: 'stop', mode, why };
+    if (this.stopWanted?.mode !== 'now') this.stopWanted = stop;
+    this.channel?.send(stop);
     if (mode === 'after_step') return;
     const timer = new AbortController();
     const tooLong = sleep(CANCEL_WITHIN_MS, true, { signal: timer.signal }).catch(() => false);
@@ -225,7 +226,7 @@ export class HeldJob implements Job {
         this.changed();
         break;
       case 'stopping':
-        if (event.bound === 'step') this.goesOn.resolve();
+        if (event.mode === 'now' && event.bound === 'step') this.goesOn.resolve();
         break;
       case 'refused':
         break;

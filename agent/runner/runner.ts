@@ -77,7 +77,8 @@ export class Runner {
     void this.running.promise.then((run) => {
       if (command.type === 'connection') run.connected(command.connected);
       if (command.type !== 'stop') return;
-      answer({ type: 'stopping', bound: run.stop('cancelled', command.mode, command.why) });
+      const { mode, why } = command;
+      answer({ type: 'stopping', mode, bound: run.stop('cancelled', mode, why) });
     });
   }
 

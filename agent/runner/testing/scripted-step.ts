@@ -1,0 +1,17 @@
+import type { PlanStep } from '../../../proto/documents/kinds/plan.ts';
+
+/** What the scripted action does in one step, in the order of the fields. */
+export interface ScriptedStep {
+  id: string;
+  interrupt: PlanStep['interrupt'];
+  /** Content of a backup. */
+  save?: string;
+  /** Shell script. */
+  run?: string;
+  /** Shell script that runs after `run` was interrupted. */
+  rollback?: string;
+  /** Message of an error that nobody catches. */
+  crash?: string;
+  /** Reason to fail with. */
+  fail?: string;
+}
