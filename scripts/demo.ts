@@ -145,7 +145,15 @@ async function demo(): Promise<void> {
 
   heading('The client, carol, makes her own keys and opts web-04 in');
   await quiet(['--profile', 'carol', 'login', url, '--invitation-file', inFolder('invitation')]);
-  await show(['--profile', 'carol', 'keys', 'create', '--no-passphrase']);
+  await show([
+    '--profile',
+    'carol',
+    'keys',
+    'create',
+    '--no-passphrase',
+    '--recovery-out',
+    inFolder('recovery-key'),
+  ]);
   const enrollment = await json<Record<string, string>>([
     '--profile',
     'carol',

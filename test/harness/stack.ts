@@ -150,7 +150,14 @@ export class Stack {
     const file = path.join(this.folder, `${name}.invitation`);
     writeFileSync(file, invited.invitation, { mode: 0o600 });
     await this.ok(name, 'login', this.url, '--invitation-file', file);
-    await this.ok(name, 'keys', 'create', '--no-passphrase');
+    await this.ok(
+      name,
+      'keys',
+      'create',
+      '--no-passphrase',
+      '--recovery-out',
+      path.join(this.folder, `${name}.recovery`),
+    );
   }
 
   async enrollAgent(): Promise<void> {
