@@ -20,7 +20,7 @@ import { createServices } from './services.ts';
 
 const root = path.dirname(import.meta.dirname);
 /** What the build makes: installer and agent bundles. */
-const INSTALLER_FOLDER = path.join(root, 'dist/install');
+const INSTALLER_FOLDER = path.join(root, 'dist/agent');
 const OWN_DATABASE = 'intervene';
 /** The operator's database may come up together with us. */
 const DATABASE_PATIENCE_MS = 60_000;
@@ -60,15 +60,19 @@ export function createControlPlane(
   const releases: { what: string; release: () => Promise<void> | void }[] = [];
   const onStop = (what: string, release: () => Promise<void> | void) =>
     void releases.push({ what, release });
+  let starting: Promise<ControlPlaneAddresses> | undefined;
   let drainHttp = (): void => {};
 
   async function start(): Promise<ControlPlaneAddresses> {
+    const { signal } = closing;
     const folder = await openDataFolder(config.dataDirectory);
     onStop('data folder', () => folder.release());
+    signal.throwIfAborted();
     const database = await startDatabase(folder);
     const newAdmin = await ensureFirstAdmin(database, (token) =>
       folder.writeSecret(folder.adminTokenFile, `${token}\n`),
     );
+    signal.throwIfAborted();
     const authority = await openCertificateAuthority(folder.certificateAuthority);
 
     const bus = createLocalBus();
@@ -102,6 +106,7 @@ export function createControlPlane(
 
     const agents = await agentSide.start();
     onStop('agents', () => agentSide.stop(config.stopGraceMs));
+    signal.throwIfAborted();
     addresses.agentAddress =
       config.agents.address ?? joinAddress(reachable(config.agents.host), agents.port);
     const { port } = await http.start();
@@ -123,7 +128,11 @@ export function createControlPlane(
     if (config.databaseUrl === null) {
       const postgres = createEmbeddedPostgres({ directory: folder.postgres, log });
       onStop('database server', () => postgres.stop());
+      // It may have to recover from a crash, for long; a stop does not wait for that.
+      const cutShort = () => void postgres.stop().catch(() => {});
+      closing.signal.addEventListener('abort', cutShort);
       await postgres.start();
+      closing.signal.removeEventListener('abort', cutShort);
       connection = await postgres.connection(OWN_DATABASE);
     } else {
       connection = { connectionString: config.databaseUrl };
@@ -160,14 +169,17 @@ export function createControlPlane(
   };
 
   return {
-    start: () =>
-      start().catch(async (error: unknown) => {
+    start: () => {
+      starting = start().catch(async (error: unknown) => {
         await releaseAll().catch(() => {});
         throw error;
-      }),
+      });
+      return starting;
+    },
     drain,
     stop: async () => {
       drain();
+      await starting?.catch(() => {});
       await releaseAll();
       log.info('the control plane has stopped');
     },
