@@ -178,7 +178,7 @@ export class JobIntake {
       actionVersion: order.actionVersion,
       mode: order.mode,
       parameters,
-      target: order.target,
+      target: targetOf(order),
       plan: plan === null ? null : Buffer.from(plan.payloadBytes).toString('base64'),
       undoes: order.undoes,
       agentMode: mode,
@@ -201,4 +201,11 @@ function permissionOf({ order, action, authorization, engineers }: VerifiedOrder
     grantExpiresAt: authorization.payload.expiresAt,
     keys: [...new Set([...signers, ...engineers.map(({ fingerprint }) => fingerprint)])],
   };
+}
+
+/** Without the fields that say nothing. */
+function targetOf({ target }: VerifiedOrder['order']): JobSpec['target'] {
+  if (target === null) return null;
+  const said = Object.entries(target).filter(([, value]) => value !== undefined);
+  return Object.fromEntries(said as [string, string][]);
 }

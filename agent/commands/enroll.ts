@@ -112,6 +112,10 @@ function readBootParameters(source: string | true | undefined) {
   const file = source === true ? '/proc/cmdline' : source;
   const parameters = parseKernelCommandLine(readFileSync(file, 'utf8'));
   if (parameters === null) throw new UsageError(`${file} has no intervene.* words`);
+  if (parameters.voucher !== null) {
+    // Enrolling without looking at it would be weaker than whoever booted this machine believes.
+    throw new UsageError('this version cannot check the voucher that intervene.voucher names');
+  }
   return parameters;
 }
 

@@ -27,10 +27,7 @@ export async function runCommand(
   environment: RunEnvironment,
 ): Promise<number> {
   const config = loadConfig(options);
-  const log = pino(
-    { level: config.logLevel, base: undefined },
-    pino.destination({ fd: 2, sync: true }),
-  );
+  const log = pino({ level: config.logLevel, base: null }, pino.destination({ fd: 2, sync: true }));
   const former = readStatus(config.stateDirectory);
   if (former !== null && former.pid !== process.pid && isAgentAlive(former)) {
     process.stderr.write(`✗ An agent runs here already: process ${former.pid}\n`);
