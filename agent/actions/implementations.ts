@@ -7,6 +7,8 @@ import { commandRun } from './command/command-run.ts';
  */
 const implementations: Record<string, () => Promise<ActionImplementation>> = {
   'command.run': () => Promise.resolve(commandRun),
+  'filesystem.check': async () => (await import('./filesystem/index.ts')).filesystemCheck,
+  'filesystem.repair': async () => (await import('./filesystem/index.ts')).filesystemRepair,
 };
 
 /** Undefined for an action this agent cannot carry out. */

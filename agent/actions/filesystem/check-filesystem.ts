@@ -1,0 +1,95 @@
+import { filesystemCheckParameters } from '../../../proto/actions/filesystem.ts';
+import type { ActionContext, ActionResult } from '../../runner/action.ts';
+import { runE2fsck, type E2fsckRun } from './e2fsck.ts';
+import { examineFilesystem, type ExtFilesystem } from './filesystem-examination.ts';
+import { filesystemResult } from './filesystem-result.ts';
+import { lookFirst, remembered } from './first-look.ts';
+import { judge, type Verdict } from './verdict.ts';
+import { copyFaithfully, removeCopy } from './working-copy.ts';
+
+interface Sight {
+  filesystem: ExtFilesystem;
+  run: E2fsckRun;
+  verdict: Verdict;
+  where: string;
+}
+
+/**
+ * Looks for errors and changes nothing. The job succeeds when it could look: `clean` and `errors_left` are
+ * both answers, told apart by the outcome. It fails when it could not.
+ */
+export async function checkFilesystem(context: ActionContext): Promise<ActionResult> {
+  const { device } = filesystemCheckParameters.parse(context.spec.parameters);
+  const examined = await examineFilesystem(context, device);
+  const { filesystem, run, verdict, where } = await look(context, examined);
+  const memories = remembered(filesystem);
+  const isBlemished = filesystem.backup !== null || filesystem.superblock.errorsRecorded;
+  const outcome = verdict.outcome === 'clean' && isBlemished ? 'errors_left' : verdict.outcome;
+  const said = [verdict.detail, where, ...memories].filter((text) => text !== '');
+  for (const text of said) context.note(outcome === 'clean' ? text : `Finding: ${text}`);
+  const result = filesystemResult({
+    outcome,
+    device,
+    filesystem: filesystem.superblock.type,
+    uuid: filesystem.superblock.uuid,
+    run,
+    exitStatus: run.exitStatus,
+    detail: said.join(' '),
+  });
+  const couldLook = outcome === 'clean' || outcome === 'errors_left';
+  return {
+    succeeded: couldLook,
+    reason: couldLook ? null : verdict.reason,
+    exitStatus: null,
+    result,
+  };
+}
+
+async function look(context: ActionContext, examined: ExtFilesystem): Promise<Sight> {
+  if (examined.superblock.needsRecovery) return lookAtReplayedCopy(context, examined);
+  const { filesystem, run, verdict } = await lookFirst(context, examined, true);
+  return { filesystem, run, verdict, where: '' };
+}
+
+/**
+ * Without the journal's changes e2fsck sees a state that never was, and it does not replay a journal when it
+ * may not write. So the journal is replayed in a copy of the metadata, and the copy is looked at.
+ */
+async function lookAtReplayedCopy(context: ActionContext, examined: ExtFilesystem): Promise<Sight> {
+  context.note('The journal holds changes not written yet: a copy is checked in which they are.');
+  const first = await lookFirst(context, examined, false);
+  const { filesystem } = first;
+  if (['tool_too_old', 'hardware_failing', 'device_in_use'].includes(first.verdict.reason ?? '')) {
+    return { ...first, where: '' };
+  }
+  const copy = await copyFaithfully(context, filesystem, first.run);
+  const where = 'Checked in a copy after its journal was replayed; the device is unchanged.';
+  const run = (mode: 'replay' | 'look') =>
+    runE2fsck(context, {
+      device: copy.name,
+      directory: copy.folder,
+      mode,
+      superblock: filesystem.backup,
+      now: filesystem.now,
+      isLogged: true,
+      phase: mode === 'replay' ? 'replaying the journal' : 'checking',
+      signal: context.signal,
+    });
+  try {
+    const replay = await run('replay');
+    const verdict = judge(replay);
+    const isReplayed = verdict.outcome === 'clean' && replay.transcript.problemCount === 0;
+    if (!isReplayed) return { filesystem, run: replay, verdict: unreplayed(verdict), where };
+    const second = await run('look');
+    return { filesystem, run: second, verdict: judge(second), where };
+  } finally {
+    await removeCopy(copy);
+  }
+}
+
+/** Where the journal itself is broken, e2fsck has gone on to correct the copy: on the device errors are left. */
+function unreplayed(verdict: Verdict): Verdict {
+  if (verdict.outcome === 'tool_too_old' || verdict.outcome === 'operational_error') return verdict;
+  const detail = 'The journal cannot be replayed.';
+  return { outcome: 'errors_left', reason: 'errors_left', detail };
+}

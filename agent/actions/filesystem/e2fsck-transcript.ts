@@ -1,0 +1,141 @@
+/** One problem in e2fsck's own words, with what it answered itself. */
+export interface Problem {
+  text: string;
+  answer: 'yes' | 'no' | null;
+}
+
+const PROBLEM_MAX_CHARACTERS = 400;
+const KEPT_PROBLEMS = 2_000;
+const KEPT_ERRORS = 20;
+const LINE_MAX_CHARACTERS = 8_192;
+
+const NO_PROBLEM = [
+  /^e2fsck \d/,
+  /^Pass \d/,
+  /^Overwriting existing filesystem; this can be undone/,
+  /^\s+e2undo /,
+  /: recovering journal$/,
+  /^Warning: skipping journal recovery/,
+  /^Restarting e2fsck/,
+  /^Creating journal/,
+  /\*{5}/,
+  /^\*\*\* journal has been/,
+  /: \d+\/\d+ files \(/,
+  /trying backup blocks\.\.\.$/,
+];
+const PROMPT = /\? (yes|no)$/;
+/** Ends a problem that e2fsck does not ask about. */
+const SETTLED = /(?:FIXED|IGNORED|CLEARED|RELOCATED|SALVAGED|RECREATED|ALLOCATED|CREATED)\.$/;
+/** An offer to tidy up; a file system that gets it is healthy. */
+const OFFER = /Optimize\? (?:yes|no)$/;
+const INPUT_OUTPUT = /input\/output error|resulted in short (?:read|write)/i;
+const TOO_OLD = [
+  /unsupported (?:read-only )?feature/i,
+  /get a newer version of e2fsck/i,
+  /filesystem revision too high/i,
+  /unknown checksum algorithm/i,
+  /unknown (?:incompatible|read-only) feature flag/i,
+];
+const BUSY = [
+  / is mounted\.$/,
+  /is in use\.$/,
+  /device or resource busy/i,
+  /opened exclusively by another program/i,
+  /MMP: (?:device currently active|fsck being run|undergoing an unknown operation)/,
+  /MMP check failed/,
+];
+
+/**
+ * Reads what e2fsck prints, as it comes, and keeps what it means. The wording is that of the C locale.
+ * Names in it come from the disk; e2fsck has escaped their control characters, and so does this.
+ */
+export class E2fsckTranscript {
+  /** The first ones; `problemCount` counts all. */
+  readonly problems: Problem[] = [];
+  problemCount = 0;
+  readonly offers: string[] = [];
+  /** What the tool said about itself, such as why it gave up. */
+  readonly errors: string[] = [];
+  /** Inodes it hooked into lost+found, by number. */
+  readonly reconnected: number[] = [];
+  /** Answers that removed a file, a folder or an entry. */
+  removals = 0;
+  usedBackupBlocks = false;
+  journalLost = false;
+  hasInputOutputError = false;
+  isTooOld = false;
+  isBusy = false;
+  private pending: string[] = [];
+  private readonly rest = { out: '', err: '' };
+
+  take(channel: 'out' | 'err', bytes: Buffer): void {
+    const lines = (this.rest[channel] + bytes.toString('latin1')).split('\n');
+    this.rest[channel] = lines.pop()!.slice(-LINE_MAX_CHARACTERS);
+    for (const line of lines) this.line(line);
+  }
+
+  end(): void {
+    this.line(this.rest.out);
+    this.line(this.rest.err);
+    this.line('');
+  }
+
+  private line(raw: string): void {
+    const line = printable(raw).slice(0, LINE_MAX_CHARACTERS);
+    this.watch(line);
+    if (line.trim() === '' || NO_PROBLEM.some((pattern) => pattern.test(line))) {
+      this.settle(null);
+      return;
+    }
+    if (line.startsWith('e2fsck: ')) {
+      if (this.errors.length < KEPT_ERRORS) this.errors.push(line.slice('e2fsck: '.length));
+      return;
+    }
+    this.pending.push(line.trim());
+    const prompt = PROMPT.exec(line);
+    if (prompt !== null) this.settle(prompt[1] as 'yes' | 'no');
+    else if (SETTLED.test(line)) this.settle(null);
+  }
+
+  private watch(whole: string): void {
+    const line = withoutNames(whole);
+    this.usedBackupBlocks ||= line.endsWith('trying backup blocks...');
+    this.journalLost ||= line.startsWith('*** journal has been deleted ***');
+    this.hasInputOutputError ||= INPUT_OUTPUT.test(line);
+    this.isTooOld ||= TOO_OLD.some((pattern) => pattern.test(line));
+    this.isBusy ||= BUSY.some((pattern) => pattern.test(line));
+  }
+
+  private settle(answer: Problem['answer']): void {
+    const text = this.pending.join(' ').replace(/\s+/g, ' ').slice(0, PROBLEM_MAX_CHARACTERS);
+    const last = this.pending.at(-1) ?? '';
+    this.pending = [];
+    if (text === '') return;
+    if (OFFER.test(last)) {
+      if (this.offers.length < KEPT_ERRORS) this.offers.push(text);
+      return;
+    }
+    this.problemCount++;
+    if (this.problems.length < KEPT_PROBLEMS) this.problems.push({ text, answer });
+    if (answer === 'yes') this.count(text, last);
+  }
+
+  private count(text: string, last: string): void {
+    if (last.endsWith('Connect to /lost+found? yes')) {
+      const inode = /inode (\d+)/.exec(text)?.[1];
+      if (inode !== undefined) this.reconnected.push(Number(inode));
+    }
+    if (/(?:Clear|Clear inode|Delete file|Truncate)\? yes$/.test(last)) this.removals++;
+  }
+}
+
+/** Names come from the disk and could read like anything. */
+function withoutNames(line: string): string {
+  return line.replace(/(?:'|\(\/).*$/, '');
+}
+
+/** Without characters that a terminal or a reader would act on. */
+function printable(text: string): string {
+  // oxlint-disable-next-line no-control-regex -- these are what is looked for
+  return text.replace(/[\x00-\x08\x0b-\x1f\x7f-\x9f]/g, '?').replaceAll('\t', ' ');
+}
