@@ -167,6 +167,18 @@ describe('embedded PostgreSQL', () => {
     expect(pidOf(directory)).not.toBe(other.pid);
   });
 
+  it('is not stopped by a lock file that was left empty', async () => {
+    const directory = path.join(privateFolder(), 'postgres');
+    const first = createServer(directory);
+    await first.start();
+    process.kill(pidOf(directory)!, 'SIGKILL');
+    await first.stop();
+    writeFileSync(path.join(directory, 'data/postmaster.pid'), '');
+    const second = createServer(directory);
+    await second.start();
+    expect(pidOf(directory)).toBeGreaterThan(1);
+  });
+
   it('answers below a path too long for a socket, and after a set-up that was cut off', async () => {
     const directory = path.join(privateFolder(), 'long'.repeat(40), 'postgres');
     mkdirSync(path.join(directory, 'data.new'), { recursive: true });

@@ -5,7 +5,7 @@ import pg from 'pg';
 import type { Logger } from 'pino';
 import { removeOtherBinaries } from './postgres-binaries.ts';
 import { prepareData, startServer, writeAccessFiles } from './postgres-data.ts';
-import { findPostmaster } from './postmaster.ts';
+import { findPostmaster, removeStaleLock } from './postmaster.ts';
 import type { Postmaster } from './postmaster.ts';
 
 export interface EmbeddedPostgresOptions {
@@ -25,7 +25,7 @@ export interface EmbeddedPostgres {
    * until `stop`. Settles when it answers. Throws when it cannot be started.
    */
   start(): Promise<void>;
-  /** Ends the server cleanly (fast shutdown) and waits for it. */
+  /** Ends the server cleanly (fast shutdown) and waits for it; cuts a start short. */
   stop(): Promise<void>;
   /** Where it answers; creates the database when it does not exist. */
   connection(database: string): Promise<pg.PoolConfig>;
@@ -44,6 +44,7 @@ export function createEmbeddedPostgres(options: EmbeddedPostgresOptions): Embedd
   const data = path.join(directory, 'data');
   const stopping = new AbortController();
   let current: Postmaster | undefined;
+  let starting: Promise<void> | undefined;
   let supervised: Promise<void> = Promise.resolve();
   let socketFolder: SocketFolder | undefined;
 
@@ -57,6 +58,8 @@ export function createEmbeddedPostgres(options: EmbeddedPostgresOptions): Embedd
   async function launch(): Promise<Postmaster> {
     const prepared = await prepareData(directory, data, options.installation);
     writeAccessFiles(directory, prepared.launcher);
+    stopping.signal.throwIfAborted();
+    if (findPostmaster(data) === undefined) await removeStaleLock(data);
     const running = findPostmaster(data);
     if (running === undefined && options.installation === undefined) {
       removeOtherBinaries(directory, prepared.binaries.folder);
@@ -92,22 +95,28 @@ export function createEmbeddedPostgres(options: EmbeddedPostgresOptions): Embedd
     }
   }
 
-  return {
-    start: async () => {
-      if (current !== undefined) throw new Error('the database was started already');
-      for (let attempt = 1; current === undefined; attempt++) {
-        try {
-          current = await launch();
-        } catch (error) {
-          if (!(error instanceof ServerEndedError) || attempt === FIRST_TRIES) throw error;
-          await sleep(BACKOFF_MS.first * attempt);
-        }
+  async function start(): Promise<void> {
+    for (let attempt = 1; current === undefined; attempt++) {
+      try {
+        current = await launch();
+      } catch (error) {
+        if (!(error instanceof ServerEndedError) || attempt === FIRST_TRIES) throw error;
+        await sleep(BACKOFF_MS.first * attempt, undefined, { signal: stopping.signal });
       }
-      options.log.info({ pid: current.pid, adopted: current.adopted }, 'the database answers');
-      supervised = supervise();
+    }
+    options.log.info({ pid: current.pid, adopted: current.adopted }, 'the database answers');
+    supervised = supervise();
+  }
+
+  return {
+    start: () => {
+      if (starting !== undefined) throw new Error('the database was started already');
+      starting = start();
+      return starting;
     },
     stop: async () => {
       stopping.abort();
+      await starting?.catch(() => {});
       await supervised;
       const running = findPostmaster(data);
       // Our own child tells at once that it is gone; one we took over is polled.

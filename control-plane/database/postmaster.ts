@@ -1,6 +1,7 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { readFileSync, readlinkSync, rmSync, statSync } from 'node:fs';
 import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { SystemUser } from './postgres-user.ts';
 
 /** A running PostgreSQL server, started by us or found running. */
@@ -22,6 +23,7 @@ export interface Launcher {
 }
 
 const ADOPTED_POLL_MS = 200;
+const EMPTY_LOCK_MS = 2_000;
 const MOUNT_POINT = '/mnt';
 
 /**
@@ -134,25 +136,36 @@ export function spawnPostmaster(
   });
 }
 
-/**
- * The server that works on this data folder, if one runs; a control plane that was killed leaves it
- * behind. What a dead server left is removed, because PostgreSQL refuses to start when the process id in
- * it has gone to another process of the same user.
- */
+/** The server that works on this data folder, if one runs: a control plane that was killed leaves it behind. */
 export function findPostmaster(dataDirectory: string): Postmaster | undefined {
-  const lockFile = path.join(dataDirectory, 'postmaster.pid');
-  let pid: number;
-  try {
-    pid = Number(readFileSync(lockFile, 'utf8').split('\n')[0]);
-  } catch {
-    return undefined;
-  }
-  if (!isPostmasterOf(pid, dataDirectory)) {
-    rmSync(lockFile, { force: true });
-    rmSync(path.join(dataDirectory, '.s.PGSQL.5432.lock'), { force: true });
-    return undefined;
-  }
+  const pid = lockHolder(dataDirectory);
+  if (pid === undefined || !isPostmasterOf(pid, dataDirectory)) return undefined;
   return { pid, adopted: true, exited: pollUntilGone(pid, dataDirectory) };
+}
+
+/**
+ * Removes what a dead server left: PostgreSQL refuses to start when the process id in it has gone to
+ * another process of the same user. Only for whoever is about to start the server, and found none.
+ */
+export async function removeStaleLock(dataDirectory: string): Promise<void> {
+  // A server that has just been started may not have written its process id yet.
+  const deadline = performance.now() + EMPTY_LOCK_MS;
+  while (Number.isNaN(lockHolder(dataDirectory)) && performance.now() < deadline) await sleep(50);
+  if (findPostmaster(dataDirectory) !== undefined) return;
+  rmSync(path.join(dataDirectory, 'postmaster.pid'), { force: true });
+  rmSync(path.join(dataDirectory, '.s.PGSQL.5432.lock'), { force: true });
+}
+
+/** The process id in the lock file; undefined without one, NaN when it cannot be read. */
+function lockHolder(dataDirectory: string): number | undefined {
+  let text: string;
+  try {
+    text = readFileSync(path.join(dataDirectory, 'postmaster.pid'), 'utf8');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw error;
+  }
+  return Number.parseInt(text, 10);
 }
 
 /** A server's working directory is its data folder, under whatever path it knows it. */
