@@ -37,6 +37,7 @@ export class AgentInbox {
   private readonly busy = new Map<string, Promise<void>>();
   private waitingCount = 0;
   private isFailed = false;
+  private turn: NodeJS.Immediate | undefined;
   private roomWanted: (() => void)[] = [];
 
   constructor(options: AgentInboxOptions) {
@@ -53,7 +54,11 @@ export class AgentInbox {
     if (words === undefined) this.waiting.set(word.jobId, [word]);
     else words.push(word);
     this.waitingCount++;
-    this.work();
+    // A turn later, so that what came in one read is stored in one transaction.
+    this.turn ??= setImmediate(() => {
+      this.turn = undefined;
+      this.work();
+    });
   }
 
   /** Resolves when more may be accepted, or the inbox has failed. */
@@ -65,7 +70,10 @@ export class AgentInbox {
 
   /** Resolves when everything accepted is stored, or has failed. */
   async settled(): Promise<void> {
-    while (this.busy.size > 0) await Promise.all(this.busy.values());
+    while (this.busy.size > 0 || this.waiting.size > 0) {
+      this.work();
+      await Promise.all(this.busy.values());
+    }
   }
 
   private work(): void {

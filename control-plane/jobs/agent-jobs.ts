@@ -94,6 +94,7 @@ export class AgentJobs {
     });
     const deliveries = new JobDeliveries({
       queries: database,
+      bus,
       signers,
       session,
       known: known.filter((id) => UUID.test(id)),

@@ -11,9 +11,11 @@ import { raiseAlarm } from './alarm.ts';
 import { appendEvents, storeNextSequence } from './job-events.ts';
 import { isFinal, mayMove } from './job-states.ts';
 import type { JobState } from './job-states.ts';
-import { storeAccepted, storeEnd, storeRefusal } from './job-store.ts';
+import { storePapers } from './job-papers.ts';
+import type { JobPapers } from './job-papers.ts';
 import type { HeldJob } from './job-store.ts';
 import { moveJob } from './move-job.ts';
+import type { Move } from './move-job.ts';
 
 /** What the agent may release, once the transaction is committed. */
 export interface Acknowledged {
@@ -71,15 +73,12 @@ async function applyAccepted(
 ): Promise<void> {
   applied.acknowledged.receipt = true;
   if (job.hasAccepted) return;
-  await storeAccepted(queries, job.id, word.envelope);
   job.hasAccepted = true;
   await audit(queries, job, 'job.accepted', { receipt: digestBytes([word.envelope]) });
-  if (job.state === 'running' || (isFinal(job.state) && job.hasFinal)) return;
-  if (await cannotBecome(queries, job, 'running')) {
-    applied.shouldStop = true;
-    return;
-  }
-  await move(queries, job, 'running');
+  const papers = { acceptedReceipt: word.envelope };
+  const isLate = job.state === 'running' || (isFinal(job.state) && job.hasFinal);
+  if (isLate) await storePapers(queries, job.id, papers);
+  else applied.shouldStop = !(await become(queries, job, 'running', papers));
 }
 
 async function applyRefused(
@@ -90,12 +89,10 @@ async function applyRefused(
 ): Promise<void> {
   applied.acknowledged.receipt = true;
   if (job.hasFinal) return;
-  await storeRefusal(queries, job.id, word.envelope);
   job.hasFinal = true;
   const { reason, detail } = word.receipt;
   await audit(queries, job, 'job.refused', { reason, receipt: digestBytes([word.envelope]) });
-  if (await cannotBecome(queries, job, 'refused')) return;
-  await move(queries, job, 'refused', reason, detail);
+  await become(queries, job, 'refused', { finalReceipt: word.envelope }, reason, detail);
 }
 
 async function applyEvents(
@@ -137,16 +134,6 @@ async function applyEnded(
   const isAllInTail = offsetBefore === 0;
   const verified = await verifyLog(queries, job, word, isAllInTail);
   applied.mustVerifyLog = verified === null;
-  await storeEnd(queries, job.id, {
-    exitStatus: receipt.exitStatus,
-    result: word.result,
-    planEnvelope: word.plan?.envelope ?? null,
-    planDigest: word.plan?.digest ?? null,
-    receipt: word.envelope,
-    logLength: word.logLength,
-    logDigest: receipt.log.digest,
-    logVerified: verified,
-  });
   job.hasFinal = true;
   await audit(queries, job, 'job.ended', {
     outcome: receipt.outcome,
@@ -158,8 +145,19 @@ async function applyEnded(
   if (verified === false) {
     await raiseAlarm(queries, job, 'log_digest_mismatch', { stated: receipt.log.digest });
   }
-  if (await cannotBecome(queries, job, receipt.outcome)) return;
-  await move(queries, job, receipt.outcome, receipt.reason);
+  const papers = {
+    finalReceipt: word.envelope,
+    end: {
+      exitStatus: receipt.exitStatus,
+      result: word.result,
+      planEnvelope: word.plan?.envelope ?? null,
+      planDigest: word.plan?.digest ?? null,
+      logLength: word.logLength,
+      logDigest: receipt.log.digest,
+      logVerified: verified,
+    },
+  };
+  await become(queries, job, receipt.outcome, papers, receipt.reason);
 }
 
 async function appendTail(
@@ -214,28 +212,33 @@ function pieces(tail: readonly Chunk[], length: number): Buffer[] {
 }
 
 /**
- * Brings a job to where it can take its next step, as an answer to an order shows that it was delivered. True,
- * and an alarm, when the job was closed here and cannot go there any more.
+ * Moves a job, over the states an answer to an order shows it to have passed. False, and an alarm, when it was
+ * closed here and cannot go there any more; the papers are kept all the same.
  */
-async function cannotBecome(queries: Queries, job: HeldJob, to: JobState): Promise<boolean> {
-  if (job.state === 'queued') await move(queries, job, 'delivered');
-  if (job.state === 'delivered' && to !== 'refused' && to !== 'running') {
-    await move(queries, job, 'running');
-  }
-  if (mayMove(job.state, to)) return false;
-  await raiseAlarm(queries, job, 'word_after_end', { state: job.state, said: to });
-  return true;
-}
-
-async function move(
+async function become(
   queries: Queries,
   job: HeldJob,
   to: JobState,
+  papers: JobPapers,
   reason: string | null = null,
   detail = '',
-): Promise<void> {
-  await moveJob(queries, job.id, { to, actor: actorOf(job), reason, detail });
-  job.state = to;
+): Promise<boolean> {
+  const actor = actorOf(job);
+  const step = async (move: Omit<Move, 'actor'>) => {
+    await moveJob(queries, job.id, { ...move, actor });
+    job.state = move.to;
+  };
+  if (job.state === 'queued') await step({ to: 'delivered' });
+  if (job.state === 'delivered' && to !== 'refused' && to !== 'running') {
+    await step({ to: 'running' });
+  }
+  if (mayMove(job.state, to)) {
+    await step({ to, reason, detail, papers });
+    return true;
+  }
+  await storePapers(queries, job.id, papers);
+  await raiseAlarm(queries, job, 'word_after_end', { state: job.state, said: to });
+  return false;
 }
 
 async function audit(

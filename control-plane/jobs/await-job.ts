@@ -2,7 +2,7 @@ import type { Bus } from '../cluster/bus.ts';
 import { createWaker } from '../cluster/waker.ts';
 import type { Queries } from '../database/database.ts';
 import { isFinal } from './job-states.ts';
-import { findJob } from './job-store.ts';
+import { findJob, findJobState } from './job-store.ts';
 import type { Job } from './job-store.ts';
 
 const POLL_MS = 5_000;
@@ -19,9 +19,10 @@ export async function awaitJob(
   try {
     for (;;) {
       waker.prepare();
-      const job = await findJob(queries, jobId);
       const left = deadline - performance.now();
-      if (job === null || isFinal(job.state) || left <= 0 || signal?.aborted) return job;
+      if (left <= 0 || signal?.aborted) return await findJob(queries, jobId);
+      const state = await findJobState(queries, jobId);
+      if (state === null || isFinal(state)) return await findJob(queries, jobId);
       await waker.wait(Math.min(left, POLL_MS), signal);
     }
   } finally {

@@ -27,7 +27,7 @@ export function claimQueuedJobs(queries: Queries, agentId: string): Promise<Deli
   return moveJobs<DeliveryRow>(
     queries,
     {
-      where: `j.agent_id = $8 and j.state = 'queued' and j.start_before > now()`,
+      where: (at) => `j.agent_id = ${at(1)} and j.state = 'queued' and j.start_before > now()`,
       values: [agentId],
     },
     { to: 'delivered', actor: 'system' },

@@ -60,7 +60,7 @@ export class JobExpiry {
     const expired = await database.transaction(async (queries) => {
       const jobs = await moveJobs<ExpiredJob>(
         queries,
-        { where: `j.state = 'queued' and j.start_before <= now()`, values: [] },
+        { where: () => `j.state = 'queued' and j.start_before <= now()`, values: [] },
         { to: 'expired', actor: 'system', reason: 'start_before_passed' },
         {
           columns: `moved.id, moved.account_id as "accountId", moved.intervention_id as "interventionId"`,

@@ -1,6 +1,7 @@
 import type { Logger } from 'pino';
 import { readUnverified } from '../../proto/documents/document.ts';
 import type { AgentSession } from '../agents/agent-sessions.ts';
+import type { Bus } from '../cluster/bus.ts';
 import type { Queries } from '../database/database.ts';
 import { claimQueuedJobs, readCancels, readUnansweredJobs } from './delivery-store.ts';
 import type { DeliveryRow } from './delivery-store.ts';
@@ -9,6 +10,7 @@ import type { OrderSigners } from './order-signers.ts';
 
 export interface JobDeliveriesOptions {
   queries: Queries;
+  bus: Bus;
   signers: OrderSigners;
   session: AgentSession;
   /** Jobs the agent said it holds. */
@@ -49,7 +51,7 @@ export class JobDeliveries {
   }
 
   private async lookWhileWanted(): Promise<void> {
-    const { queries, session, onFailed } = this.options;
+    const { queries, bus, session, onFailed } = this.options;
     try {
       while (this.isWanted && !this.isStopped) {
         this.isWanted = false;
@@ -58,6 +60,7 @@ export class JobDeliveries {
           readCancels(queries, session.agentId),
         ]);
         await this.send(claimed);
+        for (const { id } of claimed) bus.publish('job', id);
         for (const { id, mode } of cancels) this.sendCancel(id, mode);
       }
     } catch (error) {

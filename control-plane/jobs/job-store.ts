@@ -65,6 +65,13 @@ export async function findJob(queries: Queries, id: string): Promise<Job | null>
   return rows[0] ?? null;
 }
 
+export async function findJobState(queries: Queries, id: string): Promise<JobState | null> {
+  const rows = await queries.query<{ state: JobState }>('select state from jobs where id = $1', [
+    id,
+  ]);
+  return rows[0]?.state ?? null;
+}
+
 /** Jobs that `reference` may mean: `1042.3`, `1042/3`, an id or its end. */
 export function jobCandidates(
   queries: Queries,
@@ -212,46 +219,6 @@ export async function lockJob(queries: Queries, id: string): Promise<HeldJob | n
     [id],
   );
   return rows[0] ?? null;
-}
-
-export interface JobEnd {
-  exitStatus: number | null;
-  result: unknown;
-  planEnvelope: Buffer | null;
-  planDigest: string | null;
-  receipt: Buffer;
-  logLength: number;
-  logDigest: string;
-  /** Null: not known yet. */
-  logVerified: boolean | null;
-}
-
-/** Keeps what came with the end of a job; from now on nothing is added to its log. */
-export async function storeEnd(queries: Queries, id: string, end: JobEnd): Promise<void> {
-  await queries.query(
-    `update jobs set exit_status = $2, result = $3, plan_envelope = $4, plan_digest = $5,
-       final_receipt = $6, log_length = $7, log_digest = $8, log_verified = $9
-     where id = $1`,
-    [
-      id,
-      end.exitStatus,
-      JSON.stringify(end.result),
-      end.planEnvelope,
-      end.planDigest,
-      end.receipt,
-      end.logLength,
-      end.logDigest,
-      end.logVerified,
-    ],
-  );
-}
-
-export async function storeAccepted(queries: Queries, id: string, receipt: Buffer): Promise<void> {
-  await queries.query('update jobs set accepted_receipt = $2 where id = $1', [id, receipt]);
-}
-
-export async function storeRefusal(queries: Queries, id: string, receipt: Buffer): Promise<void> {
-  await queries.query('update jobs set final_receipt = $2 where id = $1', [id, receipt]);
 }
 
 /** A stronger wish replaces a weaker one, never the other way. */

@@ -58,9 +58,12 @@ export function createSubmitJob(options: SubmitJobOptions) {
     requireKnownAction(order);
     const startBefore = new Date(order.startBefore * 1000);
     if (startBefore.getTime() <= Date.now()) throw orderExpired();
-    const target = await findOrderTarget(database, scopeOf(caller), order.server);
+    const [target, named] = await Promise.all([
+      findOrderTarget(database, scopeOf(caller), order.server),
+      findNamed(database, order),
+    ]);
     const { accountId, agentId, serverId } = requireAgent(target, order);
-    const { authorization, plan, undone } = await findNamed(database, target!, order);
+    const { authorization, plan, undone } = requireNamed(named, order, accountId);
     const certificates = await signers.envelopesFor([
       ...keyids,
       ...(authorization?.kind === 'attestation'
@@ -177,22 +180,26 @@ function requireAgent(
   return { accountId, agentId, serverId };
 }
 
-/** What the order names by digest or id; all of it belongs to the same server or account. */
-async function findNamed(database: Database, target: OrderTarget, order: Order) {
-  const { accountId, serverId } = target;
+/** What the order names by digest or id; null where it is not there, or not of this server. */
+async function findNamed(database: Database, order: Order) {
   const [authorization, plan, undone] = await Promise.all([
-    order.authorization && findAuthorization(database, accountId, order.authorization),
-    order.plan && findPlanJob(database, serverId, order.plan),
-    order.undoes && findUndoneJob(database, serverId, order.undoes),
+    order.authorization === null ? null : findAuthorization(database, order.authorization),
+    order.plan === null ? null : findPlanJob(database, order.server, order.plan),
+    order.undoes === null ? null : findUndoneJob(database, order.server, order.undoes),
   ]);
-  if (order.authorization && !authorization) throw unknownNamed('grant', order.authorization);
-  if (order.plan && !plan) throw unknownNamed('plan', order.plan);
-  if (order.undoes && !undone) throw unknownNamed('job', order.undoes);
-  return {
-    authorization: authorization || null,
-    plan: plan || null,
-    undone: undone || null,
-  };
+  return { authorization, plan, undone };
+}
+
+type Named = Awaited<ReturnType<typeof findNamed>>;
+
+function requireNamed(named: Named, order: Order, accountId: string): Named {
+  const { authorization, plan, undone } = named;
+  if (order.authorization !== null && authorization?.accountId !== accountId) {
+    throw unknownNamed('grant', order.authorization);
+  }
+  if (order.plan !== null && plan === null) throw unknownNamed('plan', order.plan);
+  if (order.undoes !== null && undone === null) throw unknownNamed('job', order.undoes);
+  return named;
 }
 
 function unknownNamed(kind: string, name: string): DomainError {

@@ -27,6 +27,7 @@ export async function findOrderTarget(
 
 export interface OrderAuthorization {
   id: string;
+  accountId: string;
   kind: 'grant' | 'attestation';
   ticket: string;
   envelope: Buffer;
@@ -34,12 +35,11 @@ export interface OrderAuthorization {
 
 export async function findAuthorization(
   queries: Queries,
-  accountId: string,
   digest: string,
 ): Promise<OrderAuthorization | null> {
   const rows = await queries.query<OrderAuthorization>(
-    'select id, kind, ticket, envelope from grants where digest = $1 and account_id = $2',
-    [digest, accountId],
+    'select id, account_id as "accountId", kind, ticket, envelope from grants where digest = $1',
+    [digest],
   );
   return rows[0] ?? null;
 }
