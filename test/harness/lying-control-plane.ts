@@ -12,6 +12,7 @@ import type {
   RenewResponse,
   UploadLogRequest__Output,
   UploadLogResponse,
+  Welcome,
 } from '../../proto/wire.ts';
 
 type Session = grpc.ServerDuplexStream<ConnectRequest__Output, ConnectResponse>;
@@ -24,17 +25,23 @@ type Session = grpc.ServerDuplexStream<ConnectRequest__Output, ConnectResponse>;
 export class LyingControlPlane {
   readonly answers: ConnectRequest__Output[] = [];
   private readonly server: grpc.Server;
+  private readonly welcome: Welcome;
   private session: Session | undefined;
 
-  private constructor(server: grpc.Server) {
+  private constructor(server: grpc.Server, welcome: Welcome) {
     this.server = server;
+    this.welcome = welcome;
   }
 
-  static async start(dataFolder: string, port: number): Promise<LyingControlPlane> {
+  static async start(
+    dataFolder: string,
+    port: number,
+    welcome: Pick<Welcome, 'agentId' | 'serverId' | 'accountId'>,
+  ): Promise<LyingControlPlane> {
     const authority = await openCertificateAuthority(path.join(dataFolder, 'ca'));
     const { key, cert } = await authority.issueServerCertificate();
     const server = new grpc.Server();
-    const liar = new LyingControlPlane(server);
+    const liar = new LyingControlPlane(server, welcome);
     server.addService(agentService, {
       Enroll: (
         _: grpc.ServerUnaryCall<EnrollRequest__Output, EnrollResponse>,
@@ -70,6 +77,7 @@ export class LyingControlPlane {
     session.on('end', () => session.end());
     session.on('data', (message: ConnectRequest__Output) => {
       this.answers.push(message);
+      if (message.hello) session.write({ welcome: { ...this.welcome, positions: [] } });
       if (message.heartbeat) session.write({ heartbeat: {} });
     });
   }

@@ -226,7 +226,7 @@ export class Stack {
   }
 
   async json<T>(profile: string, ...args: string[]): Promise<T> {
-    return JSON.parse(await this.ok(profile, ...args, '--json')) as T;
+    return JSON.parse(await this.ok(profile, '--json', ...args)) as T;
   }
 
   /** A grant by carol for `web-04`. */

@@ -67,8 +67,19 @@ describe('a control plane that lies', () => {
     accountKeys = (
       await stack.request<Items>('carol', 'GET', '/api/v1/accounts/acme/keys')
     ).items.map((item) => bytes(item.envelope));
+    const [agent] = (
+      await stack.request<{ items: { id: string; serverId: string }[] }>(
+        'lead',
+        'GET',
+        '/api/v1/agents',
+      )
+    ).items;
     await stack.controlPlane.end('SIGTERM');
-    liar = await LyingControlPlane.start(stack.data, stack.agentPort);
+    liar = await LyingControlPlane.start(stack.data, stack.agentPort, {
+      agentId: agent!.id,
+      serverId: agent!.serverId,
+      accountId: readUnverified('account-keys', accountKeys[0]!).payload.account,
+    });
     await eventually('the agent meets the liar', () => liar.isConnected, 60_000);
   });
   afterAll(async () => {
