@@ -1,4 +1,4 @@
-import { existsSync, statSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import { open, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { syncDirectory } from '../connection/durable-file.ts';
@@ -28,9 +28,8 @@ export async function unlock(stateDirectory: string): Promise<void> {
 /** Also true when nobody can tell: the folder is unreadable or gone. */
 export function isLocked(stateDirectory: string): boolean {
   try {
-    return statSync(lockFile(stateDirectory), { throwIfNoEntry: false }) !== undefined
-      ? true
-      : !existsSync(stateDirectory);
+    if (statSync(lockFile(stateDirectory), { throwIfNoEntry: false }) !== undefined) return true;
+    return !statSync(stateDirectory).isDirectory();
   } catch {
     return true;
   }

@@ -31,9 +31,13 @@ describe('a chain of roots', () => {
   });
 
   it('begins at the pinned one, whatever stands before it', () => {
+    const fresh = signRoot([d, e], [a, b, d, e], first, { version: 2, threshold: 2 });
+    const newest = followRootChain([first, fresh], digestOf(fresh));
+    expect(newest.payload.version).toBe(2);
+    expect(newest.signers).toEqual([d.key, e.key]);
     const junk = signRoot([stranger], [stranger], null);
-    const newest = followRootChain([junk, first, second, third], digestOf(second));
-    expect(newest.payload.version).toBe(3);
+    const later = followRootChain([junk, first, second, third], digestOf(second));
+    expect(later.payload.version).toBe(3);
   });
 
   it.each<[string, Uint8Array[], string, string]>([
@@ -152,6 +156,12 @@ describe('a chain of account keys', () => {
     const newest = followAccountKeysChain([keysOne, keysTwo, keysThree], keysPin);
     expect(newest.payload.version).toBe(3);
     expect(newest.payload.keys[0]?.key).toEqual(d.key);
+  });
+
+  it('begins at the pinned ones, though only former keys signed them', () => {
+    const start = digestOf(keysTwo);
+    expect(followAccountKeysChain([keysOne, keysTwo], start).signers).toEqual([]);
+    expect(followAccountKeysChain([keysTwo, keysThree], start).payload.version).toBe(3);
   });
 
   it.each<[string, Uint8Array[], string, string]>([

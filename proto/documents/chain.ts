@@ -20,7 +20,7 @@ export function followRootChain(
   pin: string,
 ): VerifiedDocument<'root'> {
   const [first, ...later] = fromPin('root', chain, pin);
-  return later.reduce(nextRoot, openSelfSigned(first));
+  return later.reduce(nextRoot, openPinnedRoot(first));
 }
 
 /** Likewise for account keys: each version signed by a key of the one before it. */
@@ -29,11 +29,7 @@ export function followAccountKeysChain(
   pin: string,
 ): VerifiedDocument<'account-keys'> {
   const [first, ...later] = fromPin('account-keys', chain, pin);
-  const pinned = readUnverified('account-keys', first);
-  return later.reduce(
-    nextAccountKeys,
-    openDocument('account-keys', first, keysOf(pinned.payload.keys)),
-  );
+  return later.reduce(nextAccountKeys, openPinned('account-keys', first));
 }
 
 /** Opens the root after `current`: nothing of it is parsed before the old threshold has signed it. */
@@ -75,11 +71,26 @@ function fromPin(
   return [first, ...chain.slice(start + 1)];
 }
 
+/**
+ * The document the pin names. The pin vouches for it; in the middle of a chain it bears signatures of keys
+ * that only its predecessor knows.
+ */
+function openPinned<K extends Chained['kind']>(kind: K, bytes: Uint8Array): VerifiedDocument<K> {
+  const { payload, digest, envelope } = readUnverified(kind, bytes);
+  const own = keysOf(payload.keys);
+  if (payload.version === 1) return openDocument(kind, bytes, own);
+  const signers = trustedSigners(kind, bytes, own);
+  return { kind, payload, payloadBytes: envelope.payload, digest, signers };
+}
+
+function openPinnedRoot(bytes: Uint8Array): VerifiedDocument<'root'> {
+  const root = openPinned('root', bytes);
+  requireThreshold('own', root.signers, keysOf(root.payload.keys), root.payload.threshold);
+  return root;
+}
+
 /** A root signed by its own threshold; signatures of `others` may stand beside. */
-function openSelfSigned(
-  bytes: Uint8Array,
-  others: readonly PublicKey[] = [],
-): VerifiedDocument<'root'> {
+function openSelfSigned(bytes: Uint8Array, others: readonly PublicKey[]): VerifiedDocument<'root'> {
   const own = keysOf(readUnverified('root', bytes).payload.keys);
   const root = openDocument('root', bytes, [...own, ...others]);
   requireThreshold('own', root.signers, own, root.payload.threshold);
