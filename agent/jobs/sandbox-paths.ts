@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { mkdir, realpath, rm, stat } from 'node:fs/promises';
+import { chown, mkdir, realpath, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import type { ActionDeclaration } from '../../proto/actions/declaration.ts';
@@ -11,6 +11,8 @@ const run = promisify(execFile);
 /** /run holds the sockets of D-Bus, systemd and container daemons: each would be a way out. */
 const HIDDEN_DIRECTORIES = ['/root', '/home', '/run', '/tmp', '/var/tmp', '/srv', '/etc/ssh'];
 const HIDDEN_FILES = ['/etc/shadow', '/etc/shadow-', '/etc/gshadow', '/etc/gshadow-'];
+
+const NOBODY = 65_534;
 
 export interface SandboxPlaces {
   stateDirectory: string;
@@ -82,9 +84,9 @@ async function resolveDevice(
 }
 
 /**
- * A read-only mount does not keep a device from being written through its node. A node of mode 0400, which
- * a runner without CAP_DAC_OVERRIDE cannot open for writing and on a read-only mount cannot change, does.
- * Null where nodes cannot be made.
+ * A read-only mount does not keep a device from being written through its node. A node that belongs to
+ * nobody and has mode 0400 does: a runner that checks or plans may read everything, but has no capability
+ * to write it or to change its mode. Null where nodes cannot be made.
  */
 async function makeReadOnlyNode(
   stateDirectory: string,
@@ -98,6 +100,7 @@ async function makeReadOnlyNode(
     await mkdir(dirname(node), { recursive: true, mode: 0o700 });
     await rm(node, { force: true });
     await run('mknod', ['-m', '0400', node, 'b', String(major), String(minor)]);
+    await chown(node, NOBODY, NOBODY);
     return node;
   } catch {
     return null;

@@ -28,6 +28,14 @@ export interface SandboxDevice {
   readOnlyNode: string | null;
 }
 
+/**
+ * Files of /proc that are the host's whatever the namespace, and that uid 0 may write without any
+ * capability: `kernel.core_pattern` alone would be a way out (proc(5)).
+ */
+const HOST_WIDE = ['acpi', 'bus', 'fs', 'irq', 'scsi', 'sys', 'sysrq-trigger'].map(
+  (name) => `/proc/${name}`,
+);
+
 type Declared = Pick<ActionDeclaration, 'capabilities' | 'changes'>;
 
 /** Whether this job is one that changes the server; only then is its device writable. */
@@ -62,7 +70,7 @@ function hostProfile(paths: SandboxPaths): string[] {
   return [
     ['--dev-bind', '/', '/'],
     ['--proc', '/proc'],
-    // bubblewrap covers it read-only, but host settings are root's to change.
+    // bubblewrap may cover it read-only, but the host's settings are root's to change.
     ['--dev-bind', '/proc/sys', '/proc/sys'],
     ...paths.protectedPaths.map((path) => ['--ro-bind', path, path]),
     ...paths.programs.map((path) => ['--ro-bind', path, path]),
@@ -80,6 +88,7 @@ function confinedProfile(
     ['--unshare-ipc', '--unshare-uts', '--unshare-cgroup-try'],
     ['--ro-bind', '/', '/'],
     ['--proc', '/proc'],
+    ...HOST_WIDE.map((path) => ['--ro-bind-try', path, path]),
     mounts ? ['--dev-bind', '/dev', '/dev'] : ['--dev', '/dev'],
     ...paths.hiddenDirectories.map((path) => ['--perms', '1777', '--tmpfs', path]),
     ...paths.hiddenFiles.map((path) => ['--ro-bind', '/dev/null', path]),

@@ -8,8 +8,8 @@ import { Runner } from '../runner.ts';
 import type { ScriptedStep } from './scripted-step.ts';
 
 /**
- * A runner for tests in which `filesystem.repair` does what the parameter `script` says, so that steps,
- * plans and stops can be seen in a real sandbox.
+ * A runner for tests in which the actions `filesystem.*` do what the parameter `script` says, so that
+ * steps, plans and stops can be seen in a real sandbox.
  */
 const scripted: ActionImplementation = {
   async plan(context) {
@@ -85,6 +85,6 @@ function fault(message: string): never {
 }
 
 await new Runner(
-  async (id) => (id === 'filesystem.repair' ? scripted : loadImplementation(id)),
+  async (id) => (id.startsWith('filesystem.') ? scripted : loadImplementation(id)),
   Number(process.argv[2]),
 ).listen();

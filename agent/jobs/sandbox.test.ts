@@ -1,0 +1,306 @@
+import { execFileSync } from 'node:child_process';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { createServer, type Server } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import type { JsonValue } from '../../proto/documents/fields.ts';
+import type { ScriptedStep } from '../runner/testing/scripted-step.ts';
+import type { Jobs } from './job.ts';
+import type { JobSpec } from './job-spec.ts';
+import { ended, JobsFixture, output } from './jobs-fixture.ts';
+import { isSandboxAvailable } from './sandbox-probe.ts';
+import { sandboxArguments, type SandboxPaths } from './sandbox.ts';
+
+const paths: SandboxPaths = {
+  stateDirectory: '/state',
+  jobDirectory: '/state/jobs/j',
+  programs: ['/opt/intervene'],
+  protectedPaths: ['/etc/intervene'],
+  hiddenDirectories: ['/root', '/tmp'],
+  hiddenFiles: ['/etc/shadow'],
+  device: { given: '/dev/disk/x', real: '/dev/sdb', kind: 'block', readOnlyNode: '/state/n' },
+  backupDirectories: ['/mnt/backup'],
+  undoneDirectory: null,
+};
+const withMode = (mode: JobSpec['mode']) => ({ mode });
+const device = { capabilities: ['device'], changes: true } as const;
+
+describe('arguments', () => {
+  const text = (...given: Parameters<typeof sandboxArguments>) =>
+    sandboxArguments(...given).join(' ');
+
+  test('the network is shared only with those who declare it', () => {
+    const host = { capabilities: ['host'], changes: true } as const;
+    const both = { capabilities: ['host', 'network'], changes: true } as const;
+    expect(text(host, withMode('apply'), paths)).toContain('--unshare-net');
+    expect(text(device, withMode('apply'), paths)).toContain('--unshare-net');
+    expect(text(both, withMode('apply'), paths)).not.toContain('--unshare-net');
+  });
+
+  test('a device is writable only for a mode that changes', () => {
+    const apply = text(device, withMode('apply'), paths);
+    expect(apply).toContain('--dev-bind /dev/sdb /dev/sdb --symlink /dev/sdb /dev/disk/x');
+    expect(apply).toContain('--bind /mnt/backup /mnt/backup');
+    expect(apply).toContain('--cap-drop ALL');
+    const plan = text(device, withMode('plan'), paths);
+    expect(plan).toContain('--dev-bind /state/n /dev/sdb');
+    expect(plan).toContain('--ro-bind /mnt/backup /mnt/backup');
+    expect(plan).not.toContain('CAP_DAC_OVERRIDE');
+    const check = { capabilities: ['device'], changes: false } as const;
+    expect(text(check, withMode('apply'), paths)).not.toContain('CAP_DAC_OVERRIDE');
+  });
+
+  test('an image is bound as a file, read-only unless it is changed', () => {
+    const image = { given: '/srv/a.img', real: '/srv/a.img', kind: 'file', readOnlyNode: null };
+    const withImage = { ...paths, device: image as SandboxPaths['device'] };
+    expect(text(device, withMode('plan'), withImage)).toContain('--ro-bind /srv/a.img /srv/a.img');
+    expect(text(device, withMode('undo'), withImage)).toContain(' --bind /srv/a.img /srv/a.img');
+  });
+
+  test('powers to mount come only with the capability', () => {
+    const mount = { capabilities: ['device', 'mount'], changes: true } as const;
+    expect(text(mount, withMode('apply'), paths)).toContain('CAP_SYS_ADMIN');
+    expect(text(device, withMode('apply'), paths)).not.toContain('CAP_SYS_ADMIN');
+  });
+
+  test('of the state folder there is only the job, and the undone job read-only', () => {
+    const undo = { ...paths, undoneDirectory: '/state/jobs/u' };
+    const words = text(device, withMode('undo'), undo);
+    expect(words).toContain('--tmpfs /state --bind /state/jobs/j /state/jobs/j');
+    expect(words).toContain('--ro-bind /state/jobs/u /state/jobs/u');
+  });
+});
+
+test('bubblewrap is found where it is, and missed where it is not', async () => {
+  expect(await isSandboxAvailable()).toBe(true);
+  expect(await isSandboxAvailable('/no/such/bwrap')).toBe(false);
+  expect(await isSandboxAvailable('/bin/false')).toBe(false);
+});
+
+let fixture: JobsFixture;
+let jobs: Jobs;
+let folder: string;
+let server: Server;
+let port: number;
+
+beforeEach(async () => {
+  folder = realpathSync(mkdtempSync(join(tmpdir(), 'ivx-')));
+  mkdirSync(join(folder, 'etc'));
+  writeFileSync(join(folder, 'etc', 'policy.toml'), 'policy');
+  fixture = await JobsFixture.create({
+    protectedPaths: [join(folder, 'etc')],
+    runnerEntry: join(import.meta.dirname, '..', 'runner', 'testing', 'scripted-runner.ts'),
+  });
+  for (const name of ['identity', 'trust']) {
+    mkdirSync(join(fixture.state, name));
+    writeFileSync(join(fixture.state, name, 'secret'), 'agent secret');
+  }
+  jobs = fixture.agent();
+  await jobs.load();
+  server = createServer((socket) => socket.on('error', () => undefined).end('reached'));
+  await new Promise<void>((resolve) => {
+    server.listen(0, '127.0.0.1', resolve);
+  });
+  port = (server.address() as { port: number }).port;
+});
+
+afterEach(async () => {
+  await fixture.close();
+  server.close();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+/** Whether a shell command succeeds in the sandbox of `command.run`. */
+async function asHost(script: string): Promise<string> {
+  const job = await jobs.start(fixture.shell(`(${script}) 2>&1 && echo YES || echo NO`), {});
+  await ended(job);
+  return (await output(job)).toString();
+}
+
+interface Confined {
+  action: 'filesystem.check' | 'filesystem.repair';
+  parameters?: Record<string, JsonValue>;
+}
+
+/** The same in the sandbox of an action that has a device and nothing else. */
+async function confined(script: string, how: Confined): Promise<string> {
+  const steps: ScriptedStep[] = [
+    { id: 'only', interrupt: 'now', run: `(${script}) 2>&1 && echo YES || echo NO` },
+  ];
+  const parameters = { script: steps as unknown as JsonValue, ...how.parameters };
+  const job = await jobs.start(fixture.spec({ ...how, parameters }), {});
+  expect(await ended(job)).toMatchObject({ outcome: 'succeeded' });
+  return (await output(job)).toString();
+}
+
+const repair = (script: string, parameters: Record<string, JsonValue> = {}) =>
+  confined(script, { action: 'filesystem.repair', parameters });
+
+describe('a runner of the host profile', () => {
+  test('sees neither identity nor trust nor other jobs', async () => {
+    const other = await jobs.start(fixture.command(['true']), {});
+    await ended(other);
+    const text = await asHost(`cd ${fixture.state}; ls; ls jobs; cat identity/secret trust/secret`);
+    expect(text).not.toContain('agent secret');
+    expect(text).not.toContain(other.id);
+    expect(text).toContain('NO');
+  });
+
+  test('cannot write policy or program', async () => {
+    expect(await asHost(`echo x > ${folder}/etc/policy.toml`)).toMatch(/Read-only.*\nNO/);
+    expect(await asHost(`echo x > ${import.meta.dirname}/x`)).toMatch(/Read-only.*\nNO/);
+    expect(await asHost(`touch ${process.execPath}`)).toMatch(/(Read-only|busy).*\nNO/);
+    expect(readFileSync(join(folder, 'etc', 'policy.toml'), 'utf8')).toBe('policy');
+  });
+
+  test('is root on the host: writes files, settings and the network', async () => {
+    expect(await asHost(`echo hello > ${folder}/file`)).toBe('YES\n');
+    expect(readFileSync(join(folder, 'file'), 'utf8')).toBe('hello\n');
+    const setting = '/proc/sys/kernel/hostname';
+    expect(await asHost(`cat ${setting} > ${folder}/name; cat ${folder}/name > ${setting}`)).toBe(
+      'YES\n',
+    );
+    expect(await asHost(`exec 3<>/dev/tcp/127.0.0.1/${port}`.replace(/^/, 'bash -c "') + '"')).toBe(
+      'YES\n',
+    );
+  });
+
+  test('sees only its own processes, and no descriptor or environment of the agent', async () => {
+    const text = await asHost('ls /proc | grep -c "^[0-9]*$"; ls /proc/1/fd /proc/self/fd; env');
+    expect(Number(text.split('\n')[0])).toBeLessThan(12);
+    const environment = await asHost('tr "\\0" "\\n" < /proc/1/environ');
+    expect(environment.replace(/^PWD=.*\n/, '')).toBe('YES\n');
+  });
+
+  test('cannot kill its runner', async () => {
+    expect(await asHost('kill -9 1; kill -9 -1; true')).toBe('');
+    const job = await jobs.start(fixture.shell('kill -9 1; kill -TERM 1; sleep 0.1; echo on'), {});
+    expect(await ended(job)).toMatchObject({ outcome: 'succeeded' });
+    expect((await output(job)).toString()).toBe('on\n');
+  });
+});
+
+describe('a confined runner', () => {
+  test('cannot write anything but its own folder', async () => {
+    expect(await repair('touch /x')).toMatch(/Read-only.*\nNO/);
+    expect(await repair('touch /etc/x /usr/x')).toMatch(/Read-only/);
+    for (const name of ['kernel/hostname', 'kernel/core_pattern', 'vm/swappiness']) {
+      const same = `cat /proc/sys/${name} > /tmp/same && cat /tmp/same > /proc/sys/${name}`;
+      expect(await repair(same)).toMatch(/Read-only.*\nNO/);
+    }
+    expect(await repair('echo 1 > /sys/kernel/profiling')).toMatch(/Read-only.*\nNO/);
+    expect(await repair(`touch ${folder}/x`)).toContain('NO');
+    expect(existsSync('/x')).toBe(false);
+  });
+
+  test('has no network, not even the loopback of the host', async () => {
+    const connect = `bash -c 'exec 3<>/dev/tcp/127.0.0.1/${port}'`;
+    expect(await repair(connect)).toMatch(/refused.*\n(.*\n)*NO/);
+    expect(await repair('test "$(tail -n +3 /proc/net/dev | cut -d: -f1)" = "    lo"')).toBe(
+      'YES\n',
+    );
+  });
+
+  test('sees no secrets of the agent or the host, and no sockets of other programs', async () => {
+    const state = fixture.state;
+    expect(await repair(`cat ${state}/identity/secret ${state}/trust/secret`)).toContain('NO');
+    expect(await repair('test -s /etc/shadow')).toBe('NO\n');
+    expect(await repair('test -z "$(ls -A /root /home /run | grep -v :)"')).toBe('YES\n');
+    const sockets = 'find /run /tmp /var -type s -not -name control.sock | grep .';
+    expect(await repair(sockets)).toContain('NO');
+  });
+
+  test('has only the powers it needs, and cannot get others', async () => {
+    const capabilities = async (how: Confined) => {
+      const text = await confined('grep CapEff /proc/self/status', how);
+      return parseInt(/CapEff:\s+([0-9a-f]+)/.exec(text)![1]!, 16);
+    };
+    // CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH and CAP_FOWNER are bits 1, 2 and 3 (capabilities(7)).
+    expect(await capabilities({ action: 'filesystem.repair' })).toBe(0b1110);
+    expect(await capabilities({ action: 'filesystem.check' })).toBe(0b100);
+    expect(await repair('mount -t tmpfs none /mnt')).toContain('NO');
+    expect(await repair('umount /tmp || umount -l /run')).toContain('NO');
+    expect(await repair('mknod /tmp/sda b 8 0')).toContain('NO');
+    expect(await repair('unshare -Ur mount -o remount,rw,bind /')).toContain('NO');
+  });
+
+  test('writes the image it repairs and nothing beside it', async () => {
+    const image = join(folder, 'disk.img');
+    const beside = join(folder, 'beside');
+    for (const path of [image, beside]) writeFileSync(path, 'before');
+    const parameters = { device: image };
+    expect(await repair(`echo after > ${image}`, parameters)).toBe('YES\n');
+    expect(readFileSync(image, 'utf8')).toBe('after\n');
+    expect(await repair(`cat ${beside} || echo x > ${beside}`, parameters)).toContain('YES');
+    expect(readFileSync(beside, 'utf8')).toBe('before');
+  });
+
+  test('reads the image it checks, and cannot write it', async () => {
+    const image = join(folder, 'disk.img');
+    writeFileSync(image, 'before', { mode: 0o600 });
+    const how: Confined = { action: 'filesystem.check', parameters: { device: image } };
+    expect(await confined(`cat ${image} && echo && echo x > ${image}`, how)).toMatch(
+      /before\n.*Read-only.*\nNO/,
+    );
+    expect(readFileSync(image, 'utf8')).toBe('before');
+  });
+
+  test('finds its image under the name that was given, when that is a symlink', async () => {
+    const image = join(folder, 'disk.img');
+    writeFileSync(image, 'content');
+    symlinkSync(image, join(folder, 'link.img'));
+    const link = join(folder, 'link.img');
+    expect(await repair(`cat ${link}`, { device: link })).toBe('contentYES\n');
+  });
+
+  test('writes its backups where the order says', async () => {
+    const backups = join(folder, 'backups');
+    mkdirSync(backups);
+    const parameters = { device: join(folder, 'none'), backupDirectory: backups };
+    expect(await repair(`echo saved > ${backups}/file`, parameters)).toBe('YES\n');
+    expect(readFileSync(join(backups, 'file'), 'utf8')).toBe('saved\n');
+  });
+
+  describe('with a block device', () => {
+    let loop: string;
+
+    beforeEach(() => {
+      writeFileSync(join(folder, 'disk'), Buffer.alloc(1024 * 1024, 'd'));
+      const words = ['--find', '--show', join(folder, 'disk')];
+      loop = execFileSync('losetup', words, { encoding: 'utf8' }).trim();
+    });
+
+    afterEach(() => {
+      execFileSync('losetup', ['--detach', loop]);
+    });
+
+    test('repairs it, and sees no other', async () => {
+      const write = `printf new | dd of=${loop} conv=notrunc status=none && sync`;
+      expect(await repair(write, { device: loop })).toBe('YES\n');
+      expect(execFileSync('head', ['-c', '4', loop]).toString()).toBe('newd');
+      const others = await repair('ls /dev | grep -c "^loop\\|^sd\\|^vd\\|^nvme"', {
+        device: loop,
+      });
+      expect(others).toBe('1\nYES\n');
+    });
+
+    test('checks it without being able to write it', async () => {
+      const how: Confined = { action: 'filesystem.check', parameters: { device: loop } };
+      expect(await confined(`head -c 3 ${loop}`, how)).toBe('dddYES\n');
+      const write = `printf new | dd of=${loop} conv=notrunc`;
+      expect(await confined(write, how)).toMatch(/(denied|Read-only)(.*\n)*NO/);
+      expect(await confined(`chmod 600 ${loop}; ${write}`, how)).toContain('NO');
+      expect(execFileSync('head', ['-c', '3', loop]).toString()).toBe('ddd');
+    });
+  });
+});
