@@ -52,7 +52,8 @@ export async function killRunners(stateDirectory: string): Promise<Killed> {
     for (const name of alive) killed.add(name);
     // Each waits for the death of its runner; all are killed before any is waited for.
     const deaths = Promise.all(alive.map((name) => killRunner(path.join(folder, name))));
-    await Promise.race([deaths, sleep(Math.max(0, until - performance.now()))]);
+    const tooLong = sleep(Math.max(0, until - performance.now()), undefined, { ref: false });
+    await Promise.race([deaths, tooLong]);
     if (performance.now() > until) break;
     await sleep(LOOK_AGAIN_MS);
   }
