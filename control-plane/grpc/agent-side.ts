@@ -53,6 +53,8 @@ export interface AgentSideOptions {
 export interface AgentSide {
   readonly jobs: JobsService;
   readonly sessions: AgentSessions;
+  /** Open connections, those in their handshake included. */
+  readonly connections: number;
   registerRoutes(app: HttpApp): void;
   /** Listens; returns where. Throws AuthorityMismatchError for a database of another installation. */
   start(): Promise<{ host: string; port: number }>;
@@ -110,6 +112,9 @@ export function createAgentSide(options: AgentSideOptions): AgentSide {
   return {
     jobs,
     sessions,
+    get connections() {
+      return listener.connections;
+    },
     registerRoutes: (app) => {
       registerAgentRoutes(app, { queries: database, createEnrollment, installer });
       registerJobRoutes(app, { jobs, servers, interventions, bus });

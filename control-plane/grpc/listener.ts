@@ -17,7 +17,7 @@ import { AddressCounts, defaultConnectionLimits } from './connection-limits.ts';
 import type { ConnectionLimits } from './connection-limits.ts';
 import { Peers, SHORT_STAY_MS } from './peers.ts';
 import type { AuthenticatedAgent } from './peers.ts';
-import { configureHttp2 } from './receive-window.ts';
+import { configureHttp2 } from './http2-settings.ts';
 
 /** The window times the agents is the worst case of memory held for them. */
 const RECEIVE_WINDOW_BYTES = 1024 * 1024;

@@ -1,5 +1,11 @@
 import type { Server, ServerCredentials } from '@grpc/grpc-js';
-import type { Http2Server, ServerHttp2Session, ServerOptions } from 'node:http2';
+import type {
+  Http2Server,
+  IncomingHttpHeaders,
+  ServerHttp2Session,
+  ServerHttp2Stream,
+  ServerOptions,
+} from 'node:http2';
 
 /** What is reached into; checked when the server is made, so that an upgrade cannot undo it silently. */
 interface ServerInternals {
@@ -44,6 +50,7 @@ export function configureHttp2(server: Server, hooks: Http2Hooks): void {
   };
   internals.createHttp2Server = (credentials) => {
     const http2Server = createHttp2Server.call(server, credentials);
+    surviveStreams(http2Server);
     hooks.onServer(http2Server);
     http2Server.on('session', (session) => {
       session.setLocalWindowSize(hooks.windowBytes);
@@ -51,4 +58,30 @@ export function configureHttp2(server: Server, hooks: Http2Hooks): void {
     });
     return http2Server;
   };
+}
+
+type StreamListener = (
+  stream: ServerHttp2Stream,
+  headers: IncomingHttpHeaders,
+  flags: number,
+) => void;
+
+/**
+ * grpc-js answers some requests (no content type, an unknown method) without looking whether the stream was
+ * reset meanwhile; the exception would end the process, and any peer can cause it.
+ */
+function surviveStreams(http2Server: Http2Server): void {
+  const listeners = http2Server.listeners('stream') as StreamListener[];
+  if (listeners.length !== 1) {
+    throw new GrpcInternalsChangedError('grpc-js listens to streams in another way');
+  }
+  http2Server.removeAllListeners('stream');
+  http2Server.on('stream', (stream, headers, flags) => {
+    if (stream.destroyed || stream.closed) return;
+    try {
+      listeners[0]!.call(http2Server, stream, headers, flags);
+    } catch {
+      stream.destroy();
+    }
+  });
 }
