@@ -5,7 +5,7 @@ import { registerAuditRoutes } from './audit/routes.ts';
 import { registerGrantRoutes } from './authorizations/grant-routes.ts';
 import { registerTrustRoutes } from './authorizations/trust-routes.ts';
 import type { Database } from './database/database.ts';
-import { isMigrated } from './database/migrate.ts';
+import { isMigrated, readMigrations } from './database/migrate.ts';
 import { registerActionRoutes } from './http/action-routes.ts';
 import { createHttpApp } from './http/app.ts';
 import type { HttpApp } from './http/environment.ts';
@@ -44,7 +44,8 @@ export function createApi(options: ApiOptions): Api {
     closing: options.closing,
     onRequest: (request) => own.countRequest(request),
   });
-  registerHealthRoutes(app, { metrics, isReady: () => isMigrated(database) });
+  const migrations = readMigrations();
+  registerHealthRoutes(app, { metrics, isReady: () => isMigrated(database, migrations) });
   registerAccountRoutes(app, services.accounts);
   registerServerRoutes(app, services.servers, createAgentsOf(database));
   registerTrustRoutes(app, services.trust);

@@ -47,25 +47,29 @@ async function run<Row extends pg.QueryResultRow>(
 ): Promise<Row[]> {
   try {
     if (values.length === 0) return (await runner.query<Row>(sql)).rows;
-    const result = await runner.query<Row>({ name: nameOf(sql), text: sql, values: [...values] });
-    return result.rows;
+    const name = nameOf(sql);
+    const query = { text: sql, values: [...values], ...(name !== undefined && { name }) };
+    return (await runner.query<Row>(query)).rows;
   } catch (error) {
     throw translated(error);
   }
 }
 
-const names = new Map<string, string>();
+const STATEMENTS = 1_000;
+const names = new Map<string, string | undefined>();
+
+/** `($1::uuid is null or …)`: one plan for all values would be a bad one for most of them. */
+const OPTIONAL_CONDITION = /\$\d+::\w+ is null or/;
 
 /**
  * Statements with parameters are prepared once per connection: parsing and planning costs more than carrying
  * most of them out. There are as many names as there are texts in the program.
  */
-function nameOf(sql: string): string {
-  let name = names.get(sql);
-  if (name === undefined) {
-    name = `s${names.size}`;
-    names.set(sql, name);
-  }
+function nameOf(sql: string): string | undefined {
+  if (names.has(sql)) return names.get(sql);
+  if (names.size >= STATEMENTS) return undefined;
+  const name = OPTIONAL_CONDITION.test(sql) ? undefined : `s${names.size}`;
+  names.set(sql, name);
   return name;
 }
 

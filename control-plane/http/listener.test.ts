@@ -1,8 +1,14 @@
 import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { get } from 'node:https';
 import { connect } from 'node:net';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { pino } from 'pino';
 import { afterEach, describe, expect, it } from 'vitest';
+import { CONTROL_PLANE_NAME } from '../../proto/wire.ts';
+import { openCertificateAuthority } from '../agents/certificate-authority.ts';
 import { createHttpApp } from './app.ts';
 import type { HttpEnvironment } from './environment.ts';
 import type { Context } from 'hono';
@@ -15,7 +21,10 @@ afterEach(async () => {
 });
 
 /** A real listener with one public route. */
-async function serve(answer: (c: Context<HttpEnvironment>) => Response | Promise<Response>) {
+async function serve(
+  answer: (c: Context<HttpEnvironment>) => Response | Promise<Response>,
+  tls?: { cert: string; key: string },
+) {
   const closing = new AbortController();
   const app = createHttpApp({
     authenticate: async () => undefined,
@@ -23,7 +32,7 @@ async function serve(answer: (c: Context<HttpEnvironment>) => Response | Promise
     closing: closing.signal,
   });
   app.get('/healthz', answer);
-  const listener = createHttpListener({ app, host: '127.0.0.1', port: 0 });
+  const listener = createHttpListener({ app, host: '127.0.0.1', port: 0, ...(tls && { tls }) });
   const { port } = await listener.start();
   cleanUps.push(() => listener.stop(0));
   return { listener, closing, url: `http://127.0.0.1:${port}/healthz`, port };
@@ -174,5 +183,31 @@ describe('a stop', () => {
     await listener.stop(200);
     expect(performance.now() - started).toBeLessThan(2_000);
     expect(await pending).toBeInstanceOf(Error);
+  });
+});
+
+describe('TLS', () => {
+  it('is spoken with the given certificate, and a handshake that hangs does not hold up a stop', async () => {
+    const folder = mkdtempSync(path.join(tmpdir(), 'ivtls-'));
+    cleanUps.push(async () => rmSync(folder, { recursive: true }));
+    const authority = await openCertificateAuthority(folder);
+    const { cert, key } = await authority.issueServerCertificate();
+    const { listener, port } = await serve((c) => c.text('hidden'), { cert, key });
+    const silent = connect(port, '127.0.0.1');
+    await once(silent, 'connect');
+
+    const options = { ca: authority.certificatePem, servername: CONTROL_PLANE_NAME };
+    const text = await new Promise<string>((resolve, reject) => {
+      get({ host: '127.0.0.1', port, path: '/healthz', ...options }, (response) => {
+        response.on('data', (chunk: Buffer) => resolve(chunk.toString()));
+      }).on('error', reject);
+    });
+    expect(text).toBe('hidden');
+    await expect(fetch(`http://127.0.0.1:${port}/healthz`)).rejects.toThrow('fetch failed');
+
+    const started = performance.now();
+    await listener.stop(300);
+    expect(performance.now() - started).toBeLessThan(2_000);
+    silent.destroy();
   });
 });
