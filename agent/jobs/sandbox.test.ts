@@ -190,6 +190,11 @@ describe('a runner of the host profile', () => {
   });
 });
 
+test('a signal to its runner opens no debugger', async () => {
+  const connect = `bash -c 'exec 3<>/dev/tcp/127.0.0.1/9229'`;
+  expect(await asHost(`kill -USR1 1; sleep 0.3; ${connect}`)).toContain('NO');
+});
+
 describe('a confined runner', () => {
   test('cannot write anything but its own folder', async () => {
     expect(await repair('touch /x')).toMatch(/Read-only.*\nNO/);
