@@ -17,7 +17,7 @@ export const SPARE_PREFIX = 'spare-';
 export interface Spare {
   directory: string;
   channel: RunnerChannel;
-  /** What was mounted when its mounts were made. */
+  /** What was mounted, and is not shared, when its mounts were made. */
   mounts: string;
 }
 
@@ -125,8 +125,10 @@ export async function dismissSpare(directory: string): Promise<void> {
   await rm(directory, { recursive: true, force: true });
 }
 
+/** The mounts that a spare does not follow: shared ones reach its namespace (mount_namespaces(7)). */
 function mountTable(): string {
-  return readFileSync('/proc/self/mountinfo', 'utf8');
+  const lines = readFileSync('/proc/self/mountinfo', 'utf8').split('\n');
+  return lines.filter((line) => !line.includes(' shared:')).join('\n');
 }
 
 function ignore(): void {

@@ -113,7 +113,8 @@ function never(): never {
 }
 
 async function agent(): Promise<Agent> {
-  const socket = await connectToRunner(directory);
+  // Between bind and listen the socket is there and refuses.
+  const socket = await vi.waitFor(() => connectToRunner(directory), { timeout: 5_000 });
   sockets.push(socket);
   return new Agent(socket);
 }
