@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { signDocument } from '../../../proto/documents/document.ts';
+import { readUnverified, signDocument } from '../../../proto/documents/document.ts';
 import { keyFingerprint } from '../../../proto/documents/keys.ts';
 import type { Signer } from '../../../proto/documents/keys.ts';
 import { CliError, usageError } from '../cli-error.ts';
@@ -134,19 +134,21 @@ async function certify(
   options: CertifyOptions,
 ): Promise<void> {
   const { terminal } = context;
+  const seconds = validSecondsOf(options.for);
   const api = await context.api();
   const now = context.nowSeconds();
   const envelope = options.lead
     ? issueLead(who, await (await context.keys()).open('root'), now)
-    : issueEngineer(who, await issuer(context), now, validSecondsOf(options.for));
+    : issueEngineer(who, await issuer(context), now, seconds);
   await api.post('/api/v1/trust/certifications', {
     envelope: Buffer.from(envelope).toString('base64'),
   });
-  const until = options.lead ? now + 90 * 86_400 - 60 : now + validSecondsOf(options.for);
+  const kind = options.lead ? 'lead' : 'engineer';
+  const until = readUnverified(kind, envelope).payload.expiresAt;
   if (terminal.json) {
     terminal.printJson({
       person: who.person,
-      kind: options.lead ? 'lead' : 'engineer',
+      kind,
       keys: who.keys.map(keyFingerprint),
       expiresAt: new Date(until * 1000).toISOString(),
     });
@@ -154,7 +156,7 @@ async function certify(
   }
   terminal.say(
     glyph('ok', '✓'),
-    `${who.name} is certified as ${options.lead ? 'lead' : 'engineer'} until ${formatMoment(until * 1000, context.surroundings.timeZone)}`,
+    `${who.name} is certified as ${kind} until ${formatMoment(until * 1000, context.surroundings.timeZone)}`,
   );
   terminal.say('Next: intervene engineers list');
 }

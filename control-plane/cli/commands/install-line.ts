@@ -14,9 +14,9 @@ export interface Pins {
 export function installLine(enrollment: EnrollmentBody, pins: Pins): string {
   const hash = enrollment.installerDigest.replace(/^sha256:/, '');
   const options = commandText([
-    '--control-plane',
+    '--server-address',
     enrollment.agentAddress,
-    '--ca-pin',
+    '--ca',
     enrollment.caPin,
     '--root',
     pins.root,

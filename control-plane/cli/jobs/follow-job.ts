@@ -49,8 +49,8 @@ export class LeftError extends CliError {
       happened: `Not following any more. ${job} goes on.`,
       safe: 'The job goes on by itself.',
       next: [
-        { label: 'follow', command: `intervene logs ${job} --follow` },
-        { label: 'stop', command: `intervene jobs cancel ${job}` },
+        { label: 'Follow', command: `intervene logs ${job} --follow` },
+        { label: 'Stop', command: `intervene jobs cancel ${job}` },
       ],
       exitStatus: exitStatus.left,
     });

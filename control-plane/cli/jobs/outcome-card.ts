@@ -188,10 +188,9 @@ function isOther({ digest, job }: FollowedJob): boolean {
 }
 
 function digestText({ job, digest }: FollowedJob): string {
-  if (job.log.verified !== true) return '';
-  return digest !== null && digest === job.log.digest
-    ? ' · log digest equal on both ends and here'
-    : ' · log digest equal on both ends';
+  const isSame = digest !== null && digest === job.log.digest;
+  if (job.log.verified !== true) return isSame ? ' · log as the agent signed it' : '';
+  return isSame ? ' · log digest equal on both ends and here' : ' · log digest equal on both ends';
 }
 
 function tookText(job: JobBody): string {

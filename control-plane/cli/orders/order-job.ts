@@ -3,7 +3,7 @@ import type { Order } from '../../../proto/documents/kinds/order.ts';
 import type { JobBody } from '../api/bodies.ts';
 import type { CommandContext } from '../command-context.ts';
 import { glyph } from '../output/terminal.ts';
-import { formatAge } from '../output/time-text.ts';
+import { formatDuration } from '../output/time-text.ts';
 import { submitJob } from '../jobs/submit-job.ts';
 import { buildOrder } from './build-order.ts';
 import { chooseGrant } from './grant-choice.ts';
@@ -97,7 +97,7 @@ function sayOrdered(
   const { terminal, surroundings } = context;
   const grant = choice?.grant?.body;
   const ends = grant
-    ? ` · G-${grant.number} ends in ${formatAge(Date.parse(grant.expiresAt) - surroundings.now())}`
+    ? ` · G-${grant.number} ends in ${formatDuration(Date.parse(grant.expiresAt) - surroundings.now())}`
     : '';
   terminal.say(`${job.name} · ${job.action} (${job.mode}) · class ${job.class}${ends}`);
   if (choice !== null && choice.grant === null) {

@@ -83,7 +83,9 @@ describe('an order', () => {
     const sealed = order.sealedInputs['stdin'] ?? '';
     const { ageIdentity } = world.agent;
     expect(await openSealedInput(ageIdentity, order.job, 'stdin', sealed)).toBe('hunter2');
-    await expect(openSealedInput(ageIdentity, uuidV7(1), 'stdin', sealed)).rejects.toThrow();
+    await expect(openSealedInput(ageIdentity, uuidV7(1), 'stdin', sealed)).rejects.toThrow(
+      'sealed for another job',
+    );
   });
 
   it('refuses a secret that does not fit', async () => {

@@ -21,6 +21,10 @@ export function reportError(terminal: Terminal, error: unknown): number {
     });
     return known.exitStatus;
   }
+  if (known.exitStatus === exitStatus.left) {
+    sayLeft(terminal, known);
+    return known.exitStatus;
+  }
   sayParts(
     terminal,
     `${known.code}, exit ${known.exitStatus}`,
@@ -29,6 +33,13 @@ export function reportError(terminal: Terminal, error: unknown): number {
     known.next,
   );
   return known.exitStatus;
+}
+
+/** Leaving is no error: one line, and how to come back. */
+function sayLeft(terminal: Terminal, { message, next }: CliError): void {
+  terminal.say(message, styled('muted', `   exit ${exitStatus.left}`));
+  if (next.length === 0) return;
+  terminal.say(`  ${next.map((step) => `${step.label}: ${step.command}`).join('   ')}`);
 }
 
 /** Happened, Safe, Next: the form of every bad news. */

@@ -6,7 +6,7 @@ import { isFinal, jobStateTexts } from './job-states.ts';
 describe('the states of a job', () => {
   it.each(jobState.options)('%s has a word, a sign and an exit status', (state) => {
     expect(jobStateTexts[state].word).toMatch(/^[A-Z]/);
-    expect([...jobStateTexts[state].glyph]).toHaveLength(1);
+    expect(jobStateTexts[state].glyph).toMatch(/^.$/u);
     expect(exitStatusMeanings.map(([status]) => status)).toContain(exitStatusOfJob(state));
   });
 

@@ -18,13 +18,12 @@ describe('refusals of an agent', () => {
   );
 
   it.each(refusalReasons)('what %s tells to run is a command that there is', (reason) => {
-    const words = (describeRefusal(reason, '', refused).next[0]?.command ?? '').split(' ');
-    const known = allCommands.map((command) => command.name);
-    if (words[0] === 'intervene') {
-      expect(known.some((name) => words.slice(1).join(' ').startsWith(name))).toBe(true);
-    } else {
-      expect(['intervene-agent', 'editor', 'apt-get', 'df']).toContain(words[0]);
-    }
+    const command = describeRefusal(reason, '', refused).next[0]?.command ?? '';
+    const known = [
+      ...allCommands.map(({ name }) => `intervene ${name}`),
+      ...['intervene-agent ', 'editor ', 'apt-get ', 'df '],
+    ];
+    expect(known.filter((start) => command.startsWith(start))).not.toEqual([]);
   });
 
   it('passes on what the agent says', () => {

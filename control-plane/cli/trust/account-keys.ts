@@ -44,7 +44,6 @@ export async function createAccountKey(
   const current = chain.length === 0 ? null : follow(context, chain);
   const authority = current === null ? null : await authorityFor(context, current, options);
   const renewsRecovery = current === null || options.recoveryKeyFile !== undefined;
-  if (renewsRecovery) requireRecoveryOutput(context, options);
 
   const name = options.name ?? keys.freeName('signing');
   const signer = await keys.create(name, { person: person.id, name: person.name }, { encrypt });
@@ -73,7 +72,13 @@ export async function createAccountKey(
 
   const version = (current?.payload.version ?? 0) + 1;
   if (terminal.json) {
-    terminal.printJson({ name, fingerprint: keyFingerprint(signer.key), version, pin });
+    terminal.printJson({
+      name,
+      fingerprint: keyFingerprint(signer.key),
+      version,
+      pin,
+      recoveryKey: options.recoveryOut === undefined ? (recovery?.printed ?? null) : null,
+    });
     return;
   }
   terminal.say(glyph('ok', '✓'), `key "${name}"  ${keyFingerprint(signer.key)}`);
@@ -130,20 +135,6 @@ function keptKeys(current: Current | null, renewsRecovery: boolean, remove: read
   return kept;
 }
 
-function requireRecoveryOutput(context: CommandContext, options: AccountKeyOptions): void {
-  if (options.recoveryOut !== undefined || context.prompt.isPossible) return;
-  throw usageError(
-    'A recovery key is made, and there is no terminal to show it on.',
-    [
-      {
-        label: 'write it to a file, print it, delete it',
-        command: 'intervene keys create --recovery-out FILE',
-      },
-    ],
-    'needs_answer',
-  );
-}
-
 /** Shown once, before the key counts: a recovery key that nobody kept is none. */
 async function handOverRecovery(
   context: CommandContext,
@@ -153,6 +144,14 @@ async function handOverRecovery(
   const { terminal, prompt } = context;
   if (options.recoveryOut !== undefined) {
     writeFileSync(options.recoveryOut, `${printed}\n`, { mode: 0o600, flag: 'wx' });
+    return;
+  }
+  if (terminal.json) return;
+  if (!prompt.isPossible) {
+    terminal.print(printed);
+    terminal.say(
+      'Recovery key, for the day all others are lost. It is not shown again; keep it on paper.',
+    );
     return;
   }
   const groups = printed.split('-');

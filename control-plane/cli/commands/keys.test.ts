@@ -1,0 +1,132 @@
+import { readFileSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { beforeEach, describe, expect, it } from 'vitest';
+import { followAccountKeysChain } from '../../../proto/documents/chain.ts';
+import { openDocument, readUnverified } from '../../../proto/documents/document.ts';
+import { FAR_NOW } from '../../../test/fixtures/far-end.ts';
+import { envelopeBytes, useCliWorld } from '../../../test/fixtures/cli-world.ts';
+
+const its = useCliWorld();
+const asCarol = { profile: 'carol' };
+
+describe('keys of a client', () => {
+  const create = (...more: string[]) =>
+    its.cli.run(['keys', 'create', '--no-passphrase', ...more], asCarol);
+
+  beforeEach(() => {
+    its.farEnd.accountKeys = [];
+    its.cli.login(its.farEnd, 'carol', 'client-token');
+  });
+
+  it('are version 1 with a recovery key, then versions that follow it', async () => {
+    const first = await create();
+    expect(first.stdout).toMatch(/^(?:[0-9A-Z]{8}-){6}[0-9A-Z]{8}\n$/);
+    const second = await create();
+    expect([first.status, second.status, second.stdout]).toEqual([0, 0, '']);
+    const pin = (
+      JSON.parse(
+        (await its.cli.run(['keys', 'create', '--no-passphrase', '--json'], asCarol)).stdout,
+      ) as { pin: string }
+    ).pin;
+    const newest = followAccountKeysChain(its.farEnd.accountKeys.map(envelopeBytes), pin);
+    expect(newest.payload.keys.map((entry) => entry.use).toSorted()).toEqual([
+      'recovery',
+      'signing',
+      'signing',
+      'signing',
+    ]);
+  });
+
+  it('are had again with the key on paper, which is replaced; lost ones can be given up', async () => {
+    const paper = its.file('paper', (await create()).stdout);
+    const lost = (await its.cli.run(['keys', 'list'], asCarol)).stdout.split('\t')[1] ?? '';
+    its.cli.login(its.farEnd, 'phone', 'client-token');
+    const phone = { profile: 'phone' };
+    const without = await its.cli.run(['keys', 'create', '--no-passphrase'], phone);
+    expect([without.status, without.stderr.includes('no_account_key')]).toEqual([3, true]);
+    const words = [
+      'keys',
+      'create',
+      '--no-passphrase',
+      '--recovery-key-file',
+      paper,
+      '--remove',
+      lost,
+    ];
+    const done = await its.cli.run(words, phone);
+    expect(done.status).toBe(0);
+    expect(done.stdout.trim()).not.toBe(readFileSync(paper, 'utf8').trim());
+    const { payload } = readUnverified('account-keys', envelopeBytes(its.farEnd.accountKeys[1]));
+    expect(payload.keys.map((entry) => entry.use)).toEqual(['signing', 'recovery']);
+    expect((await its.cli.run(words, phone)).stderr).toContain('not one of the account any more');
+  });
+
+  it('show the recovery key on a terminal until its last group is typed', async () => {
+    const done = await its.cli.run(['keys', 'create', '--no-passphrase'], {
+      ...asCarol,
+      columns: 80,
+      answers: ['wrong\r', '\u0003'],
+    });
+    expect(done.status).toBe(130);
+    expect(done.stderr).toContain('That is not the last group.');
+    expect(its.farEnd.accountKeys).toHaveLength(0);
+  });
+
+  it('go into a file for the owner alone when told to', async () => {
+    const out = join(its.cli.home, 'recovery');
+    expect((await create('--recovery-out', out)).stdout).toBe('');
+    expect(statSync(out).mode & 0o777).toBe(0o600);
+  });
+});
+
+describe('engineers', () => {
+  it('are certified by a lead who was handed the public part', async () => {
+    const owner = { person: its.world.lead.person, name: 'Lea' };
+    its.cli.login(its.farEnd, 'lea', 'engineer-token');
+    its.cli.addKey('lea', 'engineer', its.world.lead, owner);
+    const exported = await its.cli.run(['keys', 'export']);
+    const path = its.file('ana.pub', exported.stdout);
+    its.farEnd.certifications = its.farEnd.certifications.slice(0, 1);
+    const done = await its.cli.run(['engineers', 'add', 'Ana', '--key-file', path, '--for', '3d'], {
+      profile: 'lea',
+    });
+    expect(done.stderr).toContain('certified as engineer');
+    const engineer = openDocument('engineer', envelopeBytes(its.farEnd.certifications[1]), [
+      its.world.lead.key,
+    ]);
+    expect(engineer.payload.keys).toEqual([its.world.engineers[0].key]);
+    expect(engineer.payload.expiresAt - FAR_NOW / 1000).toBe(3 * 86_400);
+  });
+
+  it('are not certified under another name, for too long, or by who is no lead', async () => {
+    const path = its.file('ana.pub', (await its.cli.run(['keys', 'export'])).stdout);
+    const add = (...words: string[]) =>
+      its.cli.run(['engineers', 'add', ...words, '--key-file', path]);
+    expect((await add('Bea')).stderr).toContain('intervene engineers add "Ana"');
+    expect((await add('Ana', '--for', '8d')).status).toBe(2);
+    expect(await add('Ana')).toMatchObject({
+      status: 3,
+      stderr: expect.stringContaining('not_a_lead'),
+    });
+    const broken = await its.cli.run([
+      'engineers',
+      'add',
+      'Ana',
+      '--key-file',
+      its.file('x', '{}'),
+    ]);
+    expect(broken.stderr).toContain('not_a_public_key');
+  });
+
+  it('lose their keys by a signed revocation', async () => {
+    const done = await its.cli.run(['engineers', 'remove', 'Ben']);
+    expect(done.status).toBe(0);
+    const revoke = openDocument('revoke', envelopeBytes(its.farEnd.revocations[0]?.['envelope']), [
+      its.world.engineers[0].key,
+    ]);
+    expect(revoke.payload.keys).toEqual([its.world.engineers[1].fingerprint]);
+    expect((await its.cli.run(['engineers', 'remove', 'Bem'])).stderr).toContain(
+      'Did you mean Ben?',
+    );
+  });
+});
