@@ -24,6 +24,7 @@ export interface ApiOptions {
   version: string;
   /** Aborted when the control plane is about to stop. */
   closing: AbortSignal;
+  isSecure?: boolean;
   /** Adds the routes of agents, jobs and logs. */
   registerMore: (app: HttpApp) => void;
 }
@@ -42,6 +43,7 @@ export function createApi(options: ApiOptions): Api {
     authenticate: (token) => services.accounts.authenticate(token),
     log: options.log,
     closing: options.closing,
+    isSecure: options.isSecure ?? false,
     onRequest: (request) => own.countRequest(request),
   });
   const migrations = readMigrations();

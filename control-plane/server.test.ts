@@ -93,6 +93,18 @@ describe('a control plane', () => {
     expect((await fetch(`${url}/metrics`, forwarded)).status).toBe(401);
   });
 
+  it('counts failures for whoever a proxy on this machine says it saw', async () => {
+    const { url } = await create().start();
+    const attempt = async (forwarded: string) => {
+      const headers = { authorization: 'Bearer ivt_guess', 'x-forwarded-for': forwarded };
+      return (await fetch(`${url}/api/v1/whoami`, { headers })).status;
+    };
+    for (let count = 0; count < 20; count++) await attempt(`203.0.113.${count}, 192.0.2.1`);
+    expect(await attempt('192.0.2.1')).toBe(429);
+    expect(await attempt('192.0.2.2')).toBe(401);
+    expect(await attempt('not an address')).toBe(401);
+  });
+
   it('that cannot start leaves nothing behind', async () => {
     const taken = createServer();
     await new Promise<void>((resolve) => taken.listen(0, '127.0.0.1', resolve));

@@ -98,6 +98,7 @@ export function createControlPlane(
       log,
       version: readVersion(),
       closing: closing.signal,
+      isSecure: config.http.tls !== null || config.http.publicUrl?.startsWith('https:') === true,
       registerMore: (app) => agentSide.registerRoutes(app),
     });
     onStop('metrics', () => api.close());

@@ -51,6 +51,8 @@ export async function migrate(
   let applied = 0;
   for (;;) {
     const isDone = await database.transaction(async (queries) => {
+      // A migration takes its time, and so may the wait for one that another program carries out.
+      await queries.query('set local statement_timeout = 0');
       await queries.query('select pg_advisory_xact_lock($1)', [MIGRATION_LOCK]);
       const version = await schemaVersion(queries);
       if (version > migrations.length) throw new DatabaseNewerError(version, migrations.length);

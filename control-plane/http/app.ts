@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { OpenAPIHono } from '@hono/zod-openapi';
+import type { MiddlewareHandler } from 'hono';
 import { bodyLimit } from 'hono/body-limit';
 import { secureHeaders } from 'hono/secure-headers';
 import type { Logger } from 'pino';
@@ -14,6 +15,8 @@ export interface HttpAppOptions {
   log: Logger;
   /** Aborted when the control plane is about to stop. */
   closing: AbortSignal;
+  /** Whether people reach it over TLS; browsers are then told never to try without. */
+  isSecure?: boolean;
   /** Told of each answered request; `route` is the pattern, `unmatched` where there is none. */
   onRequest?: (request: { method: string; route: string; status: number; ms: number }) => void;
 }
@@ -65,7 +68,7 @@ export function createHttpApp(options: HttpAppOptions): HttpApp {
       'request',
     );
   });
-  app.use('*', securityHeaders);
+  app.use('*', securityHeaders(options.isSecure ?? false));
   app.use('/api/*', async (c, next) => {
     c.header('Cache-Control', 'no-store');
     await next();
@@ -84,17 +87,19 @@ export function createHttpApp(options: HttpAppOptions): HttpApp {
 }
 
 /** Nothing served here is a page yet: no script, frame, form or request of any origin. */
-const securityHeaders = secureHeaders({
-  contentSecurityPolicy: {
-    defaultSrc: ["'none'"],
-    baseUri: ["'none'"],
-    formAction: ["'none'"],
-    frameAncestors: ["'none'"],
-  },
-  referrerPolicy: 'no-referrer',
-  xFrameOptions: 'DENY',
-  xXssProtection: false,
-  strictTransportSecurity: false,
-  crossOriginResourcePolicy: 'same-origin',
-  crossOriginOpenerPolicy: 'same-origin',
-});
+function securityHeaders(isSecure: boolean): MiddlewareHandler {
+  return secureHeaders({
+    contentSecurityPolicy: {
+      defaultSrc: ["'none'"],
+      baseUri: ["'none'"],
+      formAction: ["'none'"],
+      frameAncestors: ["'none'"],
+    },
+    referrerPolicy: 'no-referrer',
+    xFrameOptions: 'DENY',
+    xXssProtection: false,
+    strictTransportSecurity: isSecure ? 'max-age=31536000' : false,
+    crossOriginResourcePolicy: 'same-origin',
+    crossOriginOpenerPolicy: 'same-origin',
+  });
+}

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { isIP } from 'node:net';
 import type { Context, MiddlewareHandler } from 'hono';
 import { matchedRoutes } from 'hono/route';
 import type { Caller } from '../accounts/caller.ts';
@@ -80,14 +81,28 @@ export function routePattern(c: Context<HttpEnvironment>): string | undefined {
   return matchedRoutes(c).findLast((route) => route.method !== 'ALL')?.path;
 }
 
+/**
+ * Where a request comes from. A proxy on this machine is believed about that: the last address it names is
+ * the one it saw itself.
+ */
 export function addressOf(c: Context<HttpEnvironment>): string {
+  const peer = peerOf(c);
+  const seen = c.req.header('x-forwarded-for')?.split(',').at(-1)?.trim();
+  return isLoopback(peer) && seen !== undefined && isIP(seen) !== 0 ? seen : peer;
+}
+
+function peerOf(c: Context<HttpEnvironment>): string {
   return c.env?.incoming?.socket.remoteAddress ?? 'unknown';
+}
+
+function isLoopback(address: string): boolean {
+  return /^(?:::ffff:)?127\.|^::1$/.test(address);
 }
 
 /** On this machine, and not through a proxy on it. */
 function isLocal(c: Context<HttpEnvironment>): boolean {
   const isForwarded = ['forwarded', 'x-forwarded-for', 'via'].some((name) => c.req.header(name));
-  return !isForwarded && /^(?:::ffff:)?127\.|^::1$/.test(addressOf(c));
+  return !isForwarded && isLoopback(peerOf(c));
 }
 
 function bearerToken(header: string | undefined): string | undefined {

@@ -47,8 +47,17 @@ describe('every answer', () => {
     expect(headers.get('x-frame-options')).toBe('DENY');
     expect(headers.get('referrer-policy')).toBe('no-referrer');
     expect(headers.get('x-request-id')).toMatch(/^[0-9a-f-]{36}$/);
+    expect(headers.get('strict-transport-security')).toBeNull();
     const answer = await engineer.get('/api/v1/whoami');
     expect(answer.headers.get('cache-control')).toBe('no-store');
+    const secure = createHttpApp({
+      authenticate: async () => undefined,
+      log: pino({ level: 'silent' }),
+      closing: new AbortController().signal,
+      isSecure: true,
+    });
+    const over = await secure.request('/healthz');
+    expect(over.headers.get('strict-transport-security')).toBe('max-age=31536000');
   });
 
   it('that is an error has the same shape and says what is safe and what to do', async () => {
