@@ -111,6 +111,7 @@ export class Stack {
   }
 
   private async bring(): Promise<void> {
+    this.proxy = await this.options.throughProxy?.(this.agentPort);
     this.controlPlane.start();
     await this.ready();
     await this.ok(

@@ -18,18 +18,19 @@ afterEach(async () => {
   stack = undefined;
 });
 
-async function kill(victim: Victim, running: Stack): Promise<void> {
+/** Kills and starts again; a database is started again by its control plane, which is waited for. */
+async function kill(victim: Victim, running: Stack, killedBefore: Set<number>): Promise<void> {
   if (victim === 'database') {
-    // The control plane starts its database again by itself; a kill that meets the restart waits for it.
-    const pid = await eventually('a database to kill', () => running.postgresPid());
-    try {
-      process.kill(pid, 'SIGKILL');
-    } catch {
-      await delay(50);
-    }
+    const pid = await eventually('another database to kill', () => {
+      const current = running.postgresPid();
+      return killedBefore.has(current) ? null : current;
+    });
+    killedBefore.add(pid);
+    process.kill(pid, 'SIGKILL');
     return;
   }
   const daemon = victim === 'agent' ? running.agent : running.controlPlane;
+  killedBefore.add(daemon.pid);
   await daemon.end('SIGKILL');
   daemon.start();
 }
@@ -57,9 +58,10 @@ describe(`a job that prints a line every millisecond (seed ${seed})`, () => {
         'the job runs',
         async () => (await running.job(started.id)).state === 'running',
       );
-      for (let kills = 0; kills < KILLS; kills++) {
+      const killed = new Set<number>();
+      while (killed.size < KILLS) {
         await delay(random() * 900);
-        await kill(victim, stack);
+        await kill(victim, stack, killed);
       }
       const job = await eventually(
         'the job ends and its log is compared',
