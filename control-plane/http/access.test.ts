@@ -5,8 +5,9 @@ import { useTestDatabase } from '../../test/fixtures/database.ts';
 import { startAgentSide } from '../../test/fixtures/agent-side.ts';
 import type { TestAgentSide } from '../../test/fixtures/agent-side.ts';
 import type { ApiPerson, TestApi } from '../../test/fixtures/http-api.ts';
-import { createTrustWorld, createWorldKey, uuidV7 } from '../../test/fixtures/trust-world.ts';
-import type { TrustWorld } from '../../test/fixtures/trust-world.ts';
+import { createTenant, sent } from '../../test/fixtures/tenant.ts';
+import type { Tenant } from '../../test/fixtures/tenant.ts';
+import { createWorldKey, uuidV7 } from '../../test/fixtures/trust-world.ts';
 import { access } from './access.ts';
 
 const test = useTestDatabase();
@@ -15,93 +16,16 @@ let api: TestApi;
 let admin: ApiPerson;
 let engineer: ApiPerson;
 
-/** One account with everything an account can have. */
-interface Tenant {
-  id: string;
-  name: string;
-  client: ApiPerson;
-  world: TrustWorld;
-  server: string;
-  grant: string;
-  intervention: { id: string; number: number };
-  job: string;
-  /** Whatever in an answer would give the account away. */
-  marks: string[];
-}
 let own: Tenant;
 let other: Tenant;
-
-const sent = (envelope: Uint8Array) => ({ envelope: Buffer.from(envelope).toString('base64') });
-
-async function createTenant(name: string): Promise<Tenant> {
-  const { id, client } = await api.account(name);
-  const added = await client.post<{ id: string }>('/api/v1/servers', { name: `${name}-server` });
-  const server = added.body.id;
-  const world = await createTrustWorld({ accountId: id, serverId: server });
-  await client.post(`/api/v1/accounts/${id}/keys`, sent(world.account.envelope));
-  const ticket = `${name}-ticket`;
-  const grant = await client.post<{ id: string }>(
-    '/api/v1/grants',
-    sent(world.signGrant({ ticket, shownText: `${name}-text` }).envelope),
-  );
-  const agent = randomUUID();
-  await test.database.query(
-    `insert into agents (id, server_id, account_id, mode, key, key_fingerprint, age_recipient,
-       certificate_serial, certificate_expires_at, certificate, certificate_request_hash)
-     values ($1, $2, $3, 'resident', $4, $5, $6, $7, now(), '', '')`,
-    [
-      agent,
-      server,
-      id,
-      JSON.stringify(world.agent.key),
-      world.agent.fingerprint,
-      world.agent.ageRecipient,
-      agent,
-    ],
-  );
-  const opened = await engineer.post<{ id: string; number: number }>('/api/v1/interventions', {
-    server,
-    ticket,
-    description: `${name}-description`,
-  });
-  const intervention = { id: opened.body.id, number: opened.body.number };
-  const job = uuidV7();
-  const order = world.signOrder({ job });
-  await test.database.query(
-    `insert into jobs (id, account_id, intervention_id, number, server_id, agent_id, grant_id, action,
-       action_version, mode, parameters, order_envelope, order_digest, state, start_before, ended_at)
-     values ($1, $2, $3, 1, $4, $5, $6, 'filesystem.check', 1, 'apply', '{}', $7, $8, 'succeeded', now(), now())`,
-    [
-      job,
-      id,
-      intervention.id,
-      server,
-      agent,
-      grant.body.id,
-      Buffer.from(order.envelope),
-      order.digest,
-    ],
-  );
-  const marks = [
-    id,
-    name,
-    server,
-    grant.body.id,
-    intervention.id,
-    job,
-    agent,
-    client.caller.personId,
-  ];
-  return { id, name, client, world, server, grant: grant.body.id, intervention, job, marks };
-}
 
 beforeAll(async () => {
   side = await startAgentSide(test.database);
   api = side.api;
   admin = await api.person('admin');
   engineer = await api.person('engineer');
-  own = await createTenant('acme');
-  other = await createTenant('bolt');
+  own = await createTenant(api, test.database, engineer, 'acme');
+  other = await createTenant(api, test.database, engineer, 'bolt');
 });
 afterAll(() => side.close());
 
