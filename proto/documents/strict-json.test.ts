@@ -101,6 +101,8 @@ describe('strict JSON', () => {
     ['an array that does not end', '[1'],
     ['a string that does not end', '"a'],
     ['a string that ends in a backslash', '"a\\'],
+    ['a string that ends in an escaped quote', '"a\\"'],
+    ['a string that ends in three backslashes and a quote', '"a\\\\\\"'],
     ['an unknown escape', '"\\x41"'],
     ['a short escape', '"\\u12"'],
     ['a raw newline in a string', '"a\nb"'],
@@ -127,6 +129,8 @@ describe('strict JSON', () => {
     expect(parse('[9007199254740991,-9007199254740991,0]')).toEqual([
       9007199254740991, -9007199254740991, 0,
     ]);
+    expect(parse('"\\\\"')).toBe('\\');
+    expect(parse('["\\"",","]')).toEqual(['"', ',']);
     expect(parse('"\\ud83d\\ude00\\u0000\\/"')).toBe('\u{1F600}\0/');
     expect(parse('{"constructor":1,"toString":2,"hasOwnProperty":3,"":4}')).toEqual(
       JSON.parse('{"constructor":1,"toString":2,"hasOwnProperty":3,"":4}'),
@@ -153,6 +157,8 @@ describe('strict JSON', () => {
     ['a long fraction', `0.${'1'.repeat(60_000)}`],
     ['a long key twice', `{"${'k'.repeat(30_000)}":1,"${'k'.repeat(30_000)}":1}`],
     ['escapes that end badly', `"${'\\u0041'.repeat(10_000)}`],
+    ['escaped quotes that never end', `"${'\\"'.repeat(30_000)}`],
+    ['backslashes that never end', `"${'\\'.repeat(59_999)}"`],
     ['much space and nothing', ' '.repeat(65_000)],
   ])('refuses %s in under 5 ms', (_what, text) => {
     const bytes = Buffer.from(text);

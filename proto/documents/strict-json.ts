@@ -104,14 +104,13 @@ class Parser {
   }
 
   private string(): string {
-    const start = this.position++;
-    for (;;) {
-      const code = this.text.charCodeAt(this.position);
-      if (Number.isNaN(code)) throw this.error('a string does not end');
-      if (code === 0x22) break;
-      this.position += code === 0x5c ? 2 : 1;
-    }
-    this.position++;
+    const start = this.position;
+    let end = start;
+    do {
+      end = this.text.indexOf('"', end + 1);
+      if (end === -1) throw this.error('a string does not end');
+    } while (this.isEscaped(end));
+    this.position = end + 1;
     let value: string;
     try {
       value = JSON.parse(this.text.slice(start, this.position)) as string;
@@ -120,6 +119,13 @@ class Parser {
     }
     if (!value.isWellFormed()) throw this.error('a lone surrogate');
     return value;
+  }
+
+  /** Whether an odd number of backslashes stands before this place. */
+  private isEscaped(place: number): boolean {
+    let first = place;
+    while (this.text.charCodeAt(first - 1) === 0x5c) first--;
+    return (place - first) % 2 === 1;
   }
 
   private number(): number {
