@@ -3,12 +3,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { buryJob } from './bury.ts';
 import { connectToRunner, ControlChannel } from './control-channel.ts';
 import type { RunnerCommand, RunnerEvent, StopMode } from './control-messages.ts';
-import type { Job, JobProgress } from './job.ts';
+import type { Job, JobProgress, JobsLog } from './job.ts';
 import { readPlan } from './job-folder.ts';
-import { JournalDamagedError } from './journal-frames.ts';
 import { JournalReader } from './journal-reader.ts';
 import type { EndedRecord, JournalRecord } from './journal-record.ts';
-import { JournalUnwritableError } from './journal-writer.ts';
 import { isRunnerAlive, killRunner } from './runner-process.ts';
 import { readSpool } from './spool-reader.ts';
 
@@ -44,10 +42,14 @@ export class HeldJob implements Job {
   private isConnected: boolean | null = null;
   private deathReason = 'runner_died';
   private isClosed = false;
+  private hasWarned = false;
 
-  constructor(id: string, directory: string) {
+  private readonly log: JobsLog;
+
+  constructor(id: string, directory: string, log: JobsLog) {
     this.id = id;
     this.directory = directory;
+    this.log = log;
     this.journal = new JournalReader(directory);
   }
 
@@ -207,9 +209,15 @@ export class HeldJob implements Job {
       await this.bury();
       return true;
     } catch (error) {
-      if (error instanceof JournalUnwritableError) return false;
-      throw error;
+      this.warn(error, 'the end of a job cannot be written');
+      return false;
     }
+  }
+
+  /** Once for each job: what does not heal would otherwise fill the log. */
+  private warn(error: unknown, message: string): void {
+    if (!this.hasWarned) this.log.warn({ job: this.id, err: error }, message);
+    this.hasWarned = true;
   }
 
   private take(event: RunnerEvent): void {
@@ -237,8 +245,8 @@ export class HeldJob implements Job {
     try {
       this.journal.refresh();
     } catch (error) {
-      // What it says is not believed any more; it becomes the job's end when the runner is dead.
-      if (!(error instanceof JournalDamagedError)) throw error;
+      // Damage becomes the job's end when the runner is dead; anything else is tried again.
+      this.warn(error, 'the journal of a job cannot be read');
     }
   }
 

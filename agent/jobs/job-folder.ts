@@ -1,5 +1,5 @@
 import { close, fdatasync, openSync, writeFileSync } from 'node:fs';
-import { mkdir, open, readFile, stat, writeFile } from 'node:fs/promises';
+import { mkdir, open, readFile, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { PLAN_FILE, SCRATCH_FOLDER, SPEC_FILE } from './control-messages.ts';
 import { jobSpecSchema, type JobSpec } from './job-spec.ts';
@@ -11,14 +11,19 @@ import { SPOOL_FILE } from './spool-writer.ts';
 /** Makes a folder in which a runner can work: everything that would need space later is there. */
 export async function createJobFolder(directory: string): Promise<void> {
   await mkdir(directory, { mode: 0o700 });
-  await mkdir(join(directory, SCRATCH_FOLDER), { mode: 0o700 });
-  writeReserve(directory);
-  await writeFile(join(directory, SPOOL_FILE), '', { mode: 0o600 });
-  const journal = JournalWriter.open(directory);
   try {
-    await journal.syncSoon();
-  } finally {
-    journal.close();
+    await mkdir(join(directory, SCRATCH_FOLDER), { mode: 0o700 });
+    writeReserve(directory);
+    writeFileSync(join(directory, SPOOL_FILE), '', { mode: 0o600 });
+    const journal = JournalWriter.open(directory);
+    try {
+      await journal.syncSoon();
+    } finally {
+      journal.close();
+    }
+  } catch (error) {
+    await rm(directory, { recursive: true, force: true });
+    throw error;
   }
 }
 

@@ -25,6 +25,8 @@ import { SPOOL_FILE } from './spool-writer.ts';
 const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 /** A runner that answers late is looked after in the background from then on. */
 const LOAD_WITHIN_MS = 2_000;
+/** On a full disk the end of a job waits for room; who wanted it started does not. */
+const BURY_WITHIN_MS = 2_000;
 
 export interface JobsOptions {
   stateDirectory: string;
@@ -57,6 +59,7 @@ class HeldJobs implements Jobs {
   private readonly held = new Map<string, HeldJob>();
   private readonly listeners = new Set<(job: Job) => void>();
   private readonly spares: SpareKeeper;
+  private readonly log: JobsLog;
   private isConnected: boolean | null = null;
 
   constructor(options: JobsOptions) {
@@ -72,6 +75,7 @@ class HeldJobs implements Jobs {
     };
     this.timings = { ...runnerTimings, ...options.timings };
     this.folder = join(stateDirectory, 'jobs');
+    this.log = options.log;
     this.spares = new SpareKeeper(this.places, this.program, options.log);
   }
 
@@ -86,7 +90,7 @@ class HeldJobs implements Jobs {
     if (!UUID.test(spec.job)) throw new JobStartError('the job has no proper id');
     const directory = join(this.folder, spec.job);
     if (this.held.has(spec.job)) throw new JobStartError('the job is already here');
-    const job = new HeldJob(spec.job, directory);
+    const job = new HeldJob(spec.job, directory, this.log);
     this.held.set(spec.job, job);
     const spare = this.spares.take(declaration, spec);
     try {
@@ -94,6 +98,7 @@ class HeldJobs implements Jobs {
       else await createJobFolder(directory);
     } catch (error) {
       this.held.delete(spec.job);
+      if (spare !== null) await dismissSpare(spare.directory);
       throw new JobStartError('the folder of the job cannot be made', { cause: error });
     }
     this.add(job);
@@ -105,7 +110,7 @@ class HeldJobs implements Jobs {
       const { interrupt } = declaration;
       job.attach(channel, { type: 'start', sealedInputs, interrupt, timings: this.timings });
     } catch (error) {
-      await job.kill('not_started');
+      await Promise.race([job.kill('not_started'), sleep(BURY_WITHIN_MS)]);
       throw new JobStartError('no runner could be started', { cause: error });
     }
     await job.whenStarted();
@@ -189,7 +194,7 @@ class HeldJobs implements Jobs {
       id = job;
     }
     if (!UUID.test(id) || this.held.has(id)) return;
-    const job = new HeldJob(id, directory);
+    const job = new HeldJob(id, directory, this.log);
     job.refresh();
     if (job.ended !== null && !(await hasSpool(directory))) return;
     this.add(job);

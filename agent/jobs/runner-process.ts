@@ -1,11 +1,13 @@
 import { spawn } from 'node:child_process';
-import { closeSync, openSync, readFileSync, readlinkSync } from 'node:fs';
+import { closeSync, openSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { connectToRunner } from './control-channel.ts';
 import type { Socket } from 'node:net';
 
 const PID_FILE = 'runner-pid.json';
+/** The boot in which it was started; after another one its pid means nothing. */
+const BOOT_FILE = 'runner-boot';
 /** What bubblewrap or a runner that cannot run say; never output of a job. */
 const STDERR_FILE = 'runner-stderr';
 const CONNECT_WITHIN_MS = 10_000;
@@ -37,6 +39,7 @@ export async function startRunner(
 ): Promise<Socket> {
   const stderr = openSync(join(directory, STDERR_FILE), 'w', 0o600);
   const info = openSync(join(directory, PID_FILE), 'w', 0o600);
+  writeFileSync(join(directory, BOOT_FILE), bootId(), { mode: 0o600 });
   let failure: string | null = null;
   try {
     const node = [program.nodePath, '--disable-sigusr1', program.entry];
@@ -83,6 +86,7 @@ interface RunnerIdentity {
 /** The runner of a job's folder; null when none is recorded or it is gone. */
 function findRunner(directory: string): RunnerIdentity | null {
   try {
+    if (readFileSync(join(directory, BOOT_FILE), 'utf8') !== bootId()) return null;
     const info = JSON.parse(readFileSync(join(directory, PID_FILE), 'utf8')) as Record<
       string,
       number
@@ -92,6 +96,10 @@ function findRunner(directory: string): RunnerIdentity | null {
   } catch {
     return null;
   }
+}
+
+function bootId(): string {
+  return readFileSync('/proc/sys/kernel/random/boot_id', 'utf8');
 }
 
 /** Compares the pid namespace, which a later process of the same number does not have. */

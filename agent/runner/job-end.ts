@@ -10,6 +10,8 @@ export interface JobEnd extends Pick<EndedRecord, 'outcome' | 'reason' | 'exitSt
 }
 
 const REASON_MAX_CHARACTERS = 64;
+/** A quarter of what a record of the journal may hold. */
+const RESULT_MAX_CHARACTERS = 256 * 1024;
 
 /**
  * How a job ended: by what its action returned or threw, unless a stop kept something from being done. A
@@ -18,6 +20,10 @@ const REASON_MAX_CHARACTERS = 64;
 export function endOf(result: ActionResult | null, error: unknown, stop: Stop | null): JobEnd {
   const exitStatus = result?.exitStatus ?? null;
   const value = result?.result ?? null;
+  if (JSON.stringify(value).length > RESULT_MAX_CHARACTERS) {
+    const tooLarge = new ActionError('result_too_large', 'the result is too large to be kept');
+    return endOf(null, tooLarge, stop);
+  }
   if (stop !== null) {
     const note = `Stopped: ${stop.why}.`;
     const reason = shorten(stop.why);
