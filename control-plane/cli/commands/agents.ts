@@ -2,6 +2,7 @@ import type { AgentBody } from '../api/bodies.ts';
 import type { CommandContext } from '../command-context.ts';
 import { agentStateTexts } from '../output/job-states.ts';
 import { printTable } from '../output/table.ts';
+import { ageOf } from './servers.ts';
 import { styled } from '../output/terminal.ts';
 
 export async function listAgents(context: CommandContext): Promise<void> {
@@ -12,6 +13,7 @@ export async function listAgents(context: CommandContext): Promise<void> {
     terminal.printJson({ items, next: null });
     return;
   }
+  const now = context.surroundings.now();
   printTable(
     terminal,
     [
@@ -26,7 +28,11 @@ export async function listAgents(context: CommandContext): Promise<void> {
       },
       { title: 'MODE', cell: (agent) => agent.mode },
       { title: 'VERSION', cell: (agent) => agent.version },
-      { title: 'LAST SEEN', cell: (agent) => agent.lastSeenAt ?? '-' },
+      {
+        title: 'SEEN',
+        cell: (agent) => ageOf(agent.lastSeenAt, now),
+        plain: (agent) => agent.lastSeenAt ?? '-',
+      },
       { title: 'KEY', cell: (agent) => agent.keyFingerprint },
     ],
     items,

@@ -4,7 +4,7 @@ import type { InterventionBody, JobBody, PackBody } from '../api/bodies.ts';
 import type { CommandContext } from '../command-context.ts';
 import { printFacts, printTable } from '../output/table.ts';
 import { glyph } from '../output/terminal.ts';
-import { formatAge } from '../output/time-text.ts';
+import { formatAge, formatCount } from '../output/time-text.ts';
 import { printJobs } from './print-jobs.ts';
 import { findServer } from './servers.ts';
 
@@ -123,7 +123,7 @@ export async function packIntervention(
   writeFileSync(options.output, `${JSON.stringify(pack)}\n`, { mode: 0o600 });
   if (terminal.json) terminal.printJson({ file: options.output, jobs: pack.jobs.length });
   else {
-    terminal.say(glyph('ok', '✓'), `${pack.jobs.length} jobs in ${options.output}`);
+    terminal.say(glyph('ok', '✓'), `${formatCount(pack.jobs.length, 'job')} in ${options.output}`);
     terminal.say(`Next: intervene verify ${options.output}${context.profile.flag}`);
   }
 }

@@ -77,7 +77,7 @@ export async function showJob(context: CommandContext, [named = '']: string[]): 
     ['plan', job.planDigest ?? '-'],
     [
       'log',
-      `${formatCount(job.log.lines)} lines, ${formatBytes(job.log.committedBytes)}${verifiedText(job)}`,
+      `${formatCount(job.log.lines, 'line')}, ${formatBytes(job.log.committedBytes)}${verifiedText(job)}`,
     ],
     ['id', job.id],
   ]);

@@ -58,7 +58,7 @@ export async function logs(
 
   if (terminal.talkIsTty && !terminal.json && !isFinal(job.state)) {
     const shown =
-      tail === null ? '' : ` · last ${tail} of ${formatCount(job.log.lines)} lines (--tail all)`;
+      tail === null ? '' : ` · last ${tail} of ${formatCount(job.log.lines, 'line')} (--tail all)`;
     terminal.say(`Following ${job.name}${shown} · Ctrl-C is safe`);
   }
   const followed = await followJob(context, job, {

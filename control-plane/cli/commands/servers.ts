@@ -61,7 +61,7 @@ export async function listServers(context: CommandContext): Promise<void> {
       { title: 'SERVER', cell: (server) => server.name },
       {
         title: 'AGENT',
-        cell: (server) => agentCell(server),
+        cell: (server) => agentCell(server, true),
         plain: (server) => server.agent?.state ?? 'none',
       },
       { title: 'MODE', cell: (server) => server.agent?.mode ?? '-' },
@@ -94,7 +94,7 @@ export async function showServer(context: CommandContext, [named = '']: string[]
     ['service', server.serviceId ?? '-'],
     ['addresses', server.addresses.join(', ') || '-'],
     ['id', server.id],
-    ['agent', agentCell(server)],
+    ['agent', agentCell(server, terminal.outIsTty)],
     ...(agent === null
       ? []
       : ([
@@ -130,13 +130,14 @@ export async function findServer(api: ApiClient, named: string): Promise<ServerB
   }
 }
 
-function agentCell(server: ServerBody): Piece {
-  if (server.agent === null) return styled('idle', 'none');
-  const text = agentStateTexts[server.agent.state];
-  return styled(text.style, server.agent.locked ? `${text.word}, locked` : text.word);
+function agentCell({ agent }: ServerBody, withSign: boolean): Piece {
+  if (agent === null) return styled('idle', 'none');
+  const { glyph: sign, word, style } = agentStateTexts[agent.state];
+  return styled(style, `${withSign ? `${sign} ` : ''}${word}${agent.locked ? ', locked' : ''}`);
 }
 
-function ageOf(time: string | null, now: number): string {
+/** `4 s ago`, or a dash for never. */
+export function ageOf(time: string | null, now: number): string {
   return time === null ? '-' : `${formatAge(now - Date.parse(time))} ago`;
 }
 

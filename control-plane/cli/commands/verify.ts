@@ -8,6 +8,7 @@ import { CliError, usageError } from '../cli-error.ts';
 import type { CommandContext } from '../command-context.ts';
 import { exitStatus } from '../exit-status.ts';
 import { glyph, styled } from '../output/terminal.ts';
+import { formatCount } from '../output/time-text.ts';
 import type { Pins } from '../verification/pack-trust.ts';
 import { verifyPack } from '../verification/verify-pack.ts';
 import type { LogFile } from '../verification/verify-pack.ts';
@@ -49,7 +50,7 @@ export async function verify(
       glyph('bad', '✗'),
       styled(
         'bold',
-        `Intervention ${number} does not hold: ${failed.length} of ${list.checks.length} checks fail.`,
+        `Intervention ${number} does not hold: ${failed.length} of ${formatCount(list.checks.length, 'check')} failed.`,
       ),
     );
     terminal.say(`First: ${failed[0]?.subject}: ${failed[0]?.detail}`);
@@ -59,7 +60,7 @@ export async function verify(
     glyph('ok', '✓'),
     styled(
       'bold',
-      `Intervention ${number} holds: ${list.checks.length} checks, ${pack.jobs.length} jobs.`,
+      `Intervention ${number} holds: ${formatCount(list.checks.length, 'check')}, ${formatCount(pack.jobs.length, 'job')}.`,
     ),
   );
   return exitStatus.succeeded;

@@ -9,7 +9,7 @@ import type { CommandContext } from '../command-context.ts';
 import { exitStatus } from '../exit-status.ts';
 import { StatusLine } from '../output/status-line.ts';
 import { glyph } from '../output/terminal.ts';
-import { formatClock } from '../output/time-text.ts';
+import { formatClock, formatCount } from '../output/time-text.ts';
 import type { LogView } from './log-view.ts';
 import { ProgressView } from './progress-view.ts';
 
@@ -207,7 +207,7 @@ class ServerWatch {
       this.say(
         ' ',
         job.state === 'running'
-          ? `The job goes on by itself there; ${job.log.lines} lines are safe here. Waiting; Ctrl-C leaves the job running.`
+          ? `The job goes on by itself there; ${formatCount(job.log.lines, 'line')} safe here. Waiting; Ctrl-C leaves the job running.`
           : `The order waits until ${this.clock(Date.parse(job.startBefore))}. Ctrl-C leaves it waiting.`,
       );
     } else if (!isAway && this.silentSince !== null) {

@@ -78,7 +78,7 @@ export class TextLogView implements LogView {
     const hidden = this.filters.out.hidden + this.filters.err.hidden + this.filters.note.hidden;
     if (hidden === 0) return;
     this.terminal.say(
-      styled('muted', `${formatCount(hidden)} control sequences hidden`),
+      styled('muted', `${formatCount(hidden, 'control sequence')} hidden`),
       ` · exact bytes: intervene logs ${job.name} --raw > FILE`,
     );
   }
@@ -104,7 +104,7 @@ export class TextLogView implements LogView {
   private sayGap(payload: Uint8Array): void {
     const gap = readGap(payload);
     const lost = gap
-      ? `${formatCount(gap.missingLines)} lines (${formatBytes(gap.missingBytes)})`
+      ? `${formatCount(gap.missingLines, 'line')} (${formatBytes(gap.missingBytes)})`
       : 'a part';
     this.terminal.say(styled('muted', `··· gap: ${lost} not kept ···`));
   }

@@ -154,7 +154,7 @@ function sayFilesystem(context: CommandContext, job: JobBody): void {
   if (known === undefined) return;
   const problems =
     typeof result.problems === 'number' && result.problems > 0
-      ? `${formatCount(result.problems)} problems reported`
+      ? `${formatCount(result.problems, 'problem')} reported`
       : '';
   const detail = typeof result.detail === 'string' ? result.detail : '';
   const more = [problems, detail].filter(Boolean).join('; ');
@@ -169,11 +169,11 @@ function sayLogTrouble(context: CommandContext, followed: FollowedJob): void {
   const { job, missingBytes, surplusBytes, digest } = followed;
   const warn = (text: string) => context.terminal.say(glyph('warn', '!'), styled('warn', text));
   if (missingBytes > 0) {
-    warn(`${formatCount(missingBytes)} bytes of the log could not be had.`);
+    warn(`${formatCount(missingBytes, 'byte')} of the log could not be had.`);
   }
   if (surplusBytes > 0) {
     warn(
-      `${formatCount(surplusBytes)} bytes above were shown, then lost in a crash of the server.`,
+      `${formatCount(surplusBytes, 'byte')} above were shown, then lost in a crash of the server.`,
     );
   }
   if (job.log.verified === false) {

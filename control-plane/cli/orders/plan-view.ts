@@ -3,7 +3,7 @@ import type { Plan, PlanStep } from '../../../proto/documents/kinds/plan.ts';
 import { wrapText } from '../output/display-width.ts';
 import { styled } from '../output/terminal.ts';
 import type { Piece, Style } from '../output/terminal.ts';
-import { formatBytes } from '../output/time-text.ts';
+import { formatBytes, formatCount } from '../output/time-text.ts';
 import { shortDigest } from './read-plan.ts';
 
 const INDENT = '    ';
@@ -25,7 +25,7 @@ export function planLines(plan: Plan, heading: PlanHeading, columns: number): Pi
   return [
     [
       styled('bold', shortDigest(heading.digest)),
-      `  ${plan.action}  class ${heading.class}  ${plan.steps.length} ${plan.steps.length === 1 ? 'step' : 'steps'}`,
+      `  ${plan.action}  class ${heading.class}  ${formatCount(plan.steps.length, 'step')}`,
       `  ${undoSummary(plan)}  ${heading.usualDuration}`,
     ],
     ...paragraph(plan.summary, '  ', columns),
@@ -84,7 +84,9 @@ function interruptText(step: PlanStep): string {
 function undoSummary(plan: Plan): string {
   const without = plan.steps.filter((step) => !step.undo.possible).length;
   if (without === 0) return 'undo yes';
-  return without === plan.steps.length ? 'undo none' : `undo not for ${without} steps`;
+  return without === plan.steps.length
+    ? 'undo none'
+    : `undo not for ${formatCount(without, 'step')}`;
 }
 
 function targetLines(plan: Plan): Piece[][] {

@@ -21,7 +21,10 @@ describe('refusals of an agent', () => {
     const command = describeRefusal(reason, '', refused).next[0]?.command ?? '';
     const known = [
       ...allCommands.map(({ name }) => `intervene ${name}`),
-      ...['intervene-agent ', 'editor ', 'apt-get ', 'df '],
+      'intervene-agent ',
+      'editor ',
+      'apt-get ',
+      'df ',
     ];
     expect(known.filter((start) => command.startsWith(start))).not.toEqual([]);
   });

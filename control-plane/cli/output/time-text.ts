@@ -81,8 +81,11 @@ export function formatBytes(bytes: number): string {
   return `${value.toFixed(digits)} ${units[unit]}`;
 }
 
-export function formatCount(count: number): string {
-  return new Intl.NumberFormat('en').format(count);
+/** A number with its noun: `1 line`, `1,204 lines`; without a noun the number alone. */
+export function formatCount(count: number, noun?: string): string {
+  const number = new Intl.NumberFormat('en').format(count);
+  if (noun === undefined) return number;
+  return `${number} ${noun}${count === 1 ? '' : 's'}`;
 }
 
 function two(value: number): string {
