@@ -3,6 +3,7 @@ import path from 'node:path';
 import { createHash } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { receive } from '../test/fixtures/agent-trust.ts';
 import { uuidV7 } from '../test/fixtures/trust-world.ts';
 import { sealInput } from '../proto/documents/sealed-input.ts';
 import { killRunners } from './commands/lock.ts';
@@ -351,6 +352,22 @@ describe('an order that was used up and never started', () => {
       log: { bytes: 0, lines: 0 },
     });
     expect(starts()).toBe('started\n');
+  });
+
+  it('is accepted and reported as interrupted when the crash came before the acceptance', async () => {
+    const delivery = it_.command(touch());
+    await it_.start();
+    await it_.stop();
+    const trust = await it_.openTrust();
+    const { admitted } = await trust.admit(receive(delivery));
+    await trust.close();
+    expect(admitted).toBe(true);
+    const session = await it_.start();
+    session.send({ job: delivery });
+    expect(await it_.accepted(session, delivery.jobId)).toMatchObject({ statement: 'accepted' });
+    const { receipt } = await it_.ended(session, delivery.jobId);
+    expect(receipt).toMatchObject({ outcome: 'interrupted', reason: 'not_started' });
+    expect(starts()).toBe('');
   });
 });
 

@@ -80,7 +80,22 @@ export class JobIntake {
     }
     const admission = await trust.admit(delivery, (order) => this.lastCheck(order));
     if (admission.admitted) await this.accept(delivery, admission);
-    else this.refuse(delivery, admission);
+    else if (known === undefined && admission.usedUp !== null) {
+      this.acceptLost(delivery, admission.usedUp);
+    } else this.refuse(delivery, admission);
+  }
+
+  /** This agent died between using the order up and saying so: its job never starts, and says so. */
+  private acceptLost(
+    delivery: Delivery,
+    { order, receipt }: { order: VerifiedOrder; receipt: Uint8Array },
+  ): void {
+    const { jobs, reporter, log } = this.options;
+    const { job } = order.order;
+    this.state(delivery, receipt, permissionOf(order));
+    log.warn({ job }, 'used up before, and never started');
+    if (jobs.get(job) === undefined) reporter.addLost(createLostJob(job, Date.now()));
+    else reporter.repeat(job);
   }
 
   /** What only the agent knows. Nothing waits between this and the reservation it makes. */

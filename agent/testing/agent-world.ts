@@ -112,16 +112,7 @@ export class AgentWorld {
       config,
       identity,
       bwrapPath: this.bwrapPath,
-      trust: await AgentTrust.open({
-        stateDirectory: config.stateDirectory,
-        policyFile: config.policyFile,
-        policyOwner: process.getuid!(),
-        self: { server: identity.serverId, account: identity.accountId, mode: identity.mode },
-        signer: identity.signer,
-        ageIdentity: identity.ageIdentity,
-        facts: () => identityOf(collectFacts()),
-        onTimeMarkError: () => {},
-      }),
+      trust: await this.openTrust(),
       jobs: createJobs({
         stateDirectory: config.stateDirectory,
         programDirectory: path.resolve(import.meta.dirname, '../..'),
@@ -131,6 +122,20 @@ export class AgentWorld {
       log: pino({ level: process.env['AGENT_TEST_LOG'] ?? 'silent' }),
     });
     return this.farEnd.session(index);
+  }
+
+  async openTrust(): Promise<AgentTrust> {
+    const { config, identity } = this;
+    return AgentTrust.open({
+      stateDirectory: config.stateDirectory,
+      policyFile: config.policyFile,
+      policyOwner: process.getuid!(),
+      self: { server: identity.serverId, account: identity.accountId, mode: identity.mode },
+      signer: identity.signer,
+      ageIdentity: identity.ageIdentity,
+      facts: () => identityOf(collectFacts()),
+      onTimeMarkError: () => {},
+    });
   }
 
   get current(): Agent {

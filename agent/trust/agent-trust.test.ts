@@ -69,6 +69,25 @@ describe('an order', () => {
     expect(verdictOf(await trust.admit(kit.ordered({ job })))).toBe('nonce_used');
   });
 
+  it('that was used up may be accepted by an agent that died before it could say so', async () => {
+    const trust = await openTrust();
+    const delivery = kit.ordered();
+    await admit(trust, delivery);
+    const again = await trust.admit(delivery);
+    if (again.admitted || again.usedUp === null) throw new Error('it was not used up');
+    const { order, receipt } = again.usedUp;
+    expect(order.order.job).toBe(delivery.job);
+    expect(readReceipt(receipt)).toMatchObject({ statement: 'accepted', job: delivery.job });
+
+    const { job, nonce } = order.order;
+    for (const changes of [{ job }, { nonce }]) {
+      const other = await trust.admit(kit.ordered(changes));
+      expect(other).toMatchObject({ admitted: false, reason: 'nonce_used', usedUp: null });
+    }
+    await lock(stateDirectory);
+    expect(await trust.admit(delivery)).toMatchObject({ reason: 'locked', usedUp: null });
+  });
+
   it('that was refused may come again', async () => {
     const trust = await openTrust();
     const delivery = kit.ordered();

@@ -51,7 +51,15 @@ export type Admission =
       sealedInputs: Record<string, string>;
       receipt: Uint8Array;
     }
-  | ({ admitted: false; receipt: Uint8Array | null } & Refusal);
+  | ({
+      admitted: false;
+      receipt: Uint8Array | null;
+      /**
+       * This very order was used up before. An agent that has no record of accepting it died in between:
+       * it accepts it now, with this receipt, and states that it never started.
+       */
+      usedUp: { order: VerifiedOrder; receipt: Uint8Array } | null;
+    } & Refusal);
 
 interface Parts {
   pinned: PinnedTrust;
@@ -132,9 +140,12 @@ export class AgentTrust {
       (await this.useUp(delivery, order)) ??
       this.changedMeanwhile(delivery, generation) ??
       lastCheck(order);
+    if (refusal?.reason === 'nonce_used' && this.ledger.hasOrder(order.order)) {
+      const receipt = this.accepted(delivery, order);
+      return { ...this.refuse(delivery, refusal), usedUp: { order, receipt } };
+    }
     if (refusal !== null) return this.refuse(delivery, refusal);
-    const subject = { ...this.subjectOf(delivery), policy: order.policyDigest };
-    return { admitted: true, order, sealedInputs, receipt: this.receipts.accepted(subject) };
+    return { admitted: true, order, sealedInputs, receipt: this.accepted(delivery, order) };
   }
 
   /** Refuses a delivery for a reason of the agent's own. */
@@ -143,7 +154,7 @@ export class AgentTrust {
     const receipt = hasName
       ? this.receipts.refused(this.subjectOf(delivery), reason, detail)
       : null;
-    return { admitted: false, reason, detail, receipt };
+    return { admitted: false, reason, detail, receipt, usedUp: null };
   }
 
   /** The receipt for the end of a job that was admitted with the receipt `accepted`. */
@@ -226,6 +237,10 @@ export class AgentTrust {
     }
     const again = verifyDelivery(delivery, this.state());
     return again.accepted ? null : again;
+  }
+
+  private accepted(delivery: Delivery, { policyDigest }: VerifiedOrder): Uint8Array {
+    return this.receipts.accepted({ ...this.subjectOf(delivery), policy: policyDigest });
   }
 
   private subjectOf(delivery: Delivery): ReceiptSubject {

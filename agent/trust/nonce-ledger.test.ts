@@ -49,6 +49,9 @@ describe('the nonce ledger', () => {
     expect(await ledger.burn(entry({ job: first.job }))).toBe(false);
     expect(ledger.hasJob(first.job)).toBe(true);
     expect(ledger.hasJob(uuidV7())).toBe(false);
+    expect(ledger.hasOrder(first)).toBe(true);
+    expect(ledger.hasOrder(entry({ job: first.job }))).toBe(false);
+    expect(ledger.hasOrder(entry({ nonce: first.nonce }))).toBe(false);
     expect(await ledger.burn(entry())).toBe(true);
   });
 

@@ -24,7 +24,8 @@ export class LedgerError extends Error {
  */
 export class NonceLedger {
   private readonly nonces = new Set<string>();
-  private readonly jobs = new Set<string>();
+  /** The nonce each job was ordered with. */
+  private readonly jobs = new Map<string, string>();
   private readonly handle: FileHandle;
   private queue: Promise<void> = Promise.resolve();
   private broken: LedgerError | undefined;
@@ -51,6 +52,11 @@ export class NonceLedger {
   /** Whether an order of this job was used up before; the order need not have started. */
   hasJob(job: string): boolean {
     return this.jobs.has(job);
+  }
+
+  /** Whether this very order was used up before. */
+  hasOrder({ job, nonce }: Pick<LedgerEntry, 'job' | 'nonce'>): boolean {
+    return this.jobs.get(job) === nonce;
   }
 
   /**
@@ -86,7 +92,7 @@ export class NonceLedger {
 
   private remember(entry: LedgerEntry): void {
     this.nonces.add(entry.nonce);
-    this.jobs.add(entry.job);
+    this.jobs.set(entry.job, entry.nonce);
   }
 }
 
