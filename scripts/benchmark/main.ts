@@ -62,7 +62,7 @@ async function dispatch(stack: Stack, calls: InterveneCalls, peer: OpenSsh): Pro
   say(`dispatch of "echo hi", ${RUNS} times each, in turns`);
   const orders: string[] = [];
   for (let run = 0; run < RUNS + WARM_UPS; run++) orders.push(await calls.sign(['echo', 'hi']));
-  const cli = [...'--profile lead run web-04 command.run --yes -- echo hi'.split(' ')];
+  const cli = '--profile lead run web-04 command.run --yes -- echo hi'.split(' ');
   const taken = await inTurns(
     {
       api: async () => {
