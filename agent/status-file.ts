@@ -62,7 +62,8 @@ export function readStatus(stateDirectory: string): AgentStatus | null {
 
 /** Whether the process that wrote the status is still that process and alive. */
 export function isAgentAlive(status: AgentStatus): boolean {
-  return status.connection !== 'stopped' && readStartTicks(status.pid) === status.startTicks;
+  const { connection, pid, startTicks } = status;
+  return connection !== 'stopped' && startTicks !== '' && readStartTicks(pid) === startTicks;
 }
 
 /** Empty for a process that is not there. */
