@@ -189,7 +189,6 @@ export class AgentTrust {
       locked: isLocked(options.stateDirectory),
       root: pinned.root,
       accountKeys: pinned.accountKeys,
-      accountKeysOfAllTimes: pinned.accountKeysOfAllTimes,
       facts: options.facts(),
       time: this.clock.read(),
       isRevoked: (id) => this.revocations.isRevoked(id),

@@ -1,7 +1,13 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { ActionDeclaration } from '../../proto/actions/declaration.ts';
 import { coversOrder } from '../../proto/documents/coverage.ts';
-import { digestOf, DocumentError, openDocument, readKind } from '../../proto/documents/document.ts';
+import {
+  digestOf,
+  DocumentError,
+  openDocument,
+  readKind,
+  readUnverified,
+} from '../../proto/documents/document.ts';
 import type { VerifiedDocument } from '../../proto/documents/document.ts';
 import { keyFingerprint } from '../../proto/documents/keys.ts';
 import type { PublicKey } from '../../proto/documents/keys.ts';
@@ -31,10 +37,7 @@ export function openAuthorization(
   if (digestOf(delivery.authorization) !== order.authorization) {
     throw new DocumentError('grant_mismatch', 'the order names another authorization');
   }
-  const authorization =
-    readKind(delivery.authorization) === 'attestation'
-      ? openAttestation(delivery.authorization, order, people, engineers, state)
-      : openGrant(delivery.authorization, order, state);
+  const authorization = open(delivery.authorization, order, people, engineers, state);
   if (authorization.payload.account !== state.self.account) {
     throw new DocumentError('grant_mismatch', 'the authorization is of another account');
   }
@@ -43,15 +46,49 @@ export function openAuthorization(
   return authorization;
 }
 
-function openGrant(bytes: Uint8Array, order: Order, state: TrustState): Authorization {
-  // The grant of a job that was carried out was judged then; its key may have been replaced since.
-  if (order.mode === 'undo') return openDocument('grant', bytes, state.accountKeysOfAllTimes);
+function open(
+  bytes: Uint8Array,
+  order: Order,
+  people: CertifiedPeople,
+  engineers: readonly CertifiedPerson[],
+  state: TrustState,
+): Authorization {
+  const isAttestation = readKind(bytes) === 'attestation';
+  if (order.mode === 'undo') {
+    return isAttestation
+      ? openSettledAttestation(bytes, people, engineers)
+      : openSettled('grant', bytes);
+  }
+  return isAttestation ? openAttestation(bytes, people, engineers, state) : openGrant(bytes, state);
+}
+
+/**
+ * The authorization of a job that was carried out: this agent verified it then, and its digest is the one
+ * that the accepted order named. Who signed it may have been replaced since.
+ */
+function openSettled<K extends 'grant' | 'attestation'>(
+  kind: K,
+  bytes: Uint8Array,
+): VerifiedDocument<K> {
+  const { payload, digest, envelope } = readUnverified(kind, bytes);
+  return { kind, payload, payloadBytes: envelope.payload, digest, signers: [] };
+}
+
+function openSettledAttestation(
+  bytes: Uint8Array,
+  people: CertifiedPeople,
+  engineers: readonly CertifiedPerson[],
+): Authorization {
+  for (const fingerprint of readUnverified('attestation', bytes).keyids) {
+    requireOthers(engineers, fingerprint, people.personOf(fingerprint));
+  }
+  return openSettled('attestation', bytes);
+}
+
+function openGrant(bytes: Uint8Array, state: TrustState): Authorization {
   const entries = state.accountKeys?.payload.keys ?? [];
-  const grant = openDocument(
-    'grant',
-    bytes,
-    entries.map(({ key }) => key),
-  );
+  const keys = entries.map(({ key }) => key);
+  const grant = openDocument('grant', bytes, keys);
   const recovery = entries.filter(({ use }) => use === 'recovery').map(({ key }) => key.public);
   const wrong = grant.signers.find((key) => recovery.includes(key.public));
   if (wrong !== undefined) {
@@ -65,7 +102,6 @@ function openGrant(bytes: Uint8Array, order: Order, state: TrustState): Authoriz
 
 function openAttestation(
   bytes: Uint8Array,
-  order: Order,
   people: CertifiedPeople,
   engineers: readonly CertifiedPerson[],
   state: TrustState,
@@ -78,20 +114,24 @@ function openAttestation(
   }
   const keys: PublicKey[] = people.keys.filter((key) => key.type === 'ed25519');
   const attestation = openDocument('attestation', bytes, keys);
-  const ordering = new Set(engineers.map(({ person }) => person));
   for (const key of attestation.signers) {
-    const person =
-      order.mode === 'undo'
-        ? people.personOf(key)
-        : people.certify(key, state.time.now, state.isRevoked).person;
-    if (person === undefined || ordering.has(person)) {
-      throw new DocumentError(
-        'attestation_not_allowed',
-        'whoever attests an authorization does not order the work',
-      );
-    }
+    const attester = people.certify(key, state.time.now, state.isRevoked);
+    requireOthers(engineers, attester.fingerprint, attester.person);
   }
   return attestation;
+}
+
+function requireOthers(
+  engineers: readonly CertifiedPerson[],
+  fingerprint: string,
+  person: string | undefined,
+): void {
+  if (engineers.some((one) => one.fingerprint === fingerprint || one.person === person)) {
+    throw new DocumentError(
+      'attestation_not_allowed',
+      'whoever attests an authorization does not order the work',
+    );
+  }
 }
 
 function requireInForce(authorization: Authorization, state: TrustState): void {

@@ -4,8 +4,8 @@ import type { VerifiedDocument } from '../../proto/documents/document.ts';
 import { keyFingerprint } from '../../proto/documents/keys.ts';
 import type { PublicKey } from '../../proto/documents/keys.ts';
 
-/** More than any order needs: a lead and an engineer document for each of four signers, twice. */
-export const CERTIFICATIONS_MAX = 16;
+/** More than any order needs: a lead and an engineer document for each of eight signers, twice. */
+export const CERTIFICATIONS_MAX = 32;
 
 /** Clocks differ: what begins in the next minute has begun. */
 export const SKEW_SECONDS = 60;
@@ -40,7 +40,10 @@ export class CertifiedPeople {
     this.root = root;
   }
 
-  /** Throws DocumentError when any of the documents is not what it claims to be. */
+  /**
+   * Throws DocumentError when any of the documents is not what it claims to be. One signed by somebody who
+   * is not, or no longer, trusted here certifies nobody: courier and agent may know different roots.
+   */
   static open(envelopes: readonly Uint8Array[], root: VerifiedDocument<'root'>): CertifiedPeople {
     if (envelopes.length > CERTIFICATIONS_MAX) {
       throw new DocumentError('document_too_large', `${envelopes.length} certifications`);
@@ -55,16 +58,16 @@ export class CertifiedPeople {
     }
     const ofKind = (wanted: string) =>
       kinds.filter(({ kind }) => kind === wanted).map(({ envelope }) => envelope);
-    const leads = ofKind('lead').map((bytes) =>
-      openRemembered('lead', bytes, rootKeysFor(root, 'lead'), root.digest),
+    const leads = ofKind('lead').flatMap((bytes) =>
+      openTrusted('lead', bytes, rootKeysFor(root, 'lead'), root.digest),
     );
     const issuers = [
       ...rootKeysFor(root, 'engineer'),
       // A passkey is used on pages that the control plane serves: it certifies nobody.
       ...leads.flatMap((lead) => lead.payload.keys).filter((key) => key.type === 'ed25519'),
     ];
-    const engineers = ofKind('engineer').map((bytes) =>
-      openRemembered('engineer', bytes, issuers, root.digest),
+    const engineers = ofKind('engineer').flatMap((bytes) =>
+      openTrusted('engineer', bytes, issuers, root.digest),
     );
     const people = new CertifiedPeople([...leads, ...engineers], root);
     people.requireOnePersonPerKey();
@@ -107,9 +110,10 @@ export class CertifiedPeople {
     return { person, name, role: standing.kind, key, fingerprint };
   }
 
-  /** Everybody whom the certifications connect with this key. */
-  personOf(key: PublicKey): string | undefined {
-    return this.naming(key)[0]?.payload.person;
+  /** Who holds or held the key with this fingerprint, as far as the certifications tell. */
+  personOf(fingerprint: string): string | undefined {
+    const key = this.keys.find((one) => keyFingerprint(one) === fingerprint);
+    return key && this.naming(key)[0]?.payload.person;
   }
 
   private naming(key: PublicKey): Certification[] {
@@ -163,6 +167,15 @@ function isWithin(window: { notBefore: number; expiresAt: number }, at: number):
 
 function rootKeysFor(root: VerifiedDocument<'root'>, kind: 'lead' | 'engineer'): PublicKey[] {
   return root.payload.keys.filter(({ may }) => may.includes(kind)).map(({ key }) => key);
+}
+
+function openTrusted(...certification: Parameters<typeof openRemembered>): Certification[] {
+  try {
+    return [openRemembered(...certification)];
+  } catch (error) {
+    if (error instanceof DocumentError && error.reason === 'signer_unknown') return [];
+    throw error;
+  }
 }
 
 const REMEMBERED_MAX = 128;

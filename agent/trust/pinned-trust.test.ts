@@ -199,12 +199,6 @@ describe('newer documents', () => {
     expect(versions(await load())).toEqual([2, 2]);
     expect(await trust.accept(chains([root3]))).toBe(true);
   });
-
-  it('leave the keys known that once signed', async () => {
-    const trust = await install(chains([root1], [keys1, keys2]));
-    const known = trust.accountKeysOfAllTimes.map((key) => key.public);
-    expect(new Set(known)).toEqual(new Set([a, b, c].map(({ key }) => key.public)));
-  });
 });
 
 describe('the listing of what is trusted', () => {

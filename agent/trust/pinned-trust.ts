@@ -11,7 +11,6 @@ import { DocumentError } from '../../proto/documents/document.ts';
 import type { VerifiedDocument } from '../../proto/documents/document.ts';
 import { digest } from '../../proto/documents/fields.ts';
 import { keyFingerprint } from '../../proto/documents/keys.ts';
-import type { PublicKey } from '../../proto/documents/keys.ts';
 import { writeDurably } from '../connection/durable-file.ts';
 import { extendChain, readChain, writeChain } from './chain-files.ts';
 import type { Link } from './chain-files.ts';
@@ -121,13 +120,6 @@ export class PinnedTrust {
   /** Null when no account keys were pinned. */
   get accountKeys(): VerifiedDocument<'account-keys'> | null {
     return this.chains.accountKeys.at(-1)?.document ?? null;
-  }
-
-  /** Every key the account ever had: what signed the authorization of a job that is to be undone. */
-  get accountKeysOfAllTimes(): PublicKey[] {
-    return this.chains.accountKeys.flatMap(({ document }) =>
-      document.payload.keys.map(({ key }) => key),
-    );
   }
 
   /**

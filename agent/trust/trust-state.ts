@@ -1,7 +1,7 @@
 import type { ActionDeclaration } from '../../proto/actions/declaration.ts';
 import type { VerifiedDocument } from '../../proto/documents/document.ts';
 import type { Identity } from '../../proto/documents/fields.ts';
-import type { Ed25519Key, PublicKey } from '../../proto/documents/keys.ts';
+import type { Ed25519Key } from '../../proto/documents/keys.ts';
 import type { Order } from '../../proto/documents/kinds/order.ts';
 import type { PolicyReading } from './policy.ts';
 import type { TrustedTime } from './trusted-clock.ts';
@@ -22,8 +22,6 @@ export interface TrustState {
   root: VerifiedDocument<'root'>;
   /** Null when the client had no keys when trust was pinned. */
   accountKeys: VerifiedDocument<'account-keys'> | null;
-  /** Those of former versions too: for the undo of what they once authorized. */
-  accountKeysOfAllTimes: readonly PublicKey[];
   /** What the machine says of itself now. */
   facts: Identity;
   time: TrustedTime;

@@ -115,7 +115,20 @@ describe('the undo of a job', () => {
     };
     const byAttester = [world.engineers[1].signer, third.signer];
     expect(verdictOf(await trust.admit(undo(byAttester)))).toBe('attestation_not_allowed');
-    expect(verdictOf(await trust.admit(undo(ordering)))).toBe('admitted');
+    const [ana, ben] = world.engineers;
+    const another = createWorldKey();
+    const { person } = ben;
+    const again = world.certify('engineer', world.lead.signer, { person, keys: [another.key] });
+    const byOtherKey = undo([another.signer, third.signer]);
+    const known = [...certifications, again.envelope];
+    expect(verdictOf(await trust.admit({ ...byOtherKey, certifications: known }))).toBe(
+      'attestation_not_allowed',
+    );
+
+    await trust.replaceRevocations({ ids: [ben.fingerprint], documents: [] });
+    const withoutAttester = [world.lead, ana, third].map(({ envelope }) => envelope);
+    const last = { ...undo(ordering), certifications: withoutAttester };
+    expect(verdictOf(await trust.admit(last))).toBe('admitted');
   });
 
   it('is refused when the local policy has come to deny it', async () => {

@@ -112,6 +112,24 @@ describe('a courier', () => {
     expect(exchanged).not.toContain('accepted');
   });
 
+  it('may send certifications of a root that is not this one, if those that count are there', () => {
+    const otherRoot = createWorldKey();
+    const { person, key } = world.engineers[0];
+    const lead = world.certify('lead', otherRoot.signer, { keys: [world.lead.key] });
+    const foreign = world.certify('engineer', otherRoot.signer, { person, keys: [key] });
+    const others = [lead.envelope, foreign.envelope];
+    const certifications = [...others, ...delivery.certifications, ...others];
+    expect(verdict({ ...delivery, certifications })).toBe('accepted');
+    expect(verdict({ ...delivery, certifications: others })).toBe('signer_unknown');
+  });
+
+  it('may send as many certifications as there can be', () => {
+    const certifications = Array.from({ length: 32 }, (_unused, index) =>
+      delivery.certifications.at(index % 3)!,
+    );
+    expect(verdict({ ...delivery, certifications })).toBe('accepted');
+  });
+
   it('may leave out, repeat and reorder certifications, if those that count are there', () => {
     const [lead, ana, ben] = delivery.certifications as [Uint8Array, Uint8Array, Uint8Array];
     const withThese = (certifications: Uint8Array[]) => verdict({ ...delivery, certifications });
