@@ -9,10 +9,10 @@ import { withStatus } from '../output/status-line.ts';
 import { glyph, styled } from '../output/terminal.ts';
 import { formatClock, formatElapsed } from '../output/time-text.ts';
 import { installLine } from './install-line.ts';
-import type { Pins } from './install-line.ts';
+import type { Pins, PolicyChoice } from './install-line.ts';
 import { findServer } from './servers.ts';
 
-export interface EnrollOptions {
+export interface EnrollOptions extends PolicyChoice {
   mode: 'resident' | 'rescue';
   /** Whether to wait for the agent; on a terminal it does by itself. */
   wait?: boolean;
@@ -37,7 +37,7 @@ export async function enroll(
   if (context.profile.require().rootDigest === null) {
     context.profile.update({ rootDigest: pins.root });
   }
-  const line = installLine(enrollment, pins);
+  const line = installLine(enrollment, pins, options);
   const expiresAt = Date.parse(enrollment.expiresAt);
   if (terminal.json) {
     terminal.printJson({
@@ -53,6 +53,11 @@ export async function enroll(
     terminal.say(
       'Installs a service that dials out and opens no port. It prints what it trusts, and asks.',
     );
+    if (options.allow === undefined && options.highestClass === undefined) {
+      terminal.say(
+        'Its local policy will let orders look, no more: see --allow and --highest-class.',
+      );
+    }
     for (const warning of trusted) terminal.say(glyph('warn', '!'), styled('warn', warning));
   }
   const waits = options.wait ?? (terminal.talkIsTty && !terminal.json);

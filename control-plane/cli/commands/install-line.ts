@@ -1,35 +1,44 @@
+import type { ActionClass } from '../../../proto/documents/fields.ts';
 import type { EnrollmentBody } from '../api/bodies.ts';
 import { commandText } from '../orders/plan-view.ts';
 
-/** Digests a server will be told to trust, and who says so. */
+/** Digests a server will be told to trust. */
 export interface Pins {
   root: string;
   accountKeys: string;
 }
 
+/** What the local policy will let orders do; the installer's own default only lets them look. */
+export interface PolicyChoice {
+  allow?: string[];
+  highestClass?: ActionClass;
+}
+
+const INSTALLER_PATH = '/install/install.sh';
+
 /**
  * The line that a person pastes into a root shell: it fetches the installer, compares it with its digest
  * before running it, and carries every digest the agent will ever trust. The token is good once.
  */
-export function installLine(enrollment: EnrollmentBody, pins: Pins): string {
+export function installLine(enrollment: EnrollmentBody, pins: Pins, policy: PolicyChoice): string {
   const hash = enrollment.installerDigest.replace(/^sha256:/, '');
+  const url = enrollment.installerUrl.endsWith(INSTALLER_PATH)
+    ? enrollment.installerUrl.slice(0, -INSTALLER_PATH.length)
+    : new URL(enrollment.installerUrl).origin;
   const options = commandText([
-    '--server-address',
-    enrollment.agentAddress,
-    '--ca',
-    enrollment.caPin,
-    '--root',
-    pins.root,
-    '--account-keys',
-    pins.accountKeys,
-    '--mode',
-    enrollment.mode,
-    '--token',
-    enrollment.token,
+    ...['--control-plane', enrollment.agentAddress],
+    ...['--url', url],
+    ...['--ca', enrollment.caPin],
+    ...['--root', pins.root],
+    ...['--account-keys', pins.accountKeys],
+    ...['--mode', enrollment.mode],
+    ...(policy.allow ?? []).flatMap((pattern) => ['--allow', pattern]),
+    ...(policy.highestClass === undefined ? [] : ['--highest-class', policy.highestClass]),
+    ...['--token', enrollment.token],
   ]);
   return [
-    `d=$(mktemp -d) && curl -fsSLo "$d/install" ${commandText([enrollment.installerUrl])}`,
-    `echo "${hash}  $d/install" | sha256sum -c --quiet`,
-    `sh "$d/install" ${options}`,
+    `d=$(mktemp -d) && curl -fsSLo "$d/install.sh" ${commandText([enrollment.installerUrl])}`,
+    `echo ${commandText([hash])}"  $d/install.sh" | sha256sum -c --quiet`,
+    `sh "$d/install.sh" ${options}`,
   ].join(' && ');
 }

@@ -45,6 +45,16 @@ export const serverCommands: readonly CommandDeclaration[] = [
         required: true,
         choices: ['resident', 'rescue'],
       },
+      {
+        flags: '--allow <pattern>',
+        text: 'what the local policy will let orders do; may be given several times',
+        many: true,
+      },
+      {
+        flags: '--highest-class <class>',
+        text: 'the highest class the local policy will let orders have (default A)',
+        choices: ['A', 'B', 'C'],
+      },
       { flags: '--wait', text: 'wait for the agent, also without a terminal' },
       { flags: '--no-wait', text: 'print the line and end' },
     ],

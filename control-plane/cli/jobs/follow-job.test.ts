@@ -117,7 +117,8 @@ describe('following a job', () => {
     ]);
     const { stdout, stderr } = await done;
     expect(stdout).toBe('one\nunfinished line\n');
-    expect(stderr).toMatch(/check inodes {2}█+▌?·+ {2}62 % {2}00:00 {2}unfinished\u001b\[K/);
-    expect(stderr.slice(0, stderr.lastIndexOf('Succeeded'))).toMatch(/\r\u001b\[K[^\r]*$/);
+    const shown = stderr.replaceAll('\u001b', '␛');
+    expect(shown).toMatch(/check inodes {2}█+▌?·+ {2}62 % {2}00:00 {2}unfinished␛\[K/);
+    expect(shown.slice(0, shown.lastIndexOf('Succeeded'))).toMatch(/\r␛\[K[^\r]*$/);
   });
 });
