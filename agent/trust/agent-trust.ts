@@ -92,6 +92,8 @@ export class AgentTrust {
     this.receipts = new Receipts(options.self.server, options.signer);
     this.saving = setInterval(() => {
       this.clock.save().catch(options.onTimeMarkError);
+      // A ledger that this breaks says so to the next order.
+      this.ledger.compact(this.clock.read().now).catch(() => undefined);
     }, SAVE_TIME_MS);
     this.saving.unref();
   }

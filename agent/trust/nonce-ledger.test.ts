@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { appendFile, mkdtemp, readFile, rm, truncate, writeFile } from 'node:fs/promises';
+import { appendFile, mkdir, mkdtemp, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { promisify } from 'node:util';
@@ -78,7 +78,45 @@ describe('the nonce ledger', () => {
     expect(burnt).not.toContain(true);
   });
 
-  it('forgets what is past its time, and only when it is opened', async () => {
+  it('forgets what is past its time while it runs, once that is most of it', async () => {
+    const ledger = await openLedger();
+    const past = Array.from({ length: 1500 }, () => entry({ until: NOW + 10 }));
+    const kept = Array.from({ length: 20 }, () => entry());
+    await Promise.all([...past, ...kept].map(async (one) => ledger.burn(one)));
+    await ledger.compact(NOW + 9);
+    expect(ledger.hasOrder(past[0]!)).toBe(true);
+
+    const late = entry();
+    const [, isFirst] = await Promise.all([ledger.compact(NOW + 10), ledger.burn(late)]);
+    expect(isFirst).toBe(true);
+    expect(ledger.hasOrder(past[0]!)).toBe(false);
+    const again = [...kept, late].map(async (one) => ledger.burn(one));
+    expect(await Promise.all(again)).not.toContain(true);
+    const lines = (await readFile(file, 'utf8')).trimEnd().split('\n');
+    expect(new Set(lines).size).toBe(kept.length + 1);
+    expect(await ledger.burn(entry())).toBe(true);
+    expect((await openLedger(NOW + 10)).hasOrder(late)).toBe(true);
+  });
+
+  it('does not trouble to forget a few', async () => {
+    const ledger = await openLedger();
+    const one = entry({ until: NOW + 10 });
+    await ledger.burn(one);
+    await ledger.compact(NOW + 1000);
+    expect(ledger.hasOrder(one)).toBe(true);
+  });
+
+  it('is broken when it cannot be written anew', async () => {
+    const ledger = await openLedger();
+    const past = Array.from({ length: 1024 }, () => entry({ until: NOW }));
+    await Promise.all(past.map(async (one) => ledger.burn(one)));
+    await rm(file);
+    await mkdir(file);
+    await expect(ledger.compact(NOW)).rejects.toThrow(LedgerError);
+    await expect(ledger.burn(entry())).rejects.toThrow(LedgerError);
+  });
+
+  it('forgets what is past its time when it is opened', async () => {
     const [early, late] = [entry({ until: NOW + 10 }), entry({ until: NOW + 11 })];
     const first = await openLedger();
     await first.burn(early);

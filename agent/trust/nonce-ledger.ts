@@ -1,9 +1,8 @@
 import { open, readFile } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
-import path from 'node:path';
 import { z } from 'zod';
 import { nonce, timestamp, uuidV7 } from '../../proto/documents/fields.ts';
-import { syncDirectory, writeDurably } from '../connection/durable-file.ts';
+import { writeDurably } from '../connection/durable-file.ts';
 
 const entrySchema = z.strictObject({ nonce, job: uuidV7, until: timestamp });
 
@@ -12,6 +11,8 @@ export type LedgerEntry = z.output<typeof entrySchema>;
 
 /** How long a nonce is remembered after its order could last have started. */
 export const LEDGER_KEEP_SECONDS = 24 * 3600;
+
+const COMPACT_FROM = 1024;
 
 /** Thrown when the ledger on disk is damaged, or could not be written: then nothing may start any more. */
 export class LedgerError extends Error {
@@ -23,14 +24,16 @@ export class LedgerError extends Error {
  * fsync that fails breaks the ledger for good: what the kernel dropped is not there to be written again.
  */
 export class NonceLedger {
+  private readonly file: string;
   private readonly nonces = new Set<string>();
-  /** The nonce each job was ordered with. */
-  private readonly jobs = new Map<string, string>();
-  private readonly handle: FileHandle;
+  /** By job. */
+  private readonly entries = new Map<string, LedgerEntry>();
+  private handle: FileHandle;
   private queue: Promise<void> = Promise.resolve();
   private broken: LedgerError | undefined;
 
-  private constructor(handle: FileHandle, entries: readonly LedgerEntry[]) {
+  private constructor(file: string, handle: FileHandle, entries: readonly LedgerEntry[]) {
+    this.file = file;
     this.handle = handle;
     for (const entry of entries) this.remember(entry);
   }
@@ -43,20 +46,17 @@ export class NonceLedger {
    */
   static async open(file: string, now: number): Promise<NonceLedger> {
     const entries = (await readEntries(file)).filter((entry) => entry.until > now);
-    await writeDurably(file, entries.map(encodeLine).join(''));
-    const handle = await open(file, 'a', 0o600);
-    await syncDirectory(path.dirname(file));
-    return new NonceLedger(handle, entries);
+    return new NonceLedger(file, await rewrite(file, entries), entries);
   }
 
   /** Whether an order of this job was used up before; the order need not have started. */
   hasJob(job: string): boolean {
-    return this.jobs.has(job);
+    return this.entries.has(job);
   }
 
   /** Whether this very order was used up before. */
   hasOrder({ job, nonce }: Pick<LedgerEntry, 'job' | 'nonce'>): boolean {
-    return this.jobs.get(job) === nonce;
+    return this.entries.get(job)?.nonce === nonce;
   }
 
   /**
@@ -65,13 +65,34 @@ export class NonceLedger {
    */
   async burn(entry: LedgerEntry): Promise<boolean> {
     if (this.broken !== undefined) throw this.broken;
-    if (this.nonces.has(entry.nonce) || this.jobs.has(entry.job)) return false;
+    if (this.nonces.has(entry.nonce) || this.entries.has(entry.job)) return false;
     const line = encodeLine(entrySchema.parse(entry));
     this.remember(entry);
-    const written = this.queue.then(() => this.append(line));
-    this.queue = written.catch(() => undefined);
-    await written;
+    await this.inTurn(async () => {
+      await this.handle.appendFile(line);
+      await this.handle.datasync();
+    });
     return true;
+  }
+
+  /**
+   * Forgets what is past its time, once that is most of the ledger, so that an agent that runs for years
+   * does not grow. Throws LedgerError like `burn`.
+   *
+   * @param now trusted time in seconds
+   */
+  async compact(now: number): Promise<void> {
+    const past = [...this.entries.values()].filter((entry) => entry.until <= now);
+    if (past.length < COMPACT_FROM || past.length * 2 < this.entries.size) return;
+    await this.inTurn(async () => {
+      for (const entry of past) {
+        this.nonces.delete(entry.nonce);
+        this.entries.delete(entry.job);
+      }
+      const former = this.handle;
+      this.handle = await rewrite(this.file, [...this.entries.values()]);
+      await former.close();
+    });
   }
 
   async close(): Promise<void> {
@@ -79,21 +100,31 @@ export class NonceLedger {
     await this.handle.close();
   }
 
-  private async append(line: string): Promise<void> {
-    if (this.broken !== undefined) throw this.broken;
-    try {
-      await this.handle.appendFile(line);
-      await this.handle.datasync();
-    } catch (error) {
-      this.broken = new LedgerError('the nonce ledger could not be written', { cause: error });
-      throw this.broken;
-    }
+  /** One write at a time; after one that failed there is no other. */
+  private async inTurn(write: () => Promise<void>): Promise<void> {
+    const written = this.queue.then(async () => {
+      if (this.broken !== undefined) throw this.broken;
+      try {
+        await write();
+      } catch (error) {
+        this.broken = new LedgerError('the nonce ledger could not be written', { cause: error });
+        throw this.broken;
+      }
+    });
+    this.queue = written.catch(() => undefined);
+    await written;
   }
 
   private remember(entry: LedgerEntry): void {
     this.nonces.add(entry.nonce);
-    this.jobs.set(entry.job, entry.nonce);
+    this.entries.set(entry.job, entry);
   }
+}
+
+/** Replaces the file durably and opens it for appending. */
+async function rewrite(file: string, entries: readonly LedgerEntry[]): Promise<FileHandle> {
+  await writeDurably(file, entries.map(encodeLine).join(''));
+  return open(file, 'a', 0o600);
 }
 
 function encodeLine(entry: LedgerEntry): string {
