@@ -2,7 +2,7 @@ import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import net from 'node:net';
-import { tmpdir } from 'node:os';
+import { homedir, tmpdir } from 'node:os';
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 
@@ -38,9 +38,16 @@ export async function startOpenSsh(): Promise<OpenSsh> {
       'PrintMotd no',
     ].join('\n'),
   );
-  const daemon = spawn('/usr/sbin/sshd', ['-D', '-e', '-f', file('sshd_config')], {
-    stdio: 'ignore',
-  });
+  // Root's own start-up files would be measured with every command: the peer gets an empty home.
+  const emptyHome = 'mount -t tmpfs tmpfs "$1" && shift && exec "$@"';
+  const daemon = spawn(
+    'unshare',
+    [
+      ...['--mount', '--propagation', 'private', 'sh', '-c', emptyHome, 'sh', homedir()],
+      ...['/usr/sbin/sshd', '-D', '-e', '-f', file('sshd_config')],
+    ],
+    { stdio: 'ignore' },
+  );
   const options = [
     '-F',
     'none',
