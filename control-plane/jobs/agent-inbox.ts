@@ -26,6 +26,8 @@ export interface AgentInboxOptions {
 /** Words that may wait before the session is no longer read. */
 const WAITING_MAX = 64;
 const JOBS_AT_ONCE = 4;
+/** Stands among the jobs that are being stored; no job is called so. */
+const REJECTED = 'rejected';
 
 /**
  * Stores what one agent says of its jobs: per job in order, and all that waits in one transaction. An accepted
@@ -59,6 +61,13 @@ export class AgentInbox {
       this.turn = undefined;
       this.work();
     });
+  }
+
+  /** What was said cannot be: nothing more is accepted, and the job it was about keeps a note. */
+  reject(jobId: string | null, error: unknown): void {
+    if (this.isFailed) return;
+    const task = this.fail(jobId, error).finally(() => this.busy.delete(REJECTED));
+    this.busy.set(REJECTED, task);
   }
 
   /** Resolves when more may be accepted, or the inbox has failed. */
@@ -112,11 +121,12 @@ export class AgentInbox {
     if (applied.mustVerifyLog) this.options.onMustVerifyLog(jobId);
   }
 
-  private async fail(jobId: string, error: unknown): Promise<void> {
+  private async fail(jobId: string | null, error: unknown): Promise<void> {
     this.isFailed = true;
     this.waiting.clear();
     this.waitingCount = 0;
     this.options.onFailed(error);
+    if (jobId === null) return;
     if (error instanceof DomainError && error.kind !== 'unavailable') {
       await this.noteRejected(jobId, error.code);
     } else if (error instanceof DocumentError) {

@@ -1,4 +1,5 @@
 import type { Logger } from 'pino';
+import { DocumentError } from '../../proto/documents/document.ts';
 import type { ConnectRequest__Output, JobPosition__Output } from '../../proto/wire.ts';
 import type { AgentSession } from '../agents/agent-sessions.ts';
 import type { Bus } from '../cluster/bus.ts';
@@ -29,7 +30,7 @@ export interface JobSession {
   readonly positions: JobPosition__Output[];
   /** Begins to send what waits for the agent. */
   deliver(): Promise<void>;
-  /** Takes what the agent says. Throws for what cannot be true; the session should end then. */
+  /** Takes what the agent says; ends the session for what cannot be true. */
   hear(message: ConnectRequest__Output): void;
   readonly isFull: boolean;
   whenRoom(): Promise<void>;
@@ -113,8 +114,12 @@ export class AgentJobs {
           if (own.has(jobId)) progress.set(jobId, message.progress!);
           return;
         }
-        const word = readWord(speaker, message);
-        if (word !== null) inbox.accept(word);
+        try {
+          const word = readWord(speaker, message);
+          if (word !== null) inbox.accept(word);
+        } catch (error) {
+          inbox.reject(spokenOf(message), error);
+        }
       },
       get isFull() {
         return inbox.isFull;
@@ -173,6 +178,12 @@ function readWord(speaker: Speaker, message: ConnectRequest__Output): AgentWord 
   }
 }
 
+/** The job a message is about, if it is one that can be looked for. */
+function spokenOf({ receipt, events, ended }: ConnectRequest__Output): string | null {
+  const jobId = receipt?.jobId ?? events?.jobId ?? ended?.jobId ?? '';
+  return UUID.test(jobId) ? jobId : null;
+}
+
 function requireJobId(word: AgentWord): AgentWord {
   if (UUID.test(word.jobId)) return word;
   throw new DomainError('invalid', 'job_id_invalid', 'Not the id of a job.');
@@ -190,6 +201,9 @@ function acknowledgement(jobId: string, acknowledged: Acknowledged) {
 
 function asDomainError(error: unknown, log: Logger): DomainError {
   if (error instanceof DomainError) return error;
+  if (error instanceof DocumentError) {
+    return new DomainError('invalid', error.reason, error.message, { cause: error });
+  }
   log.error({ err: error }, 'a session failed');
   return new DomainError('unavailable', 'session_failed', 'The session failed here; come again.');
 }
