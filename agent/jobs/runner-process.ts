@@ -42,7 +42,7 @@ export async function startRunner(
   writeFileSync(join(directory, BOOT_FILE), bootId(), { mode: 0o600 });
   let failure: string | null = null;
   try {
-    const node = [program.nodePath, '--disable-sigusr1', program.entry];
+    const node = [program.nodePath, '--disable-sigusr1', '--max-semi-space-size=1', program.entry];
     const child = spawn(
       program.bwrapPath,
       [...sandbox, '--info-fd', '3', '--', ...node, String(program.startWithinMs)],

@@ -1,7 +1,7 @@
 import fs from 'node:fs';
 import { promisify } from 'node:util';
 
-const write = promisify(fs.write);
+const writev = promisify(fs.writev);
 const fdatasync = promisify(fs.fdatasync);
 
 /** Larger pieces, and a disk on which the last one took longer than this, go through a thread. */
@@ -28,24 +28,47 @@ export class SpoolFile {
     return fs.fstatSync(this.fd).size;
   }
 
-  /**
-   * Writes encoded records at `position` and returns how many are in the file, whole. When the disk fails
-   * the file is cut back to those.
-   */
-  async appendWhole(position: number, encoded: readonly Buffer[]): Promise<number> {
-    const bytes = encoded.length === 1 ? encoded[0]! : Buffer.concat(encoded);
+  /** Whether `writeNow` is the right way for this much. */
+  isQuick(bytes: number): boolean {
+    return !this.isSlow && bytes <= DIRECT_MAX_BYTES;
+  }
+
+  /** Writes the parts at `position` and returns how many bytes went in: fewer when the disk fails. */
+  writeNow(position: number, parts: readonly Buffer[]): number {
+    const start = performance.now();
     let done = 0;
     try {
-      while (done < bytes.length) done += await this.write(bytes.subarray(done), position + done);
-      return encoded.length;
-    } catch {
-      let whole = 0;
-      let end = 0;
-      while (whole < encoded.length && end + encoded[whole]!.length <= done) {
-        end += encoded[whole++]!.length;
+      for (let left = parts; left.length > 0; left = without(parts, done)) {
+        done += fs.writevSync(this.fd, left, position + done);
       }
-      this.cutBack(position + end);
-      return whole;
+    } catch {
+      // The caller sees that bytes are missing, and what that means is the same whatever the reason.
+    }
+    this.isSlow = performance.now() - start > SLOW_MS;
+    return done;
+  }
+
+  /** Like `writeNow`, through a thread. */
+  async writeSoon(position: number, parts: readonly Buffer[]): Promise<number> {
+    const start = performance.now();
+    let done = 0;
+    try {
+      for (let left = parts; left.length > 0; left = without(parts, done)) {
+        done += (await writev(this.fd, left, position + done)).bytesWritten;
+      }
+    } catch {
+      // As above.
+    }
+    this.isSlow = performance.now() - start > SLOW_MS;
+    return done;
+  }
+
+  /** Cuts back to `length` what a failed write left behind it. */
+  cutBack(length: number): void {
+    try {
+      this.truncate(length);
+    } catch {
+      // Readers skip a torn record; the next write goes over it.
     }
   }
 
@@ -64,24 +87,15 @@ export class SpoolFile {
   close(): void {
     fs.closeSync(this.fd);
   }
+}
 
-  private async write(bytes: Buffer, position: number): Promise<number> {
-    const start = performance.now();
-    const isDirect = !this.isSlow && bytes.length <= DIRECT_MAX_BYTES;
-    const written = isDirect
-      ? fs.writeSync(this.fd, bytes, 0, bytes.length, position)
-      : (await write(this.fd, bytes, 0, bytes.length, position)).bytesWritten;
-    this.isSlow = performance.now() - start > SLOW_MS;
-    return written;
-  }
-
-  private cutBack(length: number): void {
-    try {
-      this.truncate(length);
-    } catch {
-      // Readers skip a torn record; the next write goes over it.
-    }
-  }
+/** The parts without their first `bytes` bytes. */
+function without(parts: readonly Buffer[], bytes: number): readonly Buffer[] {
+  let skip = bytes;
+  let index = 0;
+  while (index < parts.length && skip >= parts[index]!.length) skip -= parts[index++]!.length;
+  if (index === parts.length) return [];
+  return [parts[index]!.subarray(skip), ...parts.slice(index + 1)];
 }
 
 /** The first `length` bytes of a file, in pieces. */

@@ -1,4 +1,10 @@
-import { countLines, encodeRecord, type Channel, type Gap } from '../../proto/spool/record.ts';
+import {
+  countLines,
+  encodeRecordHeader,
+  RECORD_HEADER_BYTES,
+  type Channel,
+  type Gap,
+} from '../../proto/spool/record.ts';
 
 /** A record of the log on its way to disk. */
 export interface SpoolRecord {
@@ -10,8 +16,21 @@ export interface SpoolRecord {
 
 export const noGap: Gap = { missingBytes: 0, missingLines: 0 };
 
-export function encodeSpoolRecord(record: SpoolRecord): Buffer {
-  return encodeRecord(record.channel, record.timeUs, record.payload);
+/** Header and payload; the payload is not copied. */
+export function encodeParts({ channel, timeUs, payload }: SpoolRecord): [Buffer, Buffer] {
+  return [encodeRecordHeader(channel, timeUs, payload.length), payload];
+}
+
+/** Bytes of the record in the log. */
+export function encodedLength({ payload }: Pick<SpoolRecord, 'payload'>): number {
+  return RECORD_HEADER_BYTES + payload.length;
+}
+
+/** How many of the records are whole when `bytes` of them were written. */
+export function countWhole(records: readonly SpoolRecord[], bytes: number): number {
+  let end = 0;
+  const cut = records.findIndex((record) => (end += encodedLength(record)) > bytes);
+  return cut === -1 ? records.length : cut;
 }
 
 export function gapRecord(gap: Gap, timeUs: number): SpoolRecord {

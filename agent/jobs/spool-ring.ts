@@ -6,7 +6,9 @@ import { readPiece, SpoolFile } from './spool-file.ts';
 import { readRecords } from './spool-scan.ts';
 import {
   addGaps,
-  encodeSpoolRecord,
+  countWhole,
+  encodedLength,
+  encodeParts,
   gapRecord,
   noGap,
   sizeOf,
@@ -83,25 +85,10 @@ export class SpoolRing {
   async append(records: readonly SpoolRecord[]): Promise<void> {
     for (let at = 0; at < records.length;) {
       const segment = await this.segmentFor(records[at]!);
-      let count = 0;
-      if (segment !== null) {
-        const lost = this.lostIn(segment);
-        const gap = lost.missingBytes > 0 ? [gapRecord(lost, records[at]!.timeUs)] : [];
-        const encoded = gap.map(encodeSpoolRecord);
-        let length = segment.length + (encoded[0]?.length ?? 0);
-        while (at + count < records.length) {
-          const bytes = encodeSpoolRecord(records[at + count]!);
-          if (count > 0 && length + bytes.length > this.segmentLimit) break;
-          encoded.push(bytes);
-          length += bytes.length;
-          count++;
-        }
-        await this.write(segment, [...gap, ...records.slice(at, at + count)], encoded);
-      }
-      for (const record of records.slice(at, at + Math.max(1, count))) {
-        this.seen = addGaps(this.seen, sizeOf(record));
-      }
-      at += Math.max(1, count);
+      const group = segment === null ? [records[at]!] : this.fitting(segment, records, at);
+      if (segment !== null) await this.write(segment, group);
+      for (const record of group) this.seen = addGaps(this.seen, sizeOf(record));
+      at += group.length;
     }
   }
 
@@ -176,12 +163,24 @@ export class SpoolRing {
   /** The segment the record belongs to; null when a new one is due and cannot be written. */
   private async segmentFor(record: SpoolRecord): Promise<Segment | null> {
     const current = this.segments[this.sequence % 2];
-    const bytes = encodeSpoolRecord(record).length;
     if (current && current.sequence === this.sequence) {
       const isEmpty = current.length === HEADER_BYTES;
-      if (isEmpty || current.length + bytes <= this.segmentLimit) return current;
+      const end = current.length + encodedLength(record);
+      if (isEmpty || end <= this.segmentLimit) return current;
     }
     return this.beginSegment(record.timeUs);
+  }
+
+  /** The records from `at` on that fit in the segment; at least one. */
+  private fitting(segment: Segment, records: readonly SpoolRecord[], at: number): SpoolRecord[] {
+    let end = segment.length;
+    let count = 0;
+    for (const record of records.slice(at)) {
+      end += encodedLength(record);
+      if (count > 0 && end > this.segmentLimit) break;
+      count++;
+    }
+    return records.slice(at, at + count);
   }
 
   private async beginSegment(timeUs: number): Promise<Segment | null> {
@@ -192,7 +191,7 @@ export class SpoolRing {
     const header = { sequence, headLength: this.head ?? 0, before: this.seen, timeUs };
     const file = this.create(SEGMENT_FILES[slot]!);
     if (file === null) return null;
-    if ((await file.appendWhole(0, [encodeHeader(header)])) === 0) {
+    if ((await file.writeSoon(0, [encodeHeader(header)])) < HEADER_BYTES) {
       file.close();
       return null;
     }
@@ -211,16 +210,18 @@ export class SpoolRing {
     }
   }
 
-  private async write(
-    segment: Segment,
-    records: readonly SpoolRecord[],
-    encoded: readonly Buffer[],
-  ): Promise<void> {
-    const written = await segment.file.appendWhole(segment.length, encoded);
-    for (let index = 0; index < written; index++) {
-      segment.length += encoded[index]!.length;
-      segment.holds = addGaps(segment.holds, sizeOf(records[index]!));
+  /** What the disk does not take is lost; the next record that it takes has a gap in front. */
+  private async write(segment: Segment, records: readonly SpoolRecord[]): Promise<void> {
+    const lost = this.lostIn(segment);
+    const gap = lost.missingBytes > 0 ? [gapRecord(lost, records[0]!.timeUs)] : [];
+    const batch = [...gap, ...records];
+    const written = await segment.file.writeSoon(segment.length, batch.flatMap(encodeParts));
+    const whole = countWhole(batch, written);
+    for (const record of batch.slice(0, whole)) {
+      segment.length += encodedLength(record);
+      segment.holds = addGaps(segment.holds, sizeOf(record));
     }
+    if (whole < batch.length) segment.file.cutBack(segment.length);
   }
 }
 

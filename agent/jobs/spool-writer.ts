@@ -15,7 +15,9 @@ import { readBytes, SpoolFile } from './spool-file.ts';
 import { scanSpool } from './spool-scan.ts';
 import {
   addGaps,
-  encodeSpoolRecord,
+  countWhole,
+  encodedLength,
+  encodeParts,
   gapRecord,
   noGap,
   sizeOf,
@@ -29,6 +31,8 @@ const QUEUE_HIGH_BYTES = 256 * 1024;
 /** Beyond these the last gap takes in everything up to the end; a receipt has room for 64. */
 const GAPS_MAX = 32;
 const NOTE_ROOM_BYTES = 128;
+/** Two parts each, and one call takes 1024 (writev(2)). */
+const BATCH_RECORDS_MAX = 500;
 
 export type LogSummary = EndedRecord['log'];
 
@@ -93,18 +97,26 @@ export class SpoolWriter {
     return this.fileLength;
   }
 
-  /** Adds to the log, in the order of the calls; long output becomes several records. */
-  append(channel: Channel, bytes: Buffer): void {
-    if (this.isFinished) return;
-    const timeUs = this.options.nowUs();
-    for (let at = 0; at < bytes.length; at += this.payloadLimit) {
-      const payload = bytes.subarray(at, at + this.payloadLimit);
-      this.queue.push({ channel, timeUs, payload });
-      this.queuedBytes += payload.length;
+  /**
+   * Adds to the log, in the order of the calls; long output becomes several records. True when the bytes
+   * are in the file already and their memory may be used again; otherwise they are kept until they are.
+   */
+  append(channel: Channel, bytes: Buffer): boolean {
+    if (this.isFinished || bytes.length === 0) return true;
+    const records = this.split(channel, bytes);
+    const end = records.reduce((sum, record) => sum + encodedLength(record), this.fileLength);
+    const isBelowCap = this.ring.headLength === null && end <= this.headLimit;
+    if (this.pumping === null && isBelowCap && this.file.isQuick(bytes.length)) {
+      const write = this.prepare(records, GAPS_MAX);
+      this.settle(write, this.file.writeNow(this.fileLength, write.parts));
+      return true;
     }
+    this.queue.push(...records);
+    this.queuedBytes += bytes.length;
     this.pumping ??= this.pump().finally(() => {
       this.pumping = null;
     });
+    return false;
   }
 
   /** Null while there is room; otherwise resolves when producers may go on. */
@@ -152,6 +164,15 @@ export class SpoolWriter {
     this.file.truncate(scan.bytes);
   }
 
+  private split(channel: Channel, bytes: Buffer): SpoolRecord[] {
+    const timeUs = this.options.nowUs();
+    const records: SpoolRecord[] = [];
+    for (let at = 0; at < bytes.length; at += this.payloadLimit) {
+      records.push({ channel, timeUs, payload: bytes.subarray(at, at + this.payloadLimit) });
+    }
+    return records;
+  }
+
   private async pump(): Promise<void> {
     while (this.queue.length > 0) {
       const batch = this.takeBatch();
@@ -164,7 +185,8 @@ export class SpoolWriter {
   private takeBatch(): SpoolRecord[] {
     let bytes = 0;
     let count = 0;
-    while (count < this.queue.length && (count === 0 || bytes < QUEUE_HIGH_BYTES)) {
+    const isRoom = () => bytes < QUEUE_HIGH_BYTES && count < BATCH_RECORDS_MAX;
+    while (count < this.queue.length && (count === 0 || isRoom())) {
       bytes += this.queue[count++]!.payload.length;
     }
     return this.queue.splice(0, count);
@@ -175,7 +197,7 @@ export class SpoolWriter {
     let end = this.fileLength;
     let fitting = 0;
     for (const record of batch) {
-      end += RECORD_HEADER_BYTES + record.payload.length;
+      end += encodedLength(record);
       if (end > this.headLimit) break;
       fitting++;
     }
@@ -193,30 +215,48 @@ export class SpoolWriter {
 
   /** Writes records behind what the file holds, after a gap record when some were lost before. */
   private async write(records: readonly SpoolRecord[], gapLimit = GAPS_MAX): Promise<void> {
+    const write = this.prepare(records, gapLimit);
+    this.settle(write, await this.file.writeSoon(this.fileLength, write.parts));
+  }
+
+  private prepare(records: readonly SpoolRecord[], gapLimit: number): PreparedWrite {
     const gap = this.lost.missingBytes > 0 ? [gapRecord(this.lost, this.options.nowUs())] : [];
     const wanted = [...gap, ...records];
     this.lost = noGap;
     const batch = this.tail.isBroken ? [] : withinGapLimit(wanted, gapLimit - this.gaps.length);
-    const encoded = batch.map(encodeSpoolRecord);
-    const written = batch.length === 0 ? 0 : await this.file.appendWhole(this.fileLength, encoded);
+    return { wanted, batch, parts: batch.flatMap(encodeParts) };
+  }
+
+  /** Takes in what became of a write. */
+  private settle({ wanted, batch, parts }: PreparedWrite, writtenBytes: number): void {
+    const whole = countWhole(batch, writtenBytes);
     const before = this.fileLength;
-    for (let index = 0; index < written; index++) this.count(batch[index]!, encoded[index]!);
-    for (const record of wanted.slice(written)) this.lose(sizeOf(record));
-    if (written === 0) return;
+    for (const record of batch.slice(0, whole)) this.count(record);
+    for (const part of parts.slice(0, whole * 2)) this.hash.update(part);
+    for (const record of wanted.slice(whole)) this.lose(sizeOf(record));
+    if (whole < batch.length) this.file.cutBack(this.fileLength);
+    if (whole === 0) return;
     this.tail.grew(this.fileLength - before);
     this.options.onGrew();
   }
 
-  private count(record: SpoolRecord, encoded: Buffer): void {
+  private count(record: SpoolRecord): void {
     if (record.channel === 'gap') this.gaps.push({ offset: this.fileLength, ...sizeOf(record) });
     this.lines += countLines(record);
-    this.hash.update(encoded);
-    this.fileLength += encoded.length;
+    this.fileLength += encodedLength(record);
   }
 
   private lose(gap: Gap): void {
     this.lost = addGaps(this.lost, gap);
   }
+}
+
+interface PreparedWrite {
+  wanted: readonly SpoolRecord[];
+  /** What is tried: less than what is wanted when the log can take no more gaps. */
+  batch: readonly SpoolRecord[];
+  /** Two for each record of the batch. */
+  parts: readonly Buffer[];
 }
 
 /** The records up to the first gap record that would be one too many. */

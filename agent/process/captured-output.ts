@@ -6,11 +6,12 @@ export class CapturedOutput {
   private bytes = 0;
   private isCut = false;
 
+  /** Copies what it keeps. */
   take(piece: Buffer): void {
     const room = CAPTURE_MAX_BYTES - this.bytes;
     if (piece.length > room) this.isCut = true;
     if (room <= 0) return;
-    this.pieces.push(piece.subarray(0, room));
+    this.pieces.push(Buffer.from(piece.subarray(0, room)));
     this.bytes += Math.min(piece.length, room);
   }
 

@@ -7,6 +7,8 @@ import { promisify } from 'node:util';
 const run = promisify(execFile);
 const { O_CREAT, O_EXCL, O_NONBLOCK, O_RDONLY, O_WRONLY } = constants;
 const KEPT = 6;
+/** As much as a pipe holds (pipe(7)). */
+const READ_BYTES = 64 * 1024;
 
 /**
  * What commands read from and write to. Node itself gives a child sockets, on which opening /dev/stdout,
@@ -38,13 +40,24 @@ export class Pipes {
     await this.making;
   }
 
-  /** A pipe this process reads from; the program is given `end` and this process then closes it. */
-  async openForReading(): Promise<{ socket: Socket; end: number }> {
+  /**
+   * A pipe this process reads from; the program is given `end` and the caller then closes it. `take` says
+   * whether it is done with the bytes; if so, their memory is read into again.
+   */
+  async openForReading(take: (bytes: Buffer) => boolean): Promise<{ socket: Socket; end: number }> {
     const path = await this.take();
     const own = openSync(path, O_RDONLY | O_NONBLOCK);
     const end = openSync(path, O_WRONLY);
     unlinkSync(path);
-    const socket = new Socket({ fd: own, readable: true, writable: false });
+    let memory: Buffer | null = null;
+    const callback = (bytes: number, buffer: Uint8Array): boolean => {
+      const whole = buffer as Buffer;
+      memory = take(whole.subarray(0, bytes)) ? whole : null;
+      return true;
+    };
+    const buffer = () => memory ?? Buffer.allocUnsafeSlow(READ_BYTES);
+    const options = { fd: own, readable: true, writable: false, onread: { buffer, callback } };
+    const socket = new Socket(options);
     return { socket, end };
   }
 

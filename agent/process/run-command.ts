@@ -18,7 +18,8 @@ export const minimalEnvironment: Readonly<Record<string, string>> = {
 const LAST_LOOK_MS = 20;
 
 export interface CommandOutput {
-  write(channel: 'out' | 'err', bytes: Buffer): void;
+  /** True when the bytes are not needed any more; otherwise they are kept. */
+  write(channel: 'out' | 'err', bytes: Buffer): boolean;
   /** Null while there is room; otherwise resolves when writing may go on. */
   room(): Promise<void> | null;
   end(): void;
@@ -56,16 +57,22 @@ export async function runCommand(
   const readers: Reader[] = [];
   const ends: number[] = [];
 
-  const readFrom = async (take: (bytes: Buffer) => void): Promise<number> => {
-    const { socket, end } = await pipes.openForReading();
-    readers.push(new Reader(socket, take, () => output?.room() ?? null));
+  const readFrom = async (take: (bytes: Buffer) => boolean): Promise<number> => {
+    const reader = new Reader(() => output?.room() ?? null);
+    const end = await reader.open(pipes, take);
+    readers.push(reader);
     ends.push(end);
     return end;
   };
   const takerOf = (channel: 'out' | 'err') => (bytes: Buffer) => {
-    options.onOutput?.(channel, bytes);
+    options.onOutput?.(channel, Buffer.from(bytes));
     if (mode !== 'log') captured[channel].take(bytes);
-    output?.write(channel, bytes);
+    return output?.write(channel, bytes) ?? true;
+  };
+  const { onDescriptor } = options;
+  const takeExtra = (bytes: Buffer) => {
+    onDescriptor?.(Buffer.from(bytes));
+    return true;
   };
 
   let child: ChildProcess;
@@ -73,7 +80,7 @@ export async function runCommand(
     const out = await readFrom(takerOf('out'));
     const err = await readFrom(takerOf('err'));
     const extra = [...(options.descriptors ?? [])];
-    if (options.onDescriptor !== undefined) extra.unshift(await readFrom(options.onDescriptor));
+    if (onDescriptor !== undefined) extra.unshift(await readFrom(takeExtra));
     const input = options.input === undefined ? null : pipes.openInput(options.input);
     if (input !== null) ends.push(input);
     const environment = options.environment ?? minimalEnvironment;
@@ -137,28 +144,34 @@ async function start(
 
 /** Reads one pipe and holds back while what it feeds has no room. */
 class Reader {
-  readonly ended: Promise<void>;
-  private readonly socket: Socket;
+  private readonly room: () => Promise<void> | null;
+  private readonly end = Promise.withResolvers<void>();
+  private socket: Socket | null = null;
   private waiting: Promise<void> | null = null;
 
-  constructor(socket: Socket, take: (bytes: Buffer) => void, room: () => Promise<void> | null) {
-    this.socket = socket;
-    this.ended = new Promise((resolve) => socket.once('close', () => resolve()));
-    socket.on('error', () => undefined);
-    socket.on('data', (bytes: Buffer) => {
-      take(bytes);
-      const wait = room();
-      if (wait === null || this.waiting !== null) return;
-      socket.pause();
-      this.waiting = wait.finally(() => {
-        this.waiting = null;
-        socket.resume();
-      });
+  constructor(room: () => Promise<void> | null) {
+    this.room = room;
+  }
+
+  /** Returns the end for the program. */
+  async open(pipes: Pipes, take: (bytes: Buffer) => boolean): Promise<number> {
+    const { socket, end } = await pipes.openForReading((bytes) => {
+      const isDone = take(bytes);
+      this.holdBack();
+      return isDone;
     });
+    socket.once('close', () => this.end.resolve());
+    socket.on('error', () => undefined);
+    this.socket = socket;
+    return end;
+  }
+
+  get ended(): Promise<void> {
+    return this.end.promise;
   }
 
   get isEnded(): boolean {
-    return this.socket.closed;
+    return this.socket?.closed ?? true;
   }
 
   /** Takes what lies in the pipe now, then lets go of it. */
@@ -169,7 +182,18 @@ class Reader {
   }
 
   destroy(): void {
-    this.socket.destroy();
+    this.socket?.destroy();
+  }
+
+  private holdBack(): void {
+    if (this.waiting !== null) return;
+    const wait = this.room();
+    if (wait === null) return;
+    this.socket?.pause();
+    this.waiting = wait.finally(() => {
+      this.waiting = null;
+      this.socket?.resume();
+    });
   }
 }
 

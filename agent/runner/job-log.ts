@@ -29,15 +29,12 @@ export class JobLog {
   /** For one command: a secret may be split between two writes to one channel, not between channels. */
   openOutput(): CommandOutput {
     const maskers = { out: new Masker(this.secrets), err: new Masker(this.secrets) };
-    const append = (channel: 'out' | 'err', bytes: Buffer) => {
-      if (bytes.length > 0) this.spool.append(channel, bytes);
-    };
     return {
-      write: (channel, bytes) => append(channel, maskers[channel].push(bytes)),
+      write: (channel, bytes) => this.spool.append(channel, maskers[channel].push(bytes)),
       room: () => this.spool.room(),
       end: () => {
-        append('out', maskers.out.flush());
-        append('err', maskers.err.flush());
+        this.spool.append('out', maskers.out.flush());
+        this.spool.append('err', maskers.err.flush());
       },
     };
   }

@@ -30,15 +30,19 @@ export interface Gap {
 
 /** Throws RangeError for a payload that is too large or a time that is no whole number. */
 export function encodeRecord(channel: Channel, timeUs: number, payload: Uint8Array): Buffer {
+  return Buffer.concat([encodeRecordHeader(channel, timeUs, payload.byteLength), payload]);
+}
+
+/** What stands in front of a payload, for a writer that does not copy it. Throws like `encodeRecord`. */
+export function encodeRecordHeader(channel: Channel, timeUs: number, payloadBytes: number): Buffer {
   if (!Number.isSafeInteger(timeUs) || timeUs < 0) throw new RangeError('not a time');
-  if (payload.byteLength > RECORD_PAYLOAD_MAX_BYTES) throw new RangeError('record too large');
-  const record = Buffer.allocUnsafe(RECORD_HEADER_BYTES + payload.byteLength);
-  record.writeUInt32LE(payload.byteLength, 0);
-  record.writeUInt8(channels[channel], 4);
-  record.writeUInt32LE(timeUs % 2 ** 32, 5);
-  record.writeUInt32LE(Math.floor(timeUs / 2 ** 32), 9);
-  record.set(payload, RECORD_HEADER_BYTES);
-  return record;
+  if (payloadBytes > RECORD_PAYLOAD_MAX_BYTES) throw new RangeError('record too large');
+  const header = Buffer.allocUnsafe(RECORD_HEADER_BYTES);
+  header.writeUInt32LE(payloadBytes, 0);
+  header.writeUInt8(channels[channel], 4);
+  header.writeUInt32LE(timeUs % 2 ** 32, 5);
+  header.writeUInt32LE(Math.floor(timeUs / 2 ** 32), 9);
+  return header;
 }
 
 /** Thrown for bytes that are no records: the log is damaged, or the reader started in the wrong place. */
