@@ -1,9 +1,8 @@
 import { generateKeyPairSync, X509Certificate } from 'node:crypto';
 import { mkdir, readFile, rename, rm } from 'node:fs/promises';
 import path from 'node:path';
-import { generateX25519Identity, identityToRecipient } from 'age-encryption';
 import { z } from 'zod';
-import { uuid } from '../../proto/documents/fields.ts';
+import { ageRecipient, uuid } from '../../proto/documents/fields.ts';
 import { generateSigningKey, loadSigningKey } from '../../proto/documents/keys.ts';
 import type { Signer } from '../../proto/documents/keys.ts';
 import { syncDirectory, writeDurably } from './durable-file.ts';
@@ -47,6 +46,7 @@ const FILES = {
   certificate: 'tls.crt',
   authority: 'ca.crt',
   ageIdentity: 'age.key',
+  ageRecipient: 'age.pub',
 } as const;
 
 export function identityDirectory(stateDirectory: string): string {
@@ -60,6 +60,8 @@ export async function createKeys(): Promise<AgentKeys> {
     type: 'pkcs8',
   }) as string;
   const { createCertificateRequest } = await import('./certificate-request.ts');
+  // Loaded only here: an agent that runs needs none of it.
+  const { generateX25519Identity, identityToRecipient } = await import('age-encryption');
   const ageIdentity = await generateX25519Identity();
   return {
     signer,
@@ -90,6 +92,7 @@ export async function saveIdentity(stateDirectory: string, identity: AgentIdenti
     [FILES.certificate]: identity.certificatePem,
     [FILES.authority]: identity.authorityPem,
     [FILES.ageIdentity]: `${identity.ageIdentity}\n`,
+    [FILES.ageRecipient]: `${identity.ageRecipient}\n`,
   };
   for (const [name, content] of Object.entries(contents)) {
     await writeDurably(path.join(draft, name), content);
@@ -124,7 +127,6 @@ export async function loadIdentity(stateDirectory: string): Promise<AgentIdentit
   const text = async (name: string) => readFile(path.join(directory, name), 'utf8');
   try {
     const signingKeyPem = await text(FILES.signingKey);
-    const ageIdentity = (await text(FILES.ageIdentity)).trim();
     const certificatePem = await text(FILES.certificate);
     const authorityPem = await text(FILES.authority);
     new X509Certificate(certificatePem);
@@ -137,8 +139,8 @@ export async function loadIdentity(stateDirectory: string): Promise<AgentIdentit
       certificateRequest: await readFile(path.join(directory, FILES.tlsRequest)),
       certificatePem,
       authorityPem,
-      ageIdentity,
-      ageRecipient: await identityToRecipient(ageIdentity),
+      ageIdentity: (await text(FILES.ageIdentity)).trim(),
+      ageRecipient: ageRecipient.parse((await text(FILES.ageRecipient)).trim()),
     };
   } catch (error) {
     throw new IdentityError(`the identity in ${directory} is damaged`, { cause: error });

@@ -27,7 +27,7 @@ async function startReporting(options: FarEndOptions = {}) {
   const jobs = new Map<string, TestJob>();
   const listeners = new Set<(job: Job) => void>();
   const released: string[] = [];
-  const refusals: string[] = [];
+  const done: string[] = [];
   let positions: () => object[] = () => [];
   const reporter = new Reporter({
     jobs: {
@@ -48,7 +48,7 @@ async function startReporting(options: FarEndOptions = {}) {
         plan: await job.readPlan(),
       }),
     },
-    onRefusalKnown: (id) => refusals.push(id),
+    onDone: (id) => done.push(id),
     log,
   });
   const connection = new ControlPlaneConnection({
@@ -97,7 +97,7 @@ async function startReporting(options: FarEndOptions = {}) {
     reporter,
     connection,
     released,
-    refusals,
+    done,
     positionsAre: (say: () => object[]) => {
       positions = say;
     },
@@ -280,7 +280,7 @@ describe('Reporter', () => {
   });
 
   it('states a refusal until it is acknowledged', async () => {
-    const { farEnd, reporter, refusals } = await startReporting();
+    const { farEnd, reporter, done } = await startReporting();
     await farEnd.session();
     reporter.repeat('refused');
     await (await farEnd.session()).next('receipt');
@@ -288,7 +288,7 @@ describe('Reporter', () => {
     const session = await farEnd.session(1);
     await session.next('receipt');
     session.send({ acknowledged: { jobId: 'refused', receipt: true } });
-    await expect.poll(() => refusals).toEqual(['refused']);
+    await expect.poll(() => done).toEqual(['refused']);
     farEnd.cut();
     const last = await farEnd.session(2);
     await delay(50);

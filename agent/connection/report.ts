@@ -19,8 +19,8 @@ export interface Statements {
 export interface ReporterOptions {
   jobs: Pick<Jobs, 'all' | 'onAdded' | 'release'>;
   statements: Statements;
-  /** A refusal is committed on the other side. */
-  onRefusalKnown: (job: string) => void;
+  /** The end of a job, or a refusal, is committed on the other side; called before it is released. */
+  onDone: (job: string) => void;
   log: Logger;
 }
 
@@ -66,6 +66,11 @@ export class Reporter {
     for (const report of this.reports.values()) report.detach();
   }
 
+  /** Jobs of which the control plane does not have everything yet. */
+  get unfinished(): string[] {
+    return [...this.reports.keys()];
+  }
+
   /** Reports a job that `jobs` does not hold: accepted, but lost before it could start. */
   addLost(job: Job): void {
     this.start(this.add(job.id, job));
@@ -109,8 +114,8 @@ export class Reporter {
       },
       onDone: () => {
         this.reports.delete(id);
-        if (job === null) this.options.onRefusalKnown(id);
-        else void this.release(id);
+        this.options.onDone(id);
+        if (job !== null) void this.release(id);
       },
       log: log.child({ job: id }),
     });

@@ -1,6 +1,8 @@
-import { Decrypter, Encrypter } from 'age-encryption';
 import { z } from 'zod';
 import { parseStrictJson } from './strict-json.ts';
+
+/** Loaded with the first secret: agents and commands that see none do without its memory and its time. */
+const loadAge = () => import('age-encryption');
 
 const sealedSchema = z.strictObject({ job: z.string(), name: z.string(), value: z.string() });
 
@@ -16,6 +18,7 @@ export async function sealInput(
   value: string,
 ): Promise<string> {
   if (!value.isWellFormed()) throw new Error('a secret that is not text');
+  const { Encrypter } = await loadAge();
   const encrypter = new Encrypter();
   encrypter.addRecipient(recipient);
   const file = await encrypter.encrypt(JSON.stringify({ job, name, value }));
@@ -29,6 +32,7 @@ export async function openSealedInput(
   name: string,
   sealed: string,
 ): Promise<string> {
+  const { Decrypter } = await loadAge();
   const decrypter = new Decrypter();
   decrypter.addIdentity(identity);
   const plain = await decrypter.decrypt(Buffer.from(sealed, 'base64'));

@@ -89,11 +89,18 @@ export class FarSession {
 
 /** A log as the control plane stores it: a chunk counts only from where the last one ended. */
 export class FarLog {
-  committed = Buffer.alloc(0);
+  length = 0;
   lines = 0;
   /** Broken rules, for the test to look at. */
   readonly faults: string[] = [];
   chunks = 0;
+  private pieces: Buffer[] = [];
+
+  get committed(): Buffer {
+    const joined = this.pieces.length === 1 ? this.pieces[0]! : Buffer.concat(this.pieces);
+    this.pieces = [joined];
+    return joined;
+  }
 
   take(chunk: LogChunk__Output): number {
     this.chunks++;
@@ -101,17 +108,18 @@ export class FarLog {
       chunk.compression === 1 ? zlib.zstdDecompressSync(chunk.data!) : Buffer.from(chunk.data!);
     const offset = chunk.offset!;
     if (data.length !== chunk.length) this.faults.push(`length ${data.length} at ${offset}`);
-    if (offset > this.committed.length) this.faults.push(`gap before ${offset}`);
-    else if (offset === this.committed.length) {
-      if (chunk.firstLine !== this.lines) this.faults.push(`line ${chunk.firstLine} at ${offset}`);
-      this.lines += chunk.lines!;
-      this.committed = Buffer.concat([this.committed, data]);
-    } else if (offset + data.length > this.committed.length) {
-      const overlap = this.committed.length - offset;
-      this.committed = Buffer.concat([this.committed, data.subarray(overlap)]);
+    const overlap = this.length - offset;
+    if (overlap < 0) {
+      this.faults.push(`gap before ${offset}`);
+    } else if (overlap < data.length) {
+      if (overlap === 0 && chunk.firstLine !== this.lines) {
+        this.faults.push(`line ${chunk.firstLine} at ${offset}`);
+      }
+      this.pieces.push(data.subarray(overlap));
+      this.length += data.length - overlap;
       this.lines = chunk.firstLine! + chunk.lines!;
     }
-    return this.committed.length;
+    return this.length;
   }
 }
 
