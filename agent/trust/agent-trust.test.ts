@@ -193,6 +193,13 @@ describe('the end of a job', () => {
     expect(ended.at).toBeGreaterThanOrEqual(accepted.at);
   });
 
+  it('is not stated of a job that was refused', async () => {
+    const trust = await openTrust();
+    const admission = await trust.admit(kit.ordered({ actionVersion: 2 }));
+    expect(admission.receipt).not.toBeNull();
+    expect(() => trust.ended(admission.receipt!, end)).toThrow('a job that was refused');
+  });
+
   it('is not stated on the strength of a receipt of somebody else', async () => {
     const trust = await openTrust();
     const stranger = createWorldKey();

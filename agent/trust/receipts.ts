@@ -44,13 +44,14 @@ export class Receipts {
   }
 
   /**
-   * States the end of a job that was accepted with this receipt. Throws DocumentError when the agent did
-   * not sign it.
+   * States the end of a job that was accepted with this receipt. Throws when it is another statement, or
+   * the agent did not sign it.
    *
    * @param at trusted time in seconds
    */
   ended(accepted: Uint8Array, at: number, end: EndStatement): Uint8Array {
     const { payload } = openDocument('receipt', accepted, [this.signer.key]);
+    if (payload.statement !== 'accepted') throw new Error(`a job that was ${payload.statement}`);
     return this.sign({ statement: 'ended', ...this.common({ ...payload, at }), ...end });
   }
 
