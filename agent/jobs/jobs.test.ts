@@ -182,7 +182,7 @@ test('a job that cannot be started ends as interrupted, not started', async () =
 });
 
 test('a released job leaves journal and backups, and is not loaded again', async () => {
-  const job = await jobs.start(fixture.command(['echo', 'hello']), {});
+  const job = await jobs.start(fixture.shell('sleep 0.5; echo hello'), {});
   await expect(jobs.release(job.id)).rejects.toThrow('running');
   await ended(job);
   expect(jobs.all()).toEqual([job]);
