@@ -11,7 +11,7 @@ export async function addAccount(context: CommandContext, [name = '']: string[])
     terminal.printJson(account);
     return;
   }
-  terminal.print(account.id);
+  terminal.printName(account.id);
   terminal.say(glyph('ok', '✓'), `account ${account.name}`);
   terminal.say(
     `Next: intervene servers add SERVER --account ${account.name}${context.profile.flag}`,

@@ -76,7 +76,7 @@ function report(
     terminal.printJson({ rootDigest, person: person.id, key: keyFingerprint(own.key) });
     return;
   }
-  terminal.print(rootDigest);
+  terminal.printName(rootDigest);
   terminal.say(glyph('ok', '✓'), `operator root    ${rootDigest}`);
   terminal.say(glyph('ok', '✓'), `lead, 90 days    ${person.name}  ${keyFingerprint(own.key)}`);
   terminal.say(glyph('ok', '✓'), 'engineer, 12 h   renew it with: intervene engineers renew');

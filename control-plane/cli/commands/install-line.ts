@@ -25,20 +25,20 @@ export function installLine(enrollment: EnrollmentBody, pins: Pins, policy: Poli
   const url = enrollment.installerUrl.endsWith(INSTALLER_PATH)
     ? enrollment.installerUrl.slice(0, -INSTALLER_PATH.length)
     : new URL(enrollment.installerUrl).origin;
-  const options = commandText([
-    ...['--control-plane', enrollment.agentAddress],
-    ...['--url', url],
-    ...['--ca', enrollment.caPin],
-    ...['--root', pins.root],
-    ...['--account-keys', pins.accountKeys],
-    ...['--mode', enrollment.mode],
-    ...(policy.allow ?? []).flatMap((pattern) => ['--allow', pattern]),
-    ...(policy.highestClass === undefined ? [] : ['--highest-class', policy.highestClass]),
-    ...['--token', enrollment.token],
-  ]);
+  const options = Object.entries({
+    '--control-plane': [enrollment.agentAddress],
+    '--url': [url],
+    '--ca': [enrollment.caPin],
+    '--root': [pins.root],
+    '--account-keys': [pins.accountKeys],
+    '--mode': [enrollment.mode],
+    '--allow': policy.allow ?? [],
+    '--highest-class': policy.highestClass === undefined ? [] : [policy.highestClass],
+    '--token': [enrollment.token],
+  }).flatMap(([flag, values]) => values.flatMap((value) => [flag, value]));
   return [
     `d=$(mktemp -d) && curl -fsSLo "$d/install.sh" ${commandText([enrollment.installerUrl])}`,
     `echo ${commandText([hash])}"  $d/install.sh" | sha256sum -c --quiet`,
-    `sh "$d/install.sh" ${options}`,
+    `sh "$d/install.sh" ${commandText(options)}`,
   ].join(' && ');
 }

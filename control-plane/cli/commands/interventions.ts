@@ -25,7 +25,7 @@ export async function openIntervention(
     terminal.printJson(intervention);
     return;
   }
-  terminal.print(String(intervention.number));
+  terminal.printName(String(intervention.number));
   terminal.say(glyph('ok', '✓'), `intervention ${intervention.number} on ${server.name}`);
   terminal.say(`Next: intervene run ${server.name} ACTION --ticket ${intervention.ticket}`);
 }

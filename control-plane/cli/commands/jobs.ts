@@ -84,7 +84,8 @@ export async function showJob(context: CommandContext, [named = '']: string[]): 
   if (isFinal(job.state) && job.state !== 'succeeded') {
     const { safe, next } = describeTrouble(job, '');
     terminal.say(`Safe: ${safe}`);
-    terminal.say(`Next: ${next[0]?.command ?? ''}`);
+    const elsewhere = next.find(({ command }) => !command.startsWith('intervene jobs show'));
+    terminal.say(`Next: ${elsewhere?.command ?? `intervene logs ${job.name}`}`);
   } else {
     terminal.say(`Next: intervene logs ${job.name}`);
   }

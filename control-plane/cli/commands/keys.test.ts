@@ -72,6 +72,33 @@ describe('keys of a client', () => {
     expect(its.farEnd.accountKeys).toHaveLength(0);
   });
 
+  it('are encrypted under a passphrase that is typed twice and never shown', async () => {
+    const typed = ['correct horse\r', 'correct horse\r'];
+    const words = ['keys', 'create', '--recovery-out', join(its.cli.home, 'paper')];
+    const done = await its.cli.run(words, { ...asCarol, columns: 80, answers: typed });
+    expect(done.status).toBe(0);
+    expect(done.stderr).not.toContain('horse');
+    const list = await its.cli.run(['keys', 'list'], asCarol);
+    expect(list.stdout).toContain('\tpassphrase');
+    const other = await its.cli.run(['keys', 'create'], {
+      ...asCarol,
+      columns: 80,
+      answers: ['wrong\r'],
+    });
+    expect(other).toMatchObject({ status: 3, stderr: expect.stringContaining('passphrase_wrong') });
+    expect(its.farEnd.accountKeys).toHaveLength(1);
+  });
+
+  it('are not made under two different passphrases', async () => {
+    const answers = ['one\r', 'two\r'];
+    const done = await its.cli.run(['keys', 'create'], { ...asCarol, columns: 80, answers });
+    expect(done).toMatchObject({
+      status: 2,
+      stderr: expect.stringContaining('passphrases_differ'),
+    });
+    expect(its.farEnd.accountKeys).toHaveLength(0);
+  });
+
   it('go into a file for the owner alone when told to', async () => {
     const out = join(its.cli.home, 'recovery');
     expect((await create('--recovery-out', out)).stdout).toBe('');

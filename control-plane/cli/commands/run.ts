@@ -160,7 +160,7 @@ export async function orderAndFollow(
   if (terminal.json) {
     terminal.printJson(ordered.job);
   } else {
-    terminal.print(ordered.job.name);
+    terminal.printName(ordered.job.name);
     terminal.say(`Next: intervene logs ${ordered.job.name} --follow`);
   }
   return exitStatus.succeeded;

@@ -41,7 +41,7 @@ export async function addServer(
     terminal.printJson(server);
     return;
   }
-  terminal.print(server.id);
+  terminal.printName(server.id);
   terminal.say(glyph('ok', '✓'), `server ${server.name} of ${server.accountName}`);
   terminal.say(`Next: intervene enroll ${server.name} --mode resident${context.profile.flag}`);
 }

@@ -88,7 +88,7 @@ function readPins(context: CommandContext, options: VerifyOptions): Pins {
     safe: 'Nothing was checked.',
     next: [
       {
-        label: 'the digests of the install line, or of your server (intervene-agent status)',
+        label: 'they stand in the install line, and intervene-agent status tells them',
         command: 'intervene verify PACK --root sha256:… --account-keys sha256:…',
       },
     ],

@@ -157,6 +157,11 @@ function sayFilesystem(context: CommandContext, job: JobBody): void {
       ? `${formatCount(result.problems, 'problem')} reported`
       : '';
   const detail = typeof result.detail === 'string' ? result.detail : '';
+  if (job.mode === 'undo') {
+    // What an undo leaves is what was there before; its own words say what it put back.
+    if (detail !== '') context.terminal.say(detail);
+    return;
+  }
   const more = [problems, detail].filter(Boolean).join('; ');
   context.terminal.say(
     glyph(known.style, known.glyph),

@@ -64,16 +64,21 @@ export class Terminal {
 
   /** Columns of the terminal on stdout; unbounded elsewhere. */
   get columns(): number {
-    return this.outIsTty ? (this.out.columns ?? 80) : Number.POSITIVE_INFINITY;
+    return this.outIsTty ? columnsOf(this.out) : Number.POSITIVE_INFINITY;
   }
 
   get talkColumns(): number {
-    return this.talkIsTty ? (this.talk.columns ?? 80) : Number.POSITIVE_INFINITY;
+    return this.talkIsTty ? columnsOf(this.talk) : Number.POSITIVE_INFINITY;
   }
 
   /** A line of data. */
   print(...pieces: Piece[]): void {
     this.write(this.out, `${render(pieces, this.outIsTty, this.colorsOut)}\n`);
+  }
+
+  /** A name or id as data, for programs: the sentence beside it tells it to the person. */
+  printName(name: string): void {
+    if (!this.outIsTty) this.print(name);
   }
 
   /** A line of data for programs: tab-separated, nothing cut. */
@@ -146,6 +151,11 @@ export class Terminal {
       stream.on('drain', done).on('error', done).on('close', done);
     });
   }
+}
+
+/** A terminal that does not know its width says 0. */
+function columnsOf({ columns = 0 }: OutputStream): number {
+  return columns > 0 ? columns : 80;
 }
 
 function render(pieces: readonly Piece[], tty: boolean, color: boolean): string {

@@ -66,6 +66,8 @@ export class Prompt {
 
   private readLine(question: Piece[], echo: boolean): Promise<string> {
     const { stdin } = this.surroundings;
+    // Before the question is seen: who answers at once must not be echoed by the terminal either.
+    stdin.setRawMode?.(true);
     this.terminal.writeControl(this.terminal.renderTalk(question));
     return new Promise<string>((resolve, reject) => {
       const typed: string[] = [];
@@ -102,7 +104,6 @@ export class Prompt {
           }
         }
       };
-      stdin.setRawMode?.(true);
       stdin.on('data', onData).on('end', onEnd);
       stdin.resume();
     });

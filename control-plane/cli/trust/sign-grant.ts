@@ -43,7 +43,7 @@ export async function signGrant(
     terminal.printJson(grant);
     return;
   }
-  terminal.print(`G-${grant.number}`);
+  terminal.printName(`G-${grant.number}`);
   const until = formatClock(terms.expiresAt * 1000, surroundings.timeZone);
   terminal.say(
     glyph('ok', '✓'),
