@@ -1,4 +1,9 @@
-import { countLines, RECORD_HEADER_BYTES, RecordDecoder } from '../../proto/spool/record.ts';
+import {
+  countLines,
+  RECORD_HEADER_BYTES,
+  RecordDecoder,
+  SpoolFormatError,
+} from '../../proto/spool/record.ts';
 import type { LogRecord } from '../../proto/spool/record.ts';
 import type { LogPart } from './log-reader.ts';
 
@@ -33,29 +38,44 @@ export async function* placeRecords(
   }
 }
 
-/** The record in which line `line` begins (the first is 0), and how many line ends come before it in there. */
+/** The record in which a line begins, and how many line ends come before it in there. */
 export interface LineStart {
   offset: number;
   linesToSkip: number;
 }
 
-/** Null when the log has no such line. */
+/**
+ * Where line number `line` (the first is 0) begins, in a log read from `offset` on, before which `firstLine`
+ * lines have ended; null when it has no such line. Reads to the end: throws SpoolFormatError unless what is
+ * there are whole records, so that a wrong `offset` is noticed.
+ */
 export async function findLineStart(
-  records: AsyncIterable<PlacedRecord | { type: 'waiting' }>,
+  parts: AsyncIterable<LogPart>,
+  offset: number,
   firstLine: number,
   line: number,
 ): Promise<LineStart | null> {
+  const decoder = new RecordDecoder();
+  let at = offset;
   let lines = firstLine;
-  for await (const entry of records) {
-    if (entry.type === 'waiting') continue;
-    const inRecord = countLines(entry.record);
-    if (lines + inRecord >= line && inRecord > 0) {
-      return { offset: entry.offset, linesToSkip: line - lines };
+  let found: LineStart | null = null;
+  for await (const part of parts) {
+    if (part.type === 'waiting') continue;
+    for (const record of decoder.push(part.bytes)) {
+      const skip = line - lines;
+      const begins = skip === 0 || hasTextAfter(record, skip);
+      if (found === null && skip >= 0 && begins) found = { offset: at, linesToSkip: skip };
+      lines += countLines(record);
+      at += RECORD_HEADER_BYTES + record.payload.length;
     }
-    lines += inRecord;
-    if (lines > line) return null;
   }
-  return null;
+  if (decoder.pendingBytes > 0) throw new SpoolFormatError('the log ends within a record');
+  return found;
+}
+
+/** Whether anything of the record lies after its first `count` lines. */
+function hasTextAfter(record: LogRecord, count: number): boolean {
+  return countLines(record) >= count && skipLines(record, count).payload.length > 0;
 }
 
 /** A record without its first `count` lines. */

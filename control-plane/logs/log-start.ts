@@ -2,7 +2,7 @@ import { SpoolFormatError } from '../../proto/spool/record.ts';
 import type { Bus } from '../cluster/bus.ts';
 import type { Queries } from '../database/database.ts';
 import { readLog } from './log-reader.ts';
-import { findLineStart, placeRecords } from './log-records.ts';
+import { findLineStart } from './log-records.ts';
 import type { LineStart } from './log-records.ts';
 import { findChunkOfLine, findLogPosition } from './log-store.ts';
 import type { LogUploads } from './log-uploads.ts';
@@ -29,7 +29,8 @@ export async function findTail(
   const from = await findChunkOfLine(source.queries, position, line);
   const search = (offset: number, firstLine: number) =>
     findLineStart(
-      placeRecords(readLog({ ...source, jobId, offset, follow: false, signal }), offset),
+      readLog({ ...source, jobId, offset, follow: false, signal }),
+      offset,
       firstLine,
       line,
     );

@@ -103,7 +103,7 @@ export async function readChunks(
   }));
 }
 
-/** Offset of the last chunk before which at most `line` lines have ended; 0 when there is none. */
+/** The chunk in which line `line` (counted from 0, not the first) begins, or which ends with the line before. */
 export async function findChunkOfLine(
   queries: Queries,
   log: Pick<LogPosition, 'jobId' | 'day'>,
@@ -111,7 +111,7 @@ export async function findChunkOfLine(
 ): Promise<{ offset: number; firstLine: number }> {
   const rows = await queries.query<{ offset: number; firstLine: number }>(
     `select start as "offset", first_line as "firstLine" from log_chunks
-     where day = $1 and job_id = $2 and first_line <= $3 order by start desc limit 1`,
+     where day = $1 and job_id = $2 and first_line < $3 order by start desc limit 1`,
     [log.day, log.jobId, line],
   );
   return rows[0] ?? { offset: 0, firstLine: 0 };

@@ -10,7 +10,7 @@ import { useTestDatabase } from '../../test/fixtures/database.ts';
 import { openDatabase } from '../database/database.ts';
 import { begin, takeTheField } from '../../test/fixtures/ordered-jobs.ts';
 import type { Field } from '../../test/fixtures/ordered-jobs.ts';
-import { chunkOf, encodeLog, sha256 } from '../../test/fixtures/test-agent.ts';
+import { chunkOf, encodeLog, lineEnds, sha256 } from '../../test/fixtures/test-agent.ts';
 import type { TestUpload } from '../../test/fixtures/test-agent.ts';
 import { createLocalBus } from '../cluster/bus.ts';
 import { openChunk } from './chunk.ts';
@@ -57,10 +57,6 @@ async function stored(jobId: string): Promise<{ bytes: Buffer; lines: number; ro
   expect(row!.lines).toBe(line);
   const bytes = Buffer.concat(chunks.map((chunk) => chunk.bytes));
   return { bytes, lines: line, rows: chunks.length };
-}
-
-function linesOf(log: Buffer): number {
-  return log.toString('latin1').split('\n').length - 1;
 }
 
 const INVALID = grpc.status.INVALID_ARGUMENT;
@@ -324,7 +320,7 @@ describe('stored bytes are sent bytes, each once', () => {
         }
         const { bytes, lines } = await stored(jobId);
         expect(bytes).toEqual(log);
-        expect(lines).toBe(linesOf(log));
+        expect(lines).toBe(lineEnds(log).length);
         field.session.send({ ended: field.agent.ended(order, log, { tail: [] }) });
         await field.session.acknowledged(jobId, 'ended');
         expect((await field.orders.job(order)).log.verified).toBe(true);

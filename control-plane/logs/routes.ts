@@ -152,7 +152,10 @@ export function registerLogRoutes(app: HttpApp, options: LogRoutesOptions): void
         if (line === null) yield* state.news();
         else yield lineEvent(line);
       }
-      if (wanted.follow && !signal.aborted) yield* state.end();
+      if (wanted.follow && !signal.aborted) {
+        yield* state.news(true);
+        yield* state.end();
+      }
     } catch (error) {
       if (!(error instanceof SpoolFormatError)) throw error;
       const problem = {
@@ -189,8 +192,8 @@ class StateEvents {
     this.stopListening = options.bus.subscribe('job', job.id, () => (this.isStale = true));
   }
 
-  async *news(): AsyncGenerator<ServerSentEvent> {
-    if (!this.isStale) return;
+  async *news(mustLook = false): AsyncGenerator<ServerSentEvent> {
+    if (!this.isStale && !mustLook) return;
     this.isStale = false;
     const progress = this.options.jobs.progress(this.job.id);
     if (progress !== null && progress !== this.shownProgress) {
