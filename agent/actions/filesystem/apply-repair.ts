@@ -2,6 +2,7 @@ import type { FileHandle } from 'node:fs/promises';
 import { filesystemRepairParameters } from '../../../proto/actions/filesystem.ts';
 import type { Plan } from '../../../proto/documents/kinds/plan.ts';
 import { ActionError, type ActionContext, type ActionResult } from '../../runner/action.ts';
+import { counted } from './counted.ts';
 import { openDevice } from './device-io.ts';
 import { runE2fsck, type E2fsckRun } from './e2fsck.ts';
 import {
@@ -12,7 +13,7 @@ import {
 import { filesystemResult } from './filesystem-result.ts';
 import { repairTargetSchema, type RepairTarget } from './plan-repair.ts';
 import { repairOnDevice } from './repair-on-device.ts';
-import { lostAndFound } from './repair-findings.ts';
+import { lostAndFound, removed } from './repair-findings.ts';
 import { repairStepTexts } from './repair-steps.ts';
 import { saveForRepair, type SavedForRepair } from './save-for-repair.ts';
 import { stalePlan } from './stale-plan.ts';
@@ -122,11 +123,11 @@ function resultOf(
   const { problemCount, removals, reconnected, journalLost } = repaired.transcript;
   const said = [
     isGood
-      ? `${problemCount} problems corrected; a second check finds none.`
+      ? `${problemCount > 0 ? `${counted(problemCount, 'problem', 'problems')} corrected` : 'Brought in order'}; a second check finds no errors.`
       : `e2fsck ended its repair with exit status ${repaired.exitStatus}, but a second check does not find the file system clean: ${verdict.detail}`,
     journalLost ? 'The journal was made anew; the changes in it are lost.' : '',
-    removals > 0 ? `${removals} files, folders or entries were removed.` : '',
-    reconnected.length > 0 ? `${lostAndFound(reconnected)} are in lost+found.` : '',
+    removals > 0 ? `Removed: ${removed(removals)}.` : '',
+    reconnected.length > 0 ? `In lost+found now: ${lostAndFound(reconnected)}.` : '',
     `What was overwritten is saved in ${saved.folder} and can be put back until the file system is used again.`,
   ];
   const result = filesystemResult({

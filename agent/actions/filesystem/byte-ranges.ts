@@ -8,6 +8,7 @@ export function normalizeRanges(
   deviceBytes: number,
 ): ByteRange[] {
   const whole = ranges
+    .filter(([, bytes]) => bytes > 0)
     .map(([start, bytes]): [number, number] => [
       Math.floor(start / unit) * unit,
       Math.min(Math.ceil((start + bytes) / unit) * unit, deviceBytes),

@@ -1,10 +1,10 @@
 import { filesystemCheckParameters } from '../../../proto/actions/filesystem.ts';
-import type { ActionContext, ActionResult } from '../../runner/action.ts';
+import { ActionError, type ActionContext, type ActionResult } from '../../runner/action.ts';
 import { runE2fsck, type E2fsckRun } from './e2fsck.ts';
 import { examineFilesystem, type ExtFilesystem } from './filesystem-examination.ts';
 import { filesystemResult } from './filesystem-result.ts';
-import { lookFirst, remembered } from './first-look.ts';
-import { judge, type Verdict } from './verdict.ts';
+import { blemishes, lookFirst, unfinished } from './first-look.ts';
+import { exitBits, judge, type Verdict } from './verdict.ts';
 import { copyFaithfully, removeCopy } from './working-copy.ts';
 
 interface Sight {
@@ -22,10 +22,11 @@ export async function checkFilesystem(context: ActionContext): Promise<ActionRes
   const { device } = filesystemCheckParameters.parse(context.spec.parameters);
   const examined = await examineFilesystem(context, device);
   const { filesystem, run, verdict, where } = await look(context, examined);
-  const memories = remembered(filesystem);
-  const isBlemished = filesystem.backup !== null || filesystem.superblock.errorsRecorded;
-  const outcome = verdict.outcome === 'clean' && isBlemished ? 'errors_left' : verdict.outcome;
-  const said = [verdict.detail, where, ...memories].filter((text) => text !== '');
+  const marks = blemishes(filesystem);
+  const outcome = verdict.outcome === 'clean' && marks.length > 0 ? 'errors_left' : verdict.outcome;
+  const said = [verdict.detail, where, ...marks, ...unfinished(filesystem)].filter(
+    (text) => text !== '',
+  );
   for (const text of said) context.note(outcome === 'clean' ? text : `Finding: ${text}`);
   const result = filesystemResult({
     outcome,
@@ -33,6 +34,7 @@ export async function checkFilesystem(context: ActionContext): Promise<ActionRes
     filesystem: filesystem.superblock.type,
     uuid: filesystem.superblock.uuid,
     run,
+    blemishes: marks,
     exitStatus: run.exitStatus,
     detail: said.join(' '),
   });
@@ -48,7 +50,7 @@ export async function checkFilesystem(context: ActionContext): Promise<ActionRes
 async function look(context: ActionContext, examined: ExtFilesystem): Promise<Sight> {
   if (examined.superblock.needsRecovery) return lookAtReplayedCopy(context, examined);
   const { filesystem, run, verdict } = await lookFirst(context, examined, true);
-  return { filesystem, run, verdict, where: '' };
+  return { filesystem, run, verdict: foundErrors(run) ?? verdict, where: '' };
 }
 
 /**
@@ -62,7 +64,18 @@ async function lookAtReplayedCopy(context: ActionContext, examined: ExtFilesyste
   if (['tool_too_old', 'hardware_failing', 'device_in_use'].includes(first.verdict.reason ?? '')) {
     return { ...first, where: '' };
   }
-  const copy = await copyFaithfully(context, filesystem, first.run);
+  const copy = await copyFaithfully(context, filesystem, first.run).catch((error: unknown) => {
+    if (error instanceof ActionError && error.reason === 'hardware_failing') return error;
+    throw error;
+  });
+  if (copy instanceof ActionError) {
+    const { reason, message } = copy;
+    return {
+      ...first,
+      verdict: { outcome: 'operational_error', reason, detail: message },
+      where: '',
+    };
+  }
   const where = 'Checked in a copy after its journal was replayed; the device is unchanged.';
   const run = (mode: 'replay' | 'look') =>
     runE2fsck(context, {
@@ -85,6 +98,16 @@ async function lookAtReplayedCopy(context: ActionContext, examined: ExtFilesyste
   } finally {
     await removeCopy(copy);
   }
+}
+
+/** Damage can keep e2fsck from looking on; that there are errors is certain then all the same. */
+function foundErrors({ exitStatus, transcript }: E2fsckRun): Verdict | null {
+  const { errorsLeft, operational } = exitBits;
+  const { errors, problemCount, hasInputOutputError, isTooOld, isBusy } = transcript;
+  if (exitStatus !== (errorsLeft | operational) || problemCount === 0) return null;
+  if (hasInputOutputError || isTooOld || isBusy) return null;
+  const detail = `e2fsck found errors and could not look on because of them: ${errors.join(' / ')}.`;
+  return { outcome: 'errors_left', reason: 'errors_left', detail };
 }
 
 /** Where the journal itself is broken, e2fsck has gone on to correct the copy: on the device errors are left. */

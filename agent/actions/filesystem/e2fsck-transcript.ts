@@ -4,6 +4,8 @@ export interface Problem {
   answer: 'yes' | 'no' | null;
 }
 
+type Channel = 'out' | 'err';
+
 const PROBLEM_MAX_CHARACTERS = 400;
 const KEPT_PROBLEMS = 2_000;
 const KEPT_ERRORS = 20;
@@ -41,8 +43,6 @@ const BUSY = [
   /is in use\.$/,
   /device or resource busy/i,
   /opened exclusively by another program/i,
-  /MMP: (?:device currently active|fsck being run|undergoing an unknown operation)/,
-  /MMP check failed/,
 ];
 
 /**
@@ -50,8 +50,6 @@ const BUSY = [
  * Names in it come from the disk; e2fsck has escaped their control characters, and so does this.
  */
 export class E2fsckTranscript {
-  /** The first ones; `problemCount` counts all. */
-  readonly problems: Problem[] = [];
   problemCount = 0;
   readonly offers: string[] = [];
   /** What the tool said about itself, such as why it gave up. */
@@ -65,30 +63,44 @@ export class E2fsckTranscript {
   hasInputOutputError = false;
   isTooOld = false;
   isBusy = false;
+  private readonly found: Record<Channel, Problem[]> = { out: [], err: [] };
+  private readonly rest: Record<Channel, string> = { out: '', err: '' };
   private pending: string[] = [];
-  private readonly rest = { out: '', err: '' };
 
-  take(channel: 'out' | 'err', bytes: Buffer): void {
+  /**
+   * The first ones; `problemCount` counts all. In the same order each time: which of the two channels is read
+   * first is chance.
+   */
+  get problems(): Problem[] {
+    return [...this.found.out, ...this.found.err];
+  }
+
+  take(channel: Channel, bytes: Buffer): void {
     const lines = (this.rest[channel] + bytes.toString('latin1')).split('\n');
     this.rest[channel] = lines.pop()!.slice(-LINE_MAX_CHARACTERS);
-    for (const line of lines) this.line(line);
+    for (const line of lines) this.line(channel, line);
   }
 
   end(): void {
-    this.line(this.rest.out);
-    this.line(this.rest.err);
-    this.line('');
+    this.line('out', this.rest.out);
+    this.line('err', this.rest.err);
+    this.settle(null);
   }
 
-  private line(raw: string): void {
+  private line(channel: Channel, raw: string): void {
     const line = printable(raw).slice(0, LINE_MAX_CHARACTERS);
     this.watch(line);
-    if (line.trim() === '' || NO_PROBLEM.some((pattern) => pattern.test(line))) {
-      this.settle(null);
+    if (line.startsWith('e2fsck: ') && !NO_PROBLEM.some((pattern) => pattern.test(line))) {
+      if (this.errors.length < KEPT_ERRORS) this.errors.push(line.slice('e2fsck: '.length));
       return;
     }
-    if (line.startsWith('e2fsck: ')) {
-      if (this.errors.length < KEPT_ERRORS) this.errors.push(line.slice('e2fsck: '.length));
+    const isFrame = line.trim() === '' || NO_PROBLEM.some((pattern) => pattern.test(line));
+    if (channel === 'err') {
+      if (!isFrame) this.add('err', line.trim(), null);
+      return;
+    }
+    if (isFrame) {
+      this.settle(null);
       return;
     }
     this.pending.push(line.trim());
@@ -107,7 +119,7 @@ export class E2fsckTranscript {
   }
 
   private settle(answer: Problem['answer']): void {
-    const text = this.pending.join(' ').replace(/\s+/g, ' ').slice(0, PROBLEM_MAX_CHARACTERS);
+    const text = this.pending.join(' ');
     const last = this.pending.at(-1) ?? '';
     this.pending = [];
     if (text === '') return;
@@ -115,9 +127,15 @@ export class E2fsckTranscript {
       if (this.offers.length < KEPT_ERRORS) this.offers.push(text);
       return;
     }
-    this.problemCount++;
-    if (this.problems.length < KEPT_PROBLEMS) this.problems.push({ text, answer });
+    this.add('out', text, answer);
     if (answer === 'yes') this.count(text, last);
+  }
+
+  private add(channel: Channel, text: string, answer: Problem['answer']): void {
+    this.problemCount++;
+    if (this.found[channel].length >= KEPT_PROBLEMS) return;
+    const short = text.replace(/\s+/g, ' ').slice(0, PROBLEM_MAX_CHARACTERS);
+    this.found[channel].push({ text: short, answer });
   }
 
   private count(text: string, last: string): void {

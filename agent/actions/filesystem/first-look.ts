@@ -1,4 +1,5 @@
 import type { ActionContext } from '../../runner/action.ts';
+import { counted } from './counted.ts';
 import { runE2fsck, type E2fsckRun } from './e2fsck.ts';
 import { withBackupSuperblock, type ExtFilesystem } from './filesystem-examination.ts';
 import { judge, type Verdict } from './verdict.ts';
@@ -28,27 +29,30 @@ export async function lookFirst(
 }
 
 /**
- * What speaks for a repair although e2fsck itself may exit with 0: it does not count what the superblock
- * remembers, nor, without changing anything, the journal.
+ * Damage that e2fsck itself may pass over with exit status 0: it goes by copies, and does not count what the
+ * superblock remembers.
  */
-export function remembered({ superblock, backup }: ExtFilesystem): string[] {
+export function blemishes({ superblock, backup }: ExtFilesystem): string[] {
   const said: string[] = [];
   if (backup !== null) {
-    said.push(
-      `The superblock or the group table is damaged; the copy at block ${backup.block} is used instead.`,
-    );
+    const instead = `the copy at block ${backup.block} is used instead`;
+    said.push(`The superblock or the group table is damaged; ${instead}.`);
   }
   if (superblock.errorsRecorded) {
-    said.push(
-      `The kernel has recorded ${superblock.errorCount} errors on this file system: look at the health of the disk too.`,
-    );
-  }
-  if (superblock.needsRecovery) {
-    said.push('The journal holds changes that are not written to their places yet.');
-  } else if (!superblock.cleanlyUnmounted) {
-    said.push('The file system was not unmounted cleanly.');
+    const errors = counted(superblock.errorCount, 'error', 'errors');
+    said.push(`The kernel has recorded ${errors} here: look at the health of the disk too.`);
   }
   return said;
+}
+
+/** Whatever speaks for a repair without being damage: the next mount would put it in order too. */
+export function unfinished({ superblock, backup }: ExtFilesystem): string[] {
+  // Copies of the superblock never tell these.
+  if (backup !== null) return [];
+  if (superblock.needsRecovery) {
+    return ['The journal holds changes that are not written to their places yet.'];
+  }
+  return superblock.cleanlyUnmounted ? [] : ['The file system was not unmounted cleanly.'];
 }
 
 function look(

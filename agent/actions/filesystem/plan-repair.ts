@@ -5,7 +5,8 @@ import { ActionError, type ActionContext } from '../../runner/action.ts';
 import { checkBackupPlace } from './backup-place.ts';
 import { totalBytes } from './byte-ranges.ts';
 import { examineFilesystem, type ExtFilesystem } from './filesystem-examination.ts';
-import { lookFirst, remembered } from './first-look.ts';
+import { blemishes, lookFirst, unfinished } from './first-look.ts';
+import { counted } from './counted.ts';
 import { rehearse, type Rehearsal } from './rehearsal.ts';
 import { repairFindings } from './repair-findings.ts';
 import { repairSteps } from './repair-steps.ts';
@@ -41,10 +42,16 @@ export async function planRepair(context: ActionContext): Promise<PlanBody> {
   if (verdict.reason !== null && HOPELESS.has(verdict.reason)) {
     throw new ActionError(verdict.reason, verdict.detail);
   }
+  if (filesystem.superblock.multiMountProtection) {
+    throw new ActionError(
+      'multi_mount_protection',
+      'other machines may use this file system (feature mmp), and e2fsck cannot be undone on it',
+    );
+  }
   await checkBackupPlace(context, filesystem.device, 0);
   const copy = await copyFaithfully(context, filesystem, look.run);
   try {
-    const reasons = remembered(filesystem);
+    const reasons = [...blemishes(filesystem), ...unfinished(filesystem)];
     if (verdict.outcome === 'clean' && reasons.length === 0) return nothingToDo(filesystem, copy);
     const rehearsal = await rehearse(context, filesystem, copy, true);
     await checkBackupPlace(context, filesystem.device, backupBytes(copy, rehearsal));
@@ -82,13 +89,17 @@ function repairPlan(
 ): PlanBody {
   const { device, superblock } = filesystem;
   const { problemCount } = rehearsal.repair.transcript;
-  const blocks = totalBytes(rehearsal.ranges) / superblock.blockSize;
+  const blocks = Math.ceil(totalBytes(rehearsal.ranges) / superblock.blockSize);
+  const what = [
+    problemCount > 0 ? counted(problemCount, 'problem', 'problems') : 'bring it in order',
+    `${counted(blocks, 'block', 'blocks')} overwritten`,
+  ].join(', ');
   const end = rehearsal.endsClean
     ? 'Afterwards it is clean, as the rehearsal showed.'
     : 'Errors would be left, as the rehearsal showed.';
   return {
     target: { ...targetOf(filesystem, copy) },
-    summary: `Repair the ${superblock.type} file system on ${device.path}: ${problemCount} problems, ${Math.ceil(blocks)} blocks overwritten. ${end}`,
+    summary: `Repair the ${superblock.type} file system on ${device.path}: ${what}. ${end}`,
     findings: repairFindings(filesystem, copy, rehearsal),
     preconditions: [precondition(copy)],
     steps: repairSteps(context, filesystem, copy, rehearsal),

@@ -69,10 +69,7 @@ async function overwritten(filesystem: ExtFilesystem, undoFile: string): Promise
   if (index === null || !index.isComplete) {
     throw new ActionError('tool_failed', 'e2fsck left no usable list of what it overwrote');
   }
-  const { blockSize, multiMountBlock } = superblock;
   const ranges: ByteRange[] = index.entries.map((entry) => [entry.deviceOffset, entry.bytes]);
   ranges.push([SUPERBLOCK_OFFSET, SUPERBLOCK_BYTES]);
-  // e2fsck writes this one without telling its undo file.
-  if (multiMountBlock !== null) ranges.push([multiMountBlock * blockSize, blockSize]);
-  return normalizeRanges(ranges, blockSize, device.bytes);
+  return normalizeRanges(ranges, superblock.blockSize, device.bytes);
 }

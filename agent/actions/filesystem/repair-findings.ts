@@ -1,4 +1,5 @@
-import { remembered } from './first-look.ts';
+import { counted } from './counted.ts';
+import { blemishes, unfinished } from './first-look.ts';
 import type { ExtFilesystem } from './filesystem-examination.ts';
 import type { Rehearsal } from './rehearsal.ts';
 import type { WorkingCopy } from './working-copy.ts';
@@ -16,13 +17,13 @@ export function repairFindings(
   rehearsal: Rehearsal,
 ): string[] {
   const { transcript } = rehearsal.repair;
-  const findings = remembered(filesystem);
+  const findings = [...blemishes(filesystem), ...unfinished(filesystem)];
   if (transcript.journalLost) {
     findings.push('The journal cannot be read and would be made anew: the changes in it are lost.');
   }
   if (transcript.removals > 0) {
     findings.push(
-      `${transcript.removals} files, folders or entries would be removed because nothing usable is left of them.`,
+      `${removed(transcript.removals)} would be removed because nothing usable is left.`,
     );
   }
   if (transcript.reconnected.length > 0) {
@@ -44,7 +45,13 @@ export function repairFindings(
 export function lostAndFound(inodes: readonly number[]): string {
   const listed = inodes.slice(0, LISTED_INODES).join(', ');
   const more = inodes.length > LISTED_INODES ? ', …' : '';
-  return `${inodes.length} files or folders (inodes ${listed}${more})`;
+  const what = counted(inodes.length, 'file or folder', 'files or folders');
+  return `${what} (${inodes.length === 1 ? 'inode' : 'inodes'} ${listed}${more})`;
+}
+
+/** `2 files, folders or entries` */
+export function removed(count: number): string {
+  return counted(count, 'file, folder or entry', 'files, folders or entries');
 }
 
 function bounded(findings: readonly string[], count: number): string[] {

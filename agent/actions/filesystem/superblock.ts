@@ -45,8 +45,8 @@ export interface Superblock {
   mountedAt: number;
   writtenAt: number;
   checkedAt: number;
-  /** Written by e2fsck past its own undo layer; null without multi mount protection. */
-  multiMountBlock: number | null;
+  /** Several machines may reach the disk; e2fsck then keeps no undo file, and writes past it. */
+  multiMountProtection: boolean;
 }
 
 /**
@@ -86,10 +86,7 @@ export function parseSuperblock(bytes: Buffer): Superblock | null {
     mountedAt: time(0x2c, 0x275),
     writtenAt: time(0x30, 0x274),
     checkedAt: time(0x40, 0x277),
-    multiMountBlock:
-      (features.incompat & incompat.multiMountProtection) === 0
-        ? null
-        : Number(bytes.readBigUInt64LE(0x168)),
+    multiMountProtection: (features.incompat & incompat.multiMountProtection) !== 0,
   };
 }
 

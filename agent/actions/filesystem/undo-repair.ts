@@ -57,7 +57,7 @@ export async function undoRepair(context: ActionContext): Promise<ActionResult> 
     await context.step(undoStep, async (confirm) => {
       await confirm(blocks);
       const { bytes, proof } = await backups.restore(context, device);
-      detail = `Put back: ${bytes} bytes written; ${proof}. The errors of before are there again.`;
+      detail = `Put back: ${bytes} bytes written; ${proof}. The problems the repair had corrected are back too.`;
     });
     return success(context, record, detail);
   } finally {

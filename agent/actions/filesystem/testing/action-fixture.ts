@@ -30,6 +30,10 @@ export interface JobOptions {
   agentMode?: JobSpec['agentMode'];
   /** Called with what programs say, as it comes; a promise holds the programs up. */
   onOutput?: (text: string) => Promise<void> | void;
+  /** Called before a program starts; returns the words to start instead. */
+  onStart?: (argv: readonly string[]) => readonly string[];
+  /** Called when a program has ended; what it throws is as far as the job gets. */
+  onEnd?: (argv: readonly string[]) => void;
   /** Called before a step begins. */
   onStep?: (step: string) => Promise<void> | void;
   signal?: AbortSignal;
@@ -57,9 +61,15 @@ export class ActionFixture {
     return join(this.folder, name);
   }
 
+  /** What a part of an action is given, for tests of that part. */
+  async bareContext(options: JobOptions = {}): Promise<ActionContext> {
+    return (await this.begin('filesystem.check', 'apply', {}, options)).context;
+  }
+
   async check(parameters: Parameters, options: JobOptions = {}): Promise<Result & Trace> {
     const { trace, context } = await this.begin('filesystem.check', 'apply', parameters, options);
-    return { ...trace, ...typed(await filesystemCheck.apply(context, null)) };
+    const done = await filesystemCheck.apply(context, null);
+    return { ...trace, ...typed(done) };
   }
 
   /** The plan, made to the bytes that are signed and read back. */
@@ -103,7 +113,11 @@ export class ActionFixture {
   ): Promise<Result & Trace> {
     const { trace, context } = await this.begin('filesystem.repair', mode, parameters, options);
     Object.assign(given, trace);
-    return { ...trace, ...typed(await act(filesystemRepair, context)) };
+    try {
+      return { ...typed(await act(filesystemRepair, context)), ...trace };
+    } finally {
+      Object.assign(given, trace);
+    }
   }
 
   private async begin(
@@ -140,6 +154,7 @@ export class ActionFixture {
         write(_, bytes) {
           trace.log += bytes.toString('utf8');
           room = options.onOutput?.(bytes.toString('utf8')) ?? null;
+          return true;
         },
         room: () => room,
         end: () => undefined,
@@ -174,9 +189,12 @@ export class ActionFixture {
       undone: null,
       note: (text) => void trace.notes.push(text),
       progress: (phase, percent) => void trace.progress.push({ phase, percent }),
-      run(argv, commandOptions) {
+      async run(argv, commandOptions) {
         trace.commands.push([...argv]);
-        return runCommand(surroundings, argv, commandOptions);
+        const words = options.onStart?.(argv) ?? argv;
+        const done = await runCommand(surroundings, words, commandOptions);
+        options.onEnd?.(argv);
+        return done;
       },
       async step({ id, description }, body) {
         await options.onStep?.(id);

@@ -1,0 +1,62 @@
+import { execFile } from 'node:child_process';
+import { mkdir, mkdtemp, open, realpath, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+
+const execute = promisify(execFile);
+
+/** Loop devices, mounts and image files of one test; all are gone when it is closed. Needs root. */
+export class LoopFixture {
+  readonly folder: string;
+  private readonly undo: (() => Promise<unknown>)[] = [];
+
+  private constructor(folder: string) {
+    this.folder = folder;
+  }
+
+  static async create(): Promise<LoopFixture> {
+    return new LoopFixture(await realpath(await mkdtemp(join(tmpdir(), 'ivl-'))));
+  }
+
+  async close(): Promise<void> {
+    for (const act of this.undo.toReversed()) await act();
+    await rm(this.folder, { recursive: true, force: true });
+  }
+
+  path(name: string): string {
+    return join(this.folder, name);
+  }
+
+  async file(name: string, bytes: number): Promise<string> {
+    const file = await open(this.path(name), 'w');
+    await file.truncate(bytes);
+    await file.close();
+    return this.path(name);
+  }
+
+  async ext4(name: string, mebibytes = 8): Promise<string> {
+    const path = await this.file(name, mebibytes * 1024 * 1024);
+    await this.run('mke2fs', '-q', '-F', '-t', 'ext4', '-b', '1024', path);
+    return path;
+  }
+
+  async loop(file: string, ...options: string[]): Promise<string> {
+    const device = (await this.run('losetup', '--find', '--show', ...options, file)).trim();
+    this.undo.push(() => this.run('losetup', '--detach', device).catch(() => undefined));
+    return device;
+  }
+
+  async mount(...words: string[]): Promise<string> {
+    const point = this.path(`mount-${this.undo.length}`);
+    await mkdir(point, { recursive: true });
+    await this.run('mount', ...words, point);
+    this.undo.push(() => this.run('umount', '--lazy', point).catch(() => undefined));
+    return point;
+  }
+
+  async run(program: string, ...words: string[]): Promise<string> {
+    const PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
+    return (await execute(program, words, { env: { PATH, LANG: 'C.UTF-8' } })).stdout;
+  }
+}
