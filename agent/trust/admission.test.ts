@@ -194,6 +194,24 @@ describe('an order that everybody allows', () => {
     expect(verdictOf(await trust.admit(kit.attested()))).toBe('admitted');
   });
 
+  it('is admitted in rescue for the machine it names, by whatever it names it', async () => {
+    const trust = await openTrust(kit.rescue());
+    const expected = { serial: 'S1', macAddresses: [] };
+    const delivery = kit.ordered({ ...classC, expect: expected });
+    expect(verdictOf(await trust.admit(delivery))).toBe('admitted');
+    const unnamed = kit.ordered({ expect: {} });
+    expect(verdictOf(await trust.admit(unnamed))).toBe('admitted');
+  });
+
+  it('is admitted with steps that can be undone, where no others are accepted', async () => {
+    const trust = await openTrust();
+    const careful = { acceptsStepsWithoutUndo: false };
+    const delivery = kit.planned(world.signPlan(), {}, careful);
+    expect(verdictOf(await trust.admit(delivery))).toBe('admitted');
+    const accepting = kit.planned(kit.unsafePlan());
+    expect(verdictOf(await trust.admit(accepting))).toBe('admitted');
+  });
+
   it('is admitted with fewer engineers on an attestation where the policy says so', async () => {
     const trust = await openTrust(kit.rescue());
     const text = `${OPEN_POLICY}engineers-for-class-c-attested = 1\n`;
