@@ -48,6 +48,12 @@ describe('authorize', () => {
     });
   });
 
+  it('takes answers that were typed ahead', async () => {
+    const options = { ...asCarol, columns: 100, answers: ['yes\rno\ry\r'] };
+    expect((await its.cli.run(words(), options)).status).toBe(0);
+    expect(signed()).toMatchObject({ backupExists: 'yes', interruptionAccepted: false });
+  });
+
   it('signs nothing without a yes', async () => {
     const done = await its.cli.run(words(), {
       ...asCarol,

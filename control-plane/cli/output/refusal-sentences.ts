@@ -123,7 +123,7 @@ const refusalTexts: Record<RefusalReason, RefusalText> = {
   },
   grant_not_yet_valid: {
     happened: () => 'The authorization is not valid yet.',
-    next: () => ({ label: 'see when it begins', command: 'intervene servers show' }),
+    next: orderAgain,
   },
   grant_expired: {
     happened: () => 'The authorization has run out.',

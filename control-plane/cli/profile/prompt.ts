@@ -80,9 +80,13 @@ export class Prompt {
       };
       const onEnd = () => finish(() => reject(noAnswer()));
       const onData = (data: Buffer | string) => {
-        for (const character of String(data)) {
+        let rest = String(data);
+        for (const character of rest) {
+          rest = rest.slice(character.length);
           if (character === '\r' || character === '\n') {
             finish(() => resolve(typed.join('')));
+            // Typed ahead: that answers the next question.
+            if (rest !== '') stdin.unshift(Buffer.from(rest));
             return;
           }
           if (character === '\u0003') {

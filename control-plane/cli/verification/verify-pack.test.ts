@@ -1,135 +1,10 @@
-import { createHash } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { addSignature, signDocument } from '../../../proto/documents/document.ts';
-import type { Order } from '../../../proto/documents/kinds/order.ts';
-import type { Receipt } from '../../../proto/documents/kinds/receipt.ts';
+import { PACKED_LOG, packed, papers } from '../../../test/fixtures/pack-papers.ts';
+import type { PaperChanges, Papers } from '../../../test/fixtures/pack-papers.ts';
 import { createTrustWorld, createWorldKey } from '../../../test/fixtures/trust-world.ts';
-import type { SignedDocument, TrustWorld } from '../../../test/fixtures/trust-world.ts';
 import type { PackBody } from '../api/bodies.ts';
 import { verifyPack } from './verify-pack.ts';
-
-const LOG = `sha256:${'1'.repeat(64)}`;
-const base64 = (bytes: Uint8Array) => Buffer.from(bytes).toString('base64');
-const sha256 = (bytes: Uint8Array | string) => createHash('sha256').update(bytes).digest('hex');
-
-interface Papers {
-  world: TrustWorld;
-  pack: PackBody;
-  grant: SignedDocument<'grant'>;
-  order: SignedDocument<'order'>;
-}
-
-interface Changes {
-  grant?: Parameters<TrustWorld['signGrant']>[0];
-  grantSigner?: Parameters<TrustWorld['signGrant']>[1];
-  order?: Partial<Order>;
-  orderSigner?: Parameters<TrustWorld['signOrder']>[1];
-  receipts?: Partial<Receipt>;
-  agent?: Parameters<TrustWorld['signPlan']>[1];
-}
-
-/** One intervention with one job that was allowed, ordered, carried out and told. */
-async function papers(changes: Changes = {}): Promise<Papers> {
-  const world = await createTrustWorld();
-  const grant = world.signGrant(changes.grant, changes.grantSigner);
-  const order = world.signOrder(
-    { authorization: grant.digest, ...changes.order },
-    changes.orderSigner,
-  );
-  const signers = changes.agent ?? [world.agent.signer];
-  const common = {
-    job: order.payload.job,
-    server: world.server.id,
-    agentKey: world.agent.fingerprint,
-    order: order.digest,
-    policy: null,
-    at: world.now + 1,
-  };
-  const id = '01042000-0000-4000-8000-000000000001';
-  const chain: PackBody['chain'] = [];
-  const tell = (kind: string, content: Record<string, unknown>) => {
-    const previous = chain.at(-1)?.hash ?? '0'.repeat(64);
-    const sequence = chain.length + 1;
-    const entry = JSON.stringify({
-      previous,
-      sequence,
-      at: '',
-      chain: `intervention:${id}`,
-      kind,
-      content,
-    });
-    chain.push({ sequence, entry, previous, hash: sha256(entry) });
-    return sha256(entry);
-  };
-  tell('intervention.opened', { intervention: id });
-  const head = tell('job.ordered', { job: order.payload.job, order: order.digest });
-  const accepted = signDocument(
-    'receipt',
-    { statement: 'accepted', ...common, auditHead: head, ...changes.receipts } as Receipt,
-    signers,
-  );
-  const ended = signDocument(
-    'receipt',
-    {
-      statement: 'ended',
-      ...common,
-      outcome: 'succeeded',
-      reason: null,
-      exitStatus: 0,
-      plan: null,
-      result: LOG,
-      log: {
-        digest: LOG,
-        bytes: 100,
-        lines: 3,
-        gaps: [{ offset: 5, missingBytes: 7, missingLines: 1 }],
-      },
-      changes: [],
-      sealedOutputs: [],
-      auditHead: null,
-    },
-    signers,
-  );
-  tell('job.accepted', { job: order.payload.job, receipt: `sha256:${sha256(accepted)}` });
-  tell('job.ended', { job: order.payload.job, receipt: `sha256:${sha256(ended)}` });
-  const pack: PackBody = {
-    version: 1,
-    intervention: {
-      id,
-      number: 1042,
-      accountId: world.account.id,
-      serverId: world.server.id,
-      serverName: 'web-04',
-      ticket: 'T-8817',
-      description: '',
-      openedAt: '2026-11-25T02:00:00.000Z',
-      closedAt: null,
-      jobs: 1,
-    },
-    rootChain: [base64(world.root.envelope)],
-    accountKeys: [base64(world.account.envelope)],
-    certifications: world.certifications.map(base64),
-    grants: [base64(grant.envelope)],
-    revocations: [],
-    jobs: [
-      {
-        id: order.payload.job,
-        name: '1042/1',
-        state: 'succeeded',
-        agentKey: world.agent.key,
-        documents: {
-          order: base64(order.envelope),
-          plan: null,
-          accepted: base64(accepted),
-          final: base64(ended),
-        },
-        logDigest: LOG,
-      },
-    ],
-    chain,
-  };
-  return { world, pack, grant, order };
-}
 
 function findings({ world, pack }: Papers, logs: Parameters<typeof verifyPack>[2] = []): string[] {
   const pins = { root: world.root.digest, accountKeys: world.account.digest };
@@ -139,7 +14,7 @@ function findings({ world, pack }: Papers, logs: Parameters<typeof verifyPack>[2
 }
 
 /** What fails when the papers are made with these changes. */
-async function after(changes: Changes): Promise<string> {
+async function after(changes: PaperChanges): Promise<string> {
   return findings(await papers(changes)).join('\n');
 }
 
@@ -155,7 +30,7 @@ const job = (pack: PackBody) => pack.jobs[0] ?? expect.fail('no job');
 describe('a pack', () => {
   it('holds when everything is as it was signed, with its logs', async () => {
     const made = await papers();
-    expect(findings(made, [{ name: 'a.log', digest: LOG }])).toEqual([]);
+    expect(findings(made, [{ name: 'a.log', digest: PACKED_LOG }])).toEqual([]);
     expect(findings(made, [{ name: 'b.log', digest: `sha256:${'2'.repeat(64)}` }])[0]).toContain(
       'b.log',
     );
@@ -193,7 +68,7 @@ describe('a pack', () => {
       [world.agent.signer],
     );
     Object.assign(job(pack), { state: 'refused', logDigest: null });
-    Object.assign(job(pack).documents, { accepted: null, final: base64(refused) });
+    Object.assign(job(pack).documents, { accepted: null, final: packed(refused) });
     expect(findings(made).join()).toMatch(
       /^audit chain: no entry tells of the receipt of 1042\/1, final$/,
     );
@@ -203,18 +78,18 @@ describe('a pack', () => {
     const made = await papers();
     const { world, pack, grant } = made;
     pack.revocations = [
-      base64(world.signRevoke({ grants: [grant.payload.id], issuedAt: world.now + 60 }).envelope),
+      packed(world.signRevoke({ grants: [grant.payload.id], issuedAt: world.now + 60 }).envelope),
     ];
     expect(findings(made)).toEqual([]);
     pack.revocations = [
-      base64(world.signRevoke({ grants: [grant.payload.id], issuedAt: world.now - 600 }).envelope),
+      packed(world.signRevoke({ grants: [grant.payload.id], issuedAt: world.now - 600 }).envelope),
     ];
     expect(findings(made).join()).toContain('after what it rests on was taken back');
   });
 });
 
 describe('a pack does not hold', () => {
-  it.each<[string, Changes, RegExp]>([
+  it.each<[string, PaperChanges, RegExp]>([
     [
       'the grant is of another server',
       { grant: { servers: [{ id: '05e00000-0000-4000-8000-00000000ffff', name: 'x' }] } },
@@ -282,7 +157,7 @@ describe('a pack does not hold', () => {
   it('when the recovery key signed the grant', async () => {
     const made = await papers();
     const forged = made.world.signGrant({}, [made.world.account.recovery.signer]);
-    made.pack.grants = [base64(forged.envelope)];
+    made.pack.grants = [packed(forged.envelope)];
     expect(findings(made).join()).toContain('authorization');
   });
 
@@ -293,8 +168,8 @@ describe('a pack does not hold', () => {
       expiresAt: 1_600_003_600,
     });
     const order = made.world.signOrder({ authorization: made.grant.digest }, [late.signer]);
-    made.pack.certifications.push(base64(late.envelope));
-    job(made.pack).documents.order = base64(order.envelope);
+    made.pack.certifications.push(packed(late.envelope));
+    job(made.pack).documents.order = packed(order.envelope);
     job(made.pack).id = order.payload.job;
     expect(findings(made).join()).toContain('did not hold when the order was signed');
   });
@@ -359,7 +234,7 @@ describe('a pack does not hold', () => {
       'a revocation is forged',
       (pack, { world }) =>
         pack.revocations.push(
-          base64(
+          packed(
             world.signRevoke({ keys: [world.agent.fingerprint] }, [createWorldKey().signer])
               .envelope,
           ),
@@ -375,7 +250,7 @@ describe('a pack does not hold', () => {
       order: { action: 'filesystem.repair', plan: `sha256:${'3'.repeat(64)}` },
     });
     expect(findings(made).join()).toContain('the plan is not in the pack');
-    job(made.pack).documents.plan = base64(made.world.signPlan().envelope);
+    job(made.pack).documents.plan = packed(made.world.signPlan().envelope);
     expect(findings(made).join()).toMatch(/the plan is sha256:.*, but sha256:3333/);
   });
 
@@ -395,7 +270,7 @@ describe('a pack does not hold', () => {
   it('when one of two signatures does not hold', async () => {
     const made = await papers();
     const twice = addSignature(made.order.envelope, createWorldKey().signer);
-    job(made.pack).documents.order = base64(twice);
+    job(made.pack).documents.order = packed(twice);
     expect(findings(made).join()).toContain('no trusted key');
   });
 });
