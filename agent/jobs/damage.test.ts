@@ -105,6 +105,7 @@ test('one flipped bit makes the job damaged; what could be believed is kept', as
     const again = await endOf(id);
     expect(again.ended).toEqual(job.ended);
   }
+  expect(new Set(fixture.warnings)).toEqual(new Set(['the journal of a job cannot be read']));
 });
 
 test('an ended job whose journal was damaged later is not taken for a success', async () => {

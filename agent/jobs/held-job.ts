@@ -41,6 +41,7 @@ export class HeldJob implements Job {
   private recovering: Promise<void> | null = null;
   private isConnected: boolean | null = null;
   private deathReason = 'runner_died';
+  private isDoomed = false;
   private isClosed = false;
   private hasWarned = false;
 
@@ -63,6 +64,11 @@ export class HeldJob implements Job {
 
   get isStarted(): boolean {
     return this.journal.records.some((record) => record.type === 'started');
+  }
+
+  /** Whether it must not be started any more. */
+  get isKilled(): boolean {
+    return this.isDoomed || this.ending !== null;
   }
 
   records(from: number): JournalRecord[] {
@@ -97,12 +103,13 @@ export class HeldJob implements Job {
     const isEnough = Promise.race([this.end.promise, this.goesOn.promise]).then(() => false);
     const mustKill = await Promise.race([isEnough, tooLong]);
     timer.abort();
-    if (mustKill) await this.kill('killed');
+    if (mustKill && !this.isClosed) await this.kill('killed');
   }
 
   /** Kills the runner and all it started, and resolves when the job's end is written. */
   async kill(why: string): Promise<void> {
     if (this.ending !== null) return;
+    this.isDoomed = true;
     this.deathReason = /^[a-z_]{1,64}$/.test(why) ? why : 'killed';
     await killRunner(this.directory);
     // Reaches a runner only when there is no pid to kill it by.

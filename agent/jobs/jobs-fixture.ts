@@ -14,6 +14,7 @@ let counter = 0;
 /** A state folder with agents on it, one after the other, as they would follow each other on a server. */
 export class JobsFixture {
   readonly state: string;
+  readonly warnings: string[] = [];
   private readonly agents: Jobs[] = [];
   private readonly options: Partial<JobsOptions>;
 
@@ -32,7 +33,7 @@ export class JobsFixture {
       stateDirectory: this.state,
       programDirectory: repository,
       protectedPaths: [],
-      log: { warn: (fields, message) => console.error(message, fields) },
+      log: { warn: (_fields, message) => void this.warnings.push(message) },
       ...this.options,
       ...options,
     });

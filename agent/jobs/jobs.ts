@@ -16,7 +16,7 @@ import type { Job, Jobs, JobsLog } from './job.ts';
 import { createJobFolder, hasSpool, receivedJob, syncFolder, writeReceived } from './job-folder.ts';
 import type { JobSpec, SealedInputs } from './job-spec.ts';
 import { RESERVE_FILE } from './journal-writer.ts';
-import { startRunner, type RunnerProgram } from './runner-process.ts';
+import { killRunner, startRunner, type RunnerProgram } from './runner-process.ts';
 import { sandboxArguments } from './sandbox.ts';
 import { deviceNodePath, resolveSandboxPaths, type SandboxPlaces } from './sandbox-paths.ts';
 import { dismissSpare, SPARE_PREFIX, SpareKeeper } from './spare.ts';
@@ -57,6 +57,8 @@ class HeldJobs implements Jobs {
   private readonly timings: RunnerTimings;
   private readonly folder: string;
   private readonly held = new Map<string, HeldJob>();
+  /** Jobs whose folder is being made. */
+  private readonly making = new Set<string>();
   private readonly listeners = new Set<(job: Job) => void>();
   private readonly spares: SpareKeeper;
   private readonly log: JobsLog;
@@ -88,28 +90,36 @@ class HeldJobs implements Jobs {
     const declaration = findAction(spec.action);
     if (declaration === undefined) throw new JobStartError(`${spec.action} is unknown`);
     if (!UUID.test(spec.job)) throw new JobStartError('the job has no proper id');
+    if (this.held.has(spec.job) || this.making.has(spec.job)) {
+      throw new JobStartError('the job is already here');
+    }
     const directory = join(this.folder, spec.job);
-    if (this.held.has(spec.job)) throw new JobStartError('the job is already here');
-    const job = new HeldJob(spec.job, directory, this.log);
-    this.held.set(spec.job, job);
-    const spare = this.spares.take(declaration, spec);
+    this.making.add(spec.job);
+    const spare = await this.spares.take(declaration, spec);
     try {
       if (spare !== null) renameSync(spare.directory, directory);
       else await createJobFolder(directory);
     } catch (error) {
-      this.held.delete(spec.job);
       if (spare !== null) await dismissSpare(spare.directory);
       throw new JobStartError('the folder of the job cannot be made', { cause: error });
+    } finally {
+      this.making.delete(spec.job);
     }
+    const job = new HeldJob(spec.job, directory, this.log);
     this.add(job);
     try {
       await writeReceived(directory, spec);
       // The name of a spare's folder is durable, and `load` knows its job by the journal.
       if (spare === null) await syncFolder(this.folder);
       const channel = spare?.channel ?? (await this.startRunner(declaration, spec, directory));
+      if (job.isKilled) {
+        channel.destroy();
+        throw new JobStartError('the job was killed before it started');
+      }
       const { interrupt } = declaration;
       job.attach(channel, { type: 'start', sealedInputs, interrupt, timings: this.timings });
     } catch (error) {
+      await killRunner(directory);
       await Promise.race([job.kill('not_started'), sleep(BURY_WITHIN_MS)]);
       throw new JobStartError('no runner could be started', { cause: error });
     }

@@ -60,6 +60,7 @@ export class JournalWriter {
       const { payloads, end } = decodeJournal(bytes);
       if (end !== bytes.length) fs.ftruncateSync(fd, end);
       const writer = new JournalWriter(directory, fd, end, payloads.length);
+      writer.isSealed = (payloads.at(-1) as JournalRecord | undefined)?.type === 'ended';
       if (end === 0) writer.writeAtEnd(JOURNAL_HEADER);
       return writer;
     } catch (error) {

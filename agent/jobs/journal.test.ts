@@ -131,6 +131,9 @@ test('nothing is appended behind the end of a job', () => {
   journal.append(ended);
   expect(() => journal.append(records[1]!)).toThrow(JournalUnwritableError);
   journal.close();
+  const again = JournalWriter.open(directory);
+  expect(() => again.append(records[1]!)).toThrow(JournalUnwritableError);
+  again.close();
   expect(read()).toEqual([ended]);
 });
 

@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import type { Jobs } from './job.ts';
@@ -30,9 +30,9 @@ const pidOf = (name: string) =>
 async function readySpare(): Promise<string> {
   return vi.waitFor(
     () => {
-      const found = spares().find(isReady);
+      const found = keeperOf(jobs).spare?.directory;
       expect(found).toBeDefined();
-      return found!;
+      return basename(found!);
     },
     { timeout: 5_000 },
   );
@@ -67,6 +67,7 @@ test('a spare that would not see a new mount is not used', async () => {
   try {
     writeFileSync(join(mounted, 'file'), 'seen');
     const job = await jobs.start(fixture.command(['cat', join(mounted, 'file')]), {});
+    expect(isReady(name)).toBe(false);
     await ended(job);
     expect(pidOf(job.id)).not.toBe(runner);
     expect((await output(job)).toString()).toBe('seen');
@@ -89,7 +90,7 @@ test('a spare whose agent died leaves by itself, and its folder with the next ag
   jobs.keepSpare(true);
   const name = await readySpare();
   // What a kill of the agent does: the connection closes, nothing else is done.
-  await vi.waitFor(() => expect(letGo(jobs)).toBe(true));
+  letGo(jobs);
   await vi.waitFor(() => expect(isReady(name)).toBe(false), { timeout: 5_000 });
   const next = fixture.agent();
   await next.load();
@@ -114,7 +115,7 @@ test('a folder that a spare left just as it got its job is that job', async () =
   const journal = JournalWriter.open(join(fixture.state, 'jobs', name));
   journal.append({ type: 'received', at: 1, job, version: 1 });
   journal.close();
-  await vi.waitFor(() => expect(letGo(jobs)).toBe(true));
+  letGo(jobs);
   const next = fixture.agent();
   await next.load();
   await vi.waitFor(() => expect(next.get(job)?.ended).not.toBe(null), { timeout: 5_000 });
@@ -123,13 +124,18 @@ test('a folder that a spare left just as it got its job is that job', async () =
 });
 
 /** Closes the connection to the spare and forgets it, as the death of the agent would. */
-function letGo(agent: Jobs): boolean {
-  const { spares: keeper } = agent as unknown as {
-    spares: { spare: { channel: { destroy(): void } } | null; isWanted: boolean };
-  };
-  if (keeper.spare === null) return false;
+function letGo(agent: Jobs): void {
+  const keeper = keeperOf(agent);
   keeper.isWanted = false;
-  keeper.spare.channel.destroy();
+  keeper.spare!.channel.destroy();
   keeper.spare = null;
-  return true;
+}
+
+interface Keeper {
+  spare: { directory: string; channel: { destroy(): void } } | null;
+  isWanted: boolean;
+}
+
+function keeperOf(agent: Jobs): Keeper {
+  return (agent as unknown as { spares: Keeper }).spares;
 }

@@ -61,14 +61,20 @@ export class SpareKeeper {
     this.work();
   }
 
-  /** The spare, if there is one that the job could use; another one is then made. */
-  take(declaration: ActionDeclaration, spec: JobSpec): Spare | null {
+  /**
+   * The spare, if there is one that the job could use; another one is then made. One that is of no use any
+   * more is gone when this resolves: it would keep what was unmounted since from being repaired.
+   */
+  async take(declaration: ActionDeclaration, spec: JobSpec): Promise<Spare | null> {
     const spare = this.spare;
-    if (spare === null || !fitsSpare(declaration, spec)) return null;
+    if (spare === null) return null;
     const isFit = isUsable(spare);
-    if (isFit) this.spare = null;
+    if (isFit && !fitsSpare(declaration, spec)) return null;
+    this.spare = null;
     setTimeout(() => this.work(), NEXT_AFTER_MS).unref();
-    return isFit ? spare : null;
+    if (isFit) return spare;
+    await dismissSpare(spare.directory);
+    return null;
   }
 
   async close(): Promise<void> {

@@ -1,5 +1,6 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import type { Jobs } from './job.ts';
 import { ended, JobsFixture, output, until } from './jobs-fixture.ts';
@@ -101,6 +102,27 @@ test('a lock kills everything within a second', async () => {
   expect(sleepers(seconds)).toEqual([]);
   for (const job of started) {
     expect(job.ended).toMatchObject({ outcome: 'interrupted', reason: 'locked' });
+  }
+});
+
+test('a lock at any moment of the start leaves nothing running', async () => {
+  const seconds = uniqueSeconds();
+  const specs = Array.from({ length: 8 }, () => fixture.command(['sleep', seconds]));
+  for (const [round, spec] of specs.entries()) {
+    const starting = jobs.start(spec, {}).catch(() => undefined);
+    await sleep(round * 25);
+    await jobs.killAll('locked');
+    await starting;
+    // As the agent does: what was being started is looked at once more.
+    await jobs.killAll('locked');
+  }
+  expect(sleepers(seconds)).toEqual([]);
+  for (const spec of specs) {
+    const job = jobs.get(spec.job);
+    expect(job?.ended).toMatchObject({ outcome: 'interrupted' });
+    const types = job!.records(0).map((record) => record.type);
+    expect(types.at(-1)).toBe('ended');
+    expect(types.filter((type) => type === 'ended')).toHaveLength(1);
   }
 });
 

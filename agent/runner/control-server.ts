@@ -54,6 +54,8 @@ export class ControlServer {
     } finally {
       process.umask(umask);
     }
+    // An agent that could not be accepted comes again; the job does not end for it.
+    this.server.on('error', () => undefined);
   }
 
   /** Where log and journal stand, asked each time that an agent is told. */
