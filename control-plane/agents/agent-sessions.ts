@@ -31,6 +31,8 @@ export interface AgentSession {
 }
 
 export interface OpenSession {
+  /** Whether jobs of this agent had not ended when the session began. */
+  hasOpenJobs: boolean;
   /** Notes the end; harmless to call twice. */
   close(): Promise<void>;
 }
@@ -116,11 +118,11 @@ export class AgentSessions {
     this.opening.add(agentId);
     try {
       await this.makeRoom(agentId);
-      const connectedAt = await storeHello(this.database, agentId, hello);
+      const { connectedAt, hasOpenJobs } = await storeHello(this.database, agentId, hello);
       const { promise: ended, resolve: markEnded } = Promise.withResolvers<void>();
       const live: Live = { session, lastSentAt: performance.now(), ended, markEnded };
       this.sessions.set(agentId, live);
-      return { close: () => this.closeSession(live, connectedAt) };
+      return { hasOpenJobs, close: () => this.closeSession(live, connectedAt) };
     } finally {
       this.opening.delete(agentId);
     }

@@ -155,17 +155,25 @@ export interface HelloRecord {
   ageRecipient: string | null;
 }
 
-/** Notes the start of a session and what the agent says of itself; returns the time the session is known by. */
+export interface BegunSession {
+  /** What the session is known by. */
+  connectedAt: Date;
+  /** Whether there is anything to tell the agent of jobs: thousands that come back at once have none. */
+  hasOpenJobs: boolean;
+}
+
+/** Notes the start of a session and what the agent says of itself. */
 export async function storeHello(
   queries: Queries,
   agentId: string,
   hello: HelloRecord,
-): Promise<Date> {
-  const rows = await queries.query<{ connectedAt: Date }>(
+): Promise<BegunSession> {
+  const rows = await queries.query<BegunSession & Record<string, unknown>>(
     `update agents set connected_at = date_trunc('milliseconds', clock_timestamp()), last_seen_at = now(),
        version = $2, facts = $3, actions = $4, document_types = $5, locked = $6,
        age_recipient = coalesce($7, age_recipient)
-     where id = $1 returning connected_at as "connectedAt"`,
+     where id = $1 returning connected_at as "connectedAt",
+       exists (select from jobs where agent_id = $1 and ended_at is null) as "hasOpenJobs"`,
     [
       agentId,
       hello.version,
@@ -176,7 +184,7 @@ export async function storeHello(
       hello.ageRecipient,
     ],
   );
-  return rows[0]!.connectedAt;
+  return rows[0]!;
 }
 
 /** Notes the end of a session, unless a newer one has begun. */

@@ -5,10 +5,10 @@ import type { ConnectRequest__Output, ConnectResponse, Hello__Output } from '../
 import { wireLimits } from '../../proto/wire.ts';
 import type { AgentSession, AgentSessions } from '../agents/agent-sessions.ts';
 import type { AgentIdentity, HelloRecord } from '../agents/agent-store.ts';
-import type { AgentTrust } from '../agents/agent-trust.ts';
+import type { AgentTrust, TrustMessages } from '../agents/agent-trust.ts';
 import { cleanList, readActions, readAgentVersion, readFacts } from '../agents/facts.ts';
 import { DomainError } from '../domain-error.ts';
-import type { AgentJobs, JobSession } from '../jobs/agent-jobs.ts';
+import type { AgentJobs, Arrivals, JobSession } from '../jobs/agent-jobs.ts';
 import { endCall, expectFirstMessage, failCall, forEachMessage } from './call-end.ts';
 import type { Connection } from './peers.ts';
 
@@ -56,16 +56,24 @@ export async function handleConnect(
   async function begin(message: ConnectRequest__Output): Promise<void> {
     disarm();
     if (message.body !== 'hello') throw unexpected('The first message must be a hello.');
+    const arrivals = options.jobs.expect(agentId);
+    closing.push(() => arrivals.stop());
     const session = await options.sessions.open(stream, readHello(message.hello!));
     closing.push(() => session.close());
-    jobs = await welcome(message.hello!);
+    jobs = await welcome(message.hello!, arrivals, session.hasOpenJobs);
   }
 
-  async function welcome(hello: Hello__Output): Promise<JobSession> {
+  async function welcome(
+    hello: Hello__Output,
+    arrivals: Arrivals,
+    hasOpenJobs: boolean,
+  ): Promise<JobSession> {
     const begun = await options.jobs.begin({
       session: stream,
       speaker: { agentId, serverId: identity.serverId, key: identity.key },
       known: hello.knownJobs ?? [],
+      arrivals,
+      hasOpenJobs,
     });
     closing.push(() => begun.close());
     stream.send({
@@ -79,6 +87,7 @@ export async function handleConnect(
     closing.push(
       await options.trust.watch(identity.accountId, (messages) => {
         for (const message of messages) stream.send(message);
+        if (isRevoked(messages, identity.keyFingerprint)) stream.end(revoked());
       }),
     );
     await begun.deliver();
@@ -130,6 +139,15 @@ function readHello(hello: Hello__Output): HelloRecord {
     locked: hello.locked ?? false,
     ageRecipient: recipient.success ? recipient.data : null,
   };
+}
+
+/** It was told so as well; whoever holds its key must not be served any more. */
+function isRevoked(messages: TrustMessages, fingerprint: string): boolean {
+  return messages.some((message) => message.revocations?.ids?.includes(fingerprint));
+}
+
+function revoked(): DomainError {
+  return new DomainError('forbidden', 'agent_revoked', 'The key of this agent was revoked.');
 }
 
 function unexpected(happened: string): DomainError {

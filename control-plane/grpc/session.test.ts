@@ -156,6 +156,18 @@ describe('a session', () => {
     expect(told.documents).toEqual([Buffer.from(revoke.envelope)]);
     await session.close();
   });
+
+  it('ends when the key of the agent is revoked, and there is no other', async () => {
+    const [agent, tenant] = await newAgent();
+    const session = await agent.connect();
+    const revoke = tenant.world.signRevoke({ keys: [tenant.world.agent.fingerprint] });
+    await side.api.services.revocations.addSigned(tenant.client.caller, revoke.envelope);
+    expect(await session.answers.ended).toMatchObject({
+      code: grpc.status.PERMISSION_DENIED,
+      details: expect.stringContaining('agent_revoked') as string,
+    });
+    await expect(agent.connect()).rejects.toThrow(/agent_revoked/);
+  });
 });
 
 describe('a control plane that stops', () => {

@@ -24,6 +24,14 @@ export interface AgentJobsOptions {
   log: Logger;
 }
 
+/** Jobs that came in for one agent. */
+export interface Arrivals {
+  readonly hasSome: boolean;
+  /** Calls `listener` for each, also for those that came before. */
+  onMore(listener: () => void): void;
+  stop(): void;
+}
+
 /** The jobs of one agent, for the time of its session. */
 export interface JobSession {
   /** How far each job that the agent holds is stored here. */
@@ -66,13 +74,35 @@ export class AgentJobs {
     this.poll = undefined;
   }
 
+  /**
+   * Listens for jobs that are queued for an agent from now on: to be called before its session is stored, so that
+   * none is missed between a look and the listening.
+   */
+  expect(agentId: string): Arrivals {
+    let hasSome = false;
+    let tell = (): void => void (hasSome = true);
+    const stop = this.options.bus.subscribe('agent', agentId, () => tell());
+    return {
+      get hasSome() {
+        return hasSome;
+      },
+      onMore: (listener) => {
+        tell = listener;
+        if (hasSome) listener();
+      },
+      stop,
+    };
+  }
+
   async begin(agent: {
     session: AgentSession;
     speaker: Speaker;
     known: readonly string[];
+    arrivals: Arrivals;
+    hasOpenJobs: boolean;
   }): Promise<JobSession> {
     const { database, bus, signers, progress, log } = this.options;
-    const { session, speaker } = agent;
+    const { session, speaker, arrivals } = agent;
     const { agentId } = speaker;
     const known = requireFew(agent.known);
     const own = new Set<string>();
@@ -102,12 +132,14 @@ export class AgentJobs {
       onFailed: end,
       log,
     });
-    const unsubscribe = bus.subscribe('agent', agentId, () => deliveries.look());
     this.connected.add(agentId);
 
     return {
       positions,
-      deliver: () => deliveries.start(),
+      deliver: async () => {
+        if (agent.hasOpenJobs || arrivals.hasSome) await deliveries.start();
+        arrivals.onMore(() => deliveries.look());
+      },
       hear: (message) => {
         if (message.body === 'progress') {
           const { jobId = '' } = message.progress!;
@@ -126,7 +158,7 @@ export class AgentJobs {
       },
       whenRoom: () => inbox.whenRoom(),
       close: async () => {
-        unsubscribe();
+        arrivals.stop();
         this.connected.delete(agentId);
         await deliveries.stop();
         await inbox.settled();
