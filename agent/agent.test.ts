@@ -11,6 +11,8 @@ import { readStatus } from './status-file.ts';
 import { AgentWorld } from './testing/agent-world.ts';
 import { lock, unlock } from './trust/lock.ts';
 
+const soon = { timeout: 15_000 };
+
 let it_: AgentWorld;
 beforeEach(async () => {
   it_ = await AgentWorld.create();
@@ -73,7 +75,7 @@ describe('an authorized order', () => {
     session.send({ job: delivery });
     await it_.ended(session, delivery.jobId);
     session.send({ job: delivery });
-    await expect.poll(() => session.all('ended').length).toBeGreaterThanOrEqual(2);
+    await expect.poll(() => session.all('ended').length, soon).toBeGreaterThanOrEqual(2);
     expect(new Set(session.all('receipt').map((entry) => entry.receipt!.toString())).size).toBe(1);
     await it_.stop();
     const again = await it_.start();
@@ -90,9 +92,9 @@ describe('an authorized order', () => {
     await it_.ended(session, delivery.jobId);
     session.send({ acknowledged: { jobId: delivery.jobId, receipt: true, ended: true } });
     const spool = path.join(it_.config.stateDirectory, 'jobs', delivery.jobId, 'spool');
-    await expect.poll(() => existsSync(spool)).toBe(false);
+    await expect.poll(() => existsSync(spool), soon).toBe(false);
     session.send({ job: delivery });
-    await expect.poll(() => session.all('receipt').length).toBe(2);
+    await expect.poll(() => session.all('receipt').length, soon).toBe(2);
     await it_.stop();
     const again = await it_.start();
     expect((await again.next('hello')).knownJobs).toEqual([]);
@@ -152,7 +154,7 @@ describe('an order is refused', () => {
     const session = await it_.start();
     const first = it_.command(touch(30));
     session.send({ job: first });
-    await expect.poll(starts).toBe('started\n');
+    await expect.poll(starts, soon).toBe('started\n');
     expect(await refusalOf(it_.command(touch()), Promise.resolve(session))).toBe('busy_changing');
     const look = it_.world.deliverValid({ parameters: { device: '/dev/no-such-device' } });
     session.send({ job: look });
@@ -219,7 +221,7 @@ describe('a running job', () => {
     const session = await it_.start();
     const delivery = it_.command(['sh', '-c', 'echo one; sleep 1.5; echo two']);
     session.send({ job: delivery });
-    await expect.poll(() => it_.farEnd.log(delivery.jobId).lines).toBe(1);
+    await expect.poll(() => it_.farEnd.log(delivery.jobId).lines, soon).toBe(1);
     await it_.stop();
     it_.positions = [
       {
@@ -249,7 +251,7 @@ describe('a running job', () => {
       });
       const delivery = it_.world.deliver(order, grant);
       session.send({ job: delivery });
-      await expect.poll(starts).toBe('started\n');
+      await expect.poll(starts, soon).toBe('started\n');
       const revoked = kind === 'grants' ? grant.payload.id : it_.world.engineers[0].fingerprint;
       const startedAt = performance.now();
       session.send({ revocations: { ids: [revoked], documents: [] } });
@@ -271,7 +273,7 @@ describe('a running job', () => {
       });
     const first = it_.world.deliver(order(touch(1)), grant);
     session.send({ job: first });
-    await expect.poll(starts).toBe('started\n');
+    await expect.poll(starts, soon).toBe('started\n');
     const revoke = it_.world.signRevoke({ grants: [grant.payload.id], afterStep: true });
     session.send({
       revocations: { ids: [grant.payload.id], documents: [Buffer.from(revoke.envelope)] },
@@ -307,12 +309,12 @@ describe('a running job', () => {
     const session = await it_.start();
     const delivery = it_.command(['sh', '-c', `echo started > ${marker()}; setsid sleep 300`]);
     session.send({ job: delivery });
-    await expect.poll(starts).toBe('started\n');
+    await expect.poll(starts, soon).toBe('started\n');
     const startedAt = performance.now();
     await lock(it_.config.stateDirectory);
-    const { jobs, remaining } = await killRunners(it_.config.stateDirectory);
+    // The agent notices by itself, too; whoever is first kills.
+    const { remaining } = await killRunners(it_.config.stateDirectory);
     expect(performance.now() - startedAt).toBeLessThan(1_000);
-    expect(jobs).toEqual([delivery.jobId]);
     expect(remaining).toEqual([]);
     const hello = await (await it_.farEnd.session(1)).next('hello');
     expect(hello).toMatchObject({ locked: true });
@@ -324,7 +326,7 @@ describe('a running job', () => {
     const session = await it_.start();
     const delivery = it_.command(touch(300));
     session.send({ job: delivery });
-    await expect.poll(starts).toBe('started\n');
+    await expect.poll(starts, soon).toBe('started\n');
     await lock(it_.config.stateDirectory);
     const { receipt } = await it_.ended(await it_.farEnd.session(1), delivery.jobId);
     expect(receipt).toMatchObject({ outcome: 'interrupted', reason: 'locked' });
@@ -385,9 +387,9 @@ describe('the agent', () => {
     const session = await it_.start();
     const delivery = it_.command(touch(300));
     session.send({ job: delivery });
-    await expect.poll(starts).toBe('started\n');
+    await expect.poll(starts, soon).toBe('started\n');
     await expect
-      .poll(() => readStatus(it_.config.stateDirectory))
+      .poll(() => readStatus(it_.config.stateDirectory), soon)
       .toMatchObject({
         pid: process.pid,
         connection: 'connected',
@@ -406,9 +408,9 @@ describe('the agent', () => {
     await it_.ended(session, first.jobId);
     const folder = path.join(it_.config.stateDirectory, 'jobs');
     const spares = () => readdirSync(folder).filter((name) => name.startsWith('spare-'));
-    await expect.poll(() => spares().length).toBe(1);
+    await expect.poll(() => spares().length, soon).toBe(1);
     session.send({ revocations: { ids: [], documents: [] } });
     await lock(it_.config.stateDirectory);
-    await expect.poll(() => spares().length).toBe(0);
+    await expect.poll(() => spares().length, soon).toBe(0);
   });
 });

@@ -11,6 +11,8 @@ import { makeTrustDocuments } from './connection/testing/trust-documents.ts';
 import { FarEnd } from './connection/testing/far-end.ts';
 import { AgentWorld } from './testing/agent-world.ts';
 
+const soon = { timeout: 15_000 };
+
 const root = path.resolve(import.meta.dirname, '..');
 const source = [process.execPath, path.join(root, 'agent/main.ts')];
 const bundled = [process.execPath, path.join(root, 'dist/agent/intervene-agent.mjs')];
@@ -296,7 +298,7 @@ describe.each([
         `echo started >> ${marker()}; echo one; sleep 2; echo two; exit 5`,
       ]);
       session.send({ job: delivery });
-      await expect.poll(() => world.farEnd.log(delivery.jobId).lines).toBe(1);
+      await expect.poll(() => world.farEnd.log(delivery.jobId).lines, soon).toBe(1);
       await end(first, signal);
       world.positions = [
         {
@@ -324,12 +326,13 @@ describe.each([
       `setsid sh -c 'while :; do echo beat > ${marker()}; sleep 0.05; done' & wait`,
     ]);
     session.send({ job: delivery });
-    await expect.poll(() => existsSync(marker())).toBe(true);
+    await expect.poll(() => existsSync(marker()), soon).toBe(true);
     await end(child, 'SIGKILL');
     await world.farEnd.stop();
     const startedAt = performance.now();
     const { status, stderr } = await run(program, ['lock', ...files()]);
-    expect(performance.now() - startedAt).toBeLessThan(1_000);
+    // From source the machine also compiles; the promise is about what is installed.
+    expect(performance.now() - startedAt).toBeLessThan(program === bundled ? 1_000 : 3_000);
     expect(stderr).toContain(delivery.jobId);
     expect(status).toBe(0);
     const lastBeat = statSync(marker()).mtimeMs;

@@ -7,6 +7,8 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { createServiceManager } from './systemd.ts';
 import type { ServiceManager } from './systemd.ts';
 
+const soon = { timeout: 15_000 };
+
 let folder: string;
 let manager: ServiceManager | undefined;
 beforeEach(() => {
@@ -39,17 +41,17 @@ describe('createServiceManager', () => {
     const options = { notifySocket: '/run/n', watchdogUsec: undefined, log, program: recorder() };
     manager = createServiceManager(options);
     manager.ready('started');
-    await expect.poll(said).toEqual(['/run/n READY=1 STATUS=started']);
+    await expect.poll(said, soon).toEqual(['/run/n READY=1 STATUS=started']);
     manager.status('connected: cp:1');
-    await expect.poll(said).toContain('/run/n STATUS=connected: cp:1');
+    await expect.poll(said, soon).toContain('/run/n STATUS=connected: cp:1');
     manager.stopping();
-    await expect.poll(said).toContain('/run/n STOPPING=1');
+    await expect.poll(said, soon).toContain('/run/n STOPPING=1');
   });
 
   it('feeds the watchdog more often than it asks for', async () => {
     const options = { notifySocket: '/run/n', watchdogUsec: '300000', log, program: recorder() };
     manager = createServiceManager(options);
-    await expect.poll(() => said().length).toBeGreaterThanOrEqual(3);
+    await expect.poll(() => said().length, soon).toBeGreaterThanOrEqual(3);
     expect(said()[0]).toBe('/run/n WATCHDOG=1');
     manager.close();
     await delay(150);

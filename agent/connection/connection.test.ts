@@ -14,6 +14,8 @@ import { FarEnd } from './testing/far-end.ts';
 import type { FarEndOptions, FarSession } from './testing/far-end.ts';
 import { makeIdentity } from './testing/test-identity.ts';
 
+const soon = { timeout: 15_000 };
+
 const closing: (() => Promise<void>)[] = [];
 afterEach(async () => {
   for (const close of closing.splice(0).toReversed()) await close();
@@ -122,7 +124,7 @@ describe('ControlPlaneConnection', () => {
     far.send({ revocations: { ids: ['i'], documents: [Buffer.from('d')] } });
     far.send({ trust: { rootChain: [Buffer.from('r')] } });
     far.send({});
-    await expect.poll(() => near.messages.length).toBe(8);
+    await expect.poll(() => near.messages.length, soon).toBe(8);
     expect(near.messages.slice(1)).toEqual([
       {
         type: 'delivery',
@@ -176,7 +178,9 @@ describe('ControlPlaneConnection', () => {
     const farEnd = await startFarEnd();
     const stranger = await TestAuthority.create();
     const near = connectTo([farEnd.address], await makeIdentity(stranger));
-    await expect.poll(() => near.states.filter((state) => state === 'waiting').length).toBe(2);
+    await expect
+      .poll(() => near.states.filter((state) => state === 'waiting').length, soon)
+      .toBe(2);
     expect(farEnd.sessions).toEqual([]);
   });
 
@@ -188,7 +192,7 @@ describe('ControlPlaneConnection', () => {
     const past = connectTo([farEnd.address], identity, { nowMs: () => Date.now() - 5400_000 });
     await past.connected();
     const present = connectTo([farEnd.address], identity);
-    await expect.poll(() => present.states.includes('waiting')).toBe(true);
+    await expect.poll(() => present.states.includes('waiting'), soon).toBe(true);
     expect(farEnd.sessions).toHaveLength(1);
   });
 

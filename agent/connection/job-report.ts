@@ -51,6 +51,7 @@ export class JobReport {
   private readonly unsubscribe: () => void;
   private link: Link | null = null;
   private isDone = false;
+  private begun = false;
   private receiptAcknowledged = false;
   private committed = 0;
   /** Of this session. */
@@ -107,8 +108,8 @@ export class JobReport {
 
   /** Sends what is new, as far as the link takes it. */
   pump(): void {
-    if (this.link === null || this.isDone || !this.sendReceipt()) return;
     const { job } = this.options;
+    if (this.link === null || this.isDone || !this.hasBegun(job) || !this.sendReceipt()) return;
     if (job === null || !this.sendEvents(job)) return;
     this.sendProgress(job);
     if (job.ended !== null && this.sendEnd(job)) return;
@@ -118,6 +119,16 @@ export class JobReport {
   close(): void {
     this.detach();
     this.unsubscribe();
+  }
+
+  /**
+   * Nothing is said of a job before it has started or ended: its acceptance means on the other side that it
+   * runs, and until then the death of this agent can still keep it from starting.
+   */
+  private hasBegun(job: Job | null): boolean {
+    this.begun ||=
+      job === null || job.ended !== null || job.records(0).some(({ type }) => type === 'started');
+    return this.begun;
   }
 
   /** False when it must wait for the link. */

@@ -12,6 +12,8 @@ import type { FarEndOptions, FarSession } from './testing/far-end.ts';
 import { makeIdentity } from './testing/test-identity.ts';
 import { TestJob } from './testing/test-job.ts';
 
+const soon = { timeout: 15_000 };
+
 const closing: (() => Promise<void>)[] = [];
 afterEach(async () => {
   for (const close of closing.splice(0).toReversed()) await close();
@@ -161,7 +163,21 @@ describe('Reporter', () => {
     expect(digestOf(wholeLog(farEnd, ended))).toBe(end.log.digest);
     expect(farEnd.uploads).toBe(0);
     session.send({ acknowledged: { jobId: 'job', receipt: true, nextSequence: 3, ended: true } });
-    await expect.poll(() => released).toEqual(['job']);
+    await expect.poll(() => released, soon).toEqual(['job']);
+  });
+
+  it('says nothing of a job before it has started', async () => {
+    const { farEnd, reporter } = await startReporting();
+    const session = await farEnd.session();
+    const job = await TestJob.create('starting');
+    reporter.addLost(job);
+    job.note({ type: 'received', at: 1, job: 'starting', version: 1 });
+    await delay(50);
+    expect(session.all('receipt')).toEqual([]);
+    job.note({ type: 'started', at: 2 });
+    await session.next('events');
+    expect(session.received.map((message) => message.body)).toEqual(['hello', 'receipt', 'events']);
+    await job.remove();
   });
 
   it('uploads the log of a job that goes on, and sends only the rest with the end', async () => {
@@ -169,9 +185,9 @@ describe('Reporter', () => {
     const session = await farEnd.session();
     const job = await start();
     job.print('first\n');
-    await expect.poll(() => farEnd.log('job').lines).toBe(1);
+    await expect.poll(() => farEnd.log('job').lines, soon).toBe(1);
     job.print('second\n');
-    await expect.poll(() => farEnd.log('job').lines).toBe(2);
+    await expect.poll(() => farEnd.log('job').lines, soon).toBe(2);
     const end = await job.end();
     const ended = await session.next('ended');
     expect(digestOf(wholeLog(farEnd, ended))).toBe(end.log.digest);
@@ -208,7 +224,7 @@ describe('Reporter', () => {
     let session = await farEnd.session();
     const job = await start();
     job.print('one\n');
-    await expect.poll(() => farEnd.log('job').lines).toBe(1);
+    await expect.poll(() => farEnd.log('job').lines, soon).toBe(1);
     positionsAre(() => [
       {
         jobId: 'job',
@@ -226,7 +242,7 @@ describe('Reporter', () => {
     expect(eventsOf(session).map((event) => event.sequence)).toEqual([1, 2]);
     expect(digestOf(wholeLog(farEnd, ended))).toBe(end.log.digest);
     session.send({ acknowledged: { jobId: 'job', receipt: true } });
-    await expect.poll(() => session.isOver).toBe(false);
+    await expect.poll(() => session.isOver, soon).toBe(false);
     await delay(30);
     farEnd.cut();
     session = await farEnd.session(2);
@@ -234,7 +250,7 @@ describe('Reporter', () => {
     expect(session.all('receipt')).toEqual([]);
     expect(released).toEqual([]);
     session.send({ acknowledged: { jobId: 'job', ended: true } });
-    await expect.poll(() => released).toEqual(['job']);
+    await expect.poll(() => released, soon).toEqual(['job']);
   });
 
   it('releases a job whose end was committed before the cut', async () => {
@@ -245,7 +261,7 @@ describe('Reporter', () => {
     positionsAre(() => [{ jobId: 'job', known: true, ended: true, nextSequence: 3, logOffset: 0 }]);
     farEnd.cut();
     const session = await farEnd.session(1);
-    await expect.poll(() => released).toEqual(['job']);
+    await expect.poll(() => released, soon).toEqual(['job']);
     expect(session.all('ended')).toEqual([]);
   });
 
@@ -275,8 +291,8 @@ describe('Reporter', () => {
     session.send({ acknowledged: { jobId: 'job', receipt: true, nextSequence: 3 } });
     await delay(30);
     reporter.repeat('job');
-    await expect.poll(() => session.all('receipt').length).toBe(2);
-    await expect.poll(() => session.all('ended').length).toBe(2);
+    await expect.poll(() => session.all('receipt').length, soon).toBe(2);
+    await expect.poll(() => session.all('ended').length, soon).toBe(2);
   });
 
   it('states a refusal until it is acknowledged', async () => {
@@ -288,7 +304,7 @@ describe('Reporter', () => {
     const session = await farEnd.session(1);
     await session.next('receipt');
     session.send({ acknowledged: { jobId: 'refused', receipt: true } });
-    await expect.poll(() => done).toEqual(['refused']);
+    await expect.poll(() => done, soon).toEqual(['refused']);
     farEnd.cut();
     const last = await farEnd.session(2);
     await delay(50);
