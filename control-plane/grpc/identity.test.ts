@@ -196,7 +196,9 @@ describe('renewal', () => {
     const { certificate } = await agent.renew();
     agent.identity.certificatePem = certificatePem(certificate!);
     await (await agent.connect()).close();
-    agent.identity.certificatePem = certificatePem((await agent.renew()).certificate!);
+    const second = (await agent.renew()).certificate!;
+    expect(second).not.toEqual(certificate);
+    agent.identity.certificatePem = certificatePem(second);
     await (await agent.connect()).close();
   });
 

@@ -183,8 +183,7 @@ describe('who gets in', () => {
     const sockets = Array.from({ length: 6 }, () => tls.connect(tlsOptions(null)));
     for (const socket of sockets) socket.on('error', () => {});
     const closed = sockets.map((socket) => once(socket.resume(), 'close').then(() => socket));
-    const early = await Promise.race([closed[4], closed[5], sleep(3_000)].map((one) => one));
-    expect(early).toBeDefined();
+    await expect.poll(() => sockets.filter((socket) => socket.closed).length).toBe(2);
     await sleep(200);
     expect(sockets.filter((socket) => socket.closed)).toHaveLength(2);
     for (const socket of sockets) socket.destroy();
@@ -332,6 +331,11 @@ describe('what nobody should send', () => {
       }
       session.destroy();
     }
+    // An exception that nobody caught would have failed this file; its agent comes in as before.
+    const client = agent.client();
+    const session = await agent.connect({}, client);
+    expect(side.side.sessions.find(agent.agentId)).toBeDefined();
+    await session.close();
   });
 });
 

@@ -223,6 +223,7 @@ describe('a control plane that stops', () => {
     await before.answers.ended;
     const second = await startAgentSide(test.database, { folder: side.folder });
     const after = await agent.connect({}, agent.client(second.port));
+    expect(second.side.sessions.count).toBe(1);
     await after.close();
     await second.close();
   });

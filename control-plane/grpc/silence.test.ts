@@ -55,7 +55,7 @@ describe.concurrent('a session', () => {
     const [agent] = await newAgent();
     const session = await agent.connect();
     const before = session.answers.all.length + 2;
-    await session.answers.find(() => true, before, 12_000);
+    expect(await session.answers.find((message) => message, before, 12_000)).toBeDefined();
     await session.close();
   });
 
@@ -68,9 +68,10 @@ describe.concurrent('a session', () => {
       `insert into revocations (subject, account_id, kind) values ($1, $2, 'grant')`,
       [subject, tenant.accountId],
     );
-    await session.answers.find(({ revocations }) =>
-      revocations?.ids?.includes(subject) ? true : null,
+    const told = await session.answers.find(({ revocations }) =>
+      revocations?.ids?.includes(subject) ? revocations : null,
     );
+    expect(told.ids).toEqual([subject]);
     await session.close();
   });
 });

@@ -6,7 +6,8 @@ import type { Operation, TestAgentSide } from '../../test/fixtures/agent-side.ts
 import { useTestDatabase } from '../../test/fixtures/database.ts';
 import { begin, takeTheField } from '../../test/fixtures/ordered-jobs.ts';
 import type { Field } from '../../test/fixtures/ordered-jobs.ts';
-import { encodeLog, sha256, TestAgent } from '../../test/fixtures/test-agent.ts';
+import { encodeLog, sha256 } from '../../test/fixtures/test-agent.ts';
+import type { TestAgent } from '../../test/fixtures/test-agent.ts';
 import { createWorldKey } from '../../test/fixtures/trust-world.ts';
 import type { SignedDocument } from '../../test/fixtures/trust-world.ts';
 
@@ -258,7 +259,8 @@ describe('a job that is stopped', () => {
     const order = await begin(field);
     const { client } = field.orders.tenant;
     await client.post(`/api/v1/jobs/${idOf(order)}/cancel`, {});
-    await field.session.answers.find(({ cancel }) => cancel?.mode === 'now' || null);
+    const asked = await field.session.answers.find(({ cancel }) => cancel);
+    expect(asked).toEqual({ jobId: idOf(order), mode: 'now' });
   });
 
   it('here, though its agent had it already, raises an alarm and is stopped there', async () => {

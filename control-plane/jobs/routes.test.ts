@@ -144,7 +144,7 @@ describe('the events of a job', () => {
   it('leave nothing behind when the reader leaves', async () => {
     const order = await begin(field);
     const { bus } = side.api;
-    const { subscribe } = bus;
+    const subscribe = bus.subscribe.bind(bus);
     let listening = 0;
     bus.subscribe = (...args) => {
       listening++;

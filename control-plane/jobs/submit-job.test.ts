@@ -65,7 +65,7 @@ describe('an order', () => {
     expect(refusal(await orders.post(other))).toEqual([409, 'job_exists']);
     const twice = orders.sign();
     const both = await Promise.all([orders.post(twice), orders.post(twice)]);
-    expect(both.map((one) => one.status).sort()).toEqual([201, 409]);
+    expect(new Set(both.map((one) => one.status))).toEqual(new Set([201, 409]));
   });
 
   it('joins the open intervention of its ticket, and opens one for another ticket', async () => {

@@ -16,7 +16,8 @@ async function tablesOf(database: {
 
 describe('partitions of stored logs', () => {
   it('are made for today and a week ahead, once, also when two start together', async () => {
-    const { database, close } = await createTestDatabase();
+    const own = await createTestDatabase();
+    const { database } = own;
     const now = new Date('2027-02-26T23:59:59Z');
     const [first, second] = await Promise.all([
       createLogPartitions(database, now),
@@ -35,11 +36,12 @@ describe('partitions of stored logs', () => {
     expect(await createLogPartitions(database, now)).toEqual([]);
     const next = await createLogPartitions(database, new Date('2027-02-27T00:00:00Z'));
     expect(next).toEqual(['log_chunks_2027_03_06']);
-    await close();
+    await own.close();
   });
 
   it('hold the chunks of their day as they came; the default one holds all others', async () => {
-    const { database, close } = await createTestDatabase();
+    const own = await createTestDatabase();
+    const { database } = own;
     await createLogPartitions(database, new Date('2027-02-26T12:00:00Z'));
     await database.query(insert, ['2027-02-26']);
     await database.query(insert, ['2027-03-05']);
@@ -54,17 +56,18 @@ describe('partitions of stored logs', () => {
        where attname = 'data' and attrelid in (select inhrelid from pg_inherits)`,
     );
     expect(storage).toEqual([{ storage: 'e' }]);
-    await close();
+    await own.close();
   });
 
   it('are left out for a day whose chunks came before its partition', async () => {
-    const { database, close } = await createTestDatabase();
+    const own = await createTestDatabase();
+    const { database } = own;
     await database.query(insert, ['2027-02-27']);
     const made = await createLogPartitions(database, new Date('2027-02-26T12:00:00Z'));
     expect(made).not.toContain('log_chunks_2027_02_27');
     expect(made).toHaveLength(7);
     await database.query(insert, ['2027-02-27']);
     expect(await tablesOf(database)).toEqual(['log_chunks_default', 'log_chunks_default']);
-    await close();
+    await own.close();
   });
 });

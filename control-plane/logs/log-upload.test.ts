@@ -338,7 +338,7 @@ describe('stored bytes are sent bytes, each once', () => {
         // As two control planes would, neither of which knows of the other.
         const write = async (pieces: readonly number[]) => {
           const uploads = new LogUploads({ database: test.database, bus: createLocalBus() });
-          const { writer, close } = await uploads.open({
+          const upload = await uploads.open({
             jobId,
             agentId: field.agent.agentId,
             onCommitted: () => {},
@@ -347,16 +347,16 @@ describe('stored bytes are sent bytes, each once', () => {
           for (let offset = 0, at = 0; offset < log.length; at++) {
             const chunk = chunkOf(log, offset, pieces[at % pieces.length]!);
             offset += chunk.length!;
-            if (offset > writer.tail.start) {
+            if (offset > upload.writer.tail.start) {
               try {
-                writer.accept(openChunk(chunk as never));
+                upload.writer.accept(openChunk(chunk as never));
               } catch {
                 break;
               }
             }
             if (at % 3 === 0) await sleep(0);
           }
-          await close();
+          await upload.close();
         };
         await Promise.all([write(sizes), write(sizes.toReversed()), write([977])]);
         const { bytes } = await stored(jobId);
