@@ -4,7 +4,7 @@ export interface Series {
   unit: string;
   values: number[];
   /** What this series is compared with, by name, and which mark it should meet. */
-  against?: string;
+  against?: string[];
   mark?: string;
 }
 
@@ -26,11 +26,11 @@ const figure = (value: number) =>
 export function table(series: readonly Series[]): string {
   const byName = new Map(series.map((entry) => [entry.what, entry]));
   const rows = series.map((entry) => {
-    const peer = entry.against === undefined ? undefined : byName.get(entry.against);
-    const ratio =
-      peer === undefined
-        ? ''
-        : `${figure(median(entry.values) / median(peer.values))}× ${peer.what}`;
+    const ratio = (entry.against ?? [])
+      .map((name) => byName.get(name))
+      .filter((peer) => peer !== undefined)
+      .map((peer) => `${figure(median(entry.values) / median(peer.values))}× ${peer.what}`)
+      .join('; ');
     return [
       entry.what,
       `${figure(median(entry.values))} ${entry.unit}`,

@@ -55,14 +55,18 @@ export async function readWholeLog(stack: Stack, job: string): Promise<WholeLog>
   return log;
 }
 
-/** A Perl program (part of every Debian) that prints numbered lines and exits with 7. */
-export function counter(lines: number, everyMs: number, startsFile: string): string[] {
+/**
+ * A Perl program (part of every Debian) that prints numbered lines and exits with 7. It writes `started`
+ * and, at the end, `ended N` to `file`; it ends early once `FILE.stop` exists.
+ */
+export function counter(lines: number, everyMs: number, file: string): string[] {
   return [
     'perl',
     '-e',
-    `$|=1; open(my $f, ">>", $ARGV[0]) or die; print $f "started\\n"; close $f;` +
-      ` for my $i (1..${lines}) { print "line $i\\n"; select(undef,undef,undef,${everyMs / 1000}) } exit 7`,
-    startsFile,
+    `$|=1; my ($file, $i) = ($ARGV[0], 0); sub tell { open(my $f, ">>", $file) or die; print $f @_; close $f }` +
+      ` tell("started\\n"); while ($i < ${lines} && !-e "$file.stop") { $i++; print "line $i\\n";` +
+      ` select(undef, undef, undef, ${everyMs / 1000}) } tell("ended $i\\n"); exit 7`,
+    file,
   ];
 }
 
