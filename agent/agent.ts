@@ -72,6 +72,7 @@ export class Agent {
       identity,
       nowMs: () => trust.clock.nowMs(),
       greeting: () => this.greet(),
+      isBusy: () => this.reporter.unfinished.length > 0,
       onMessage: (message, session) => this.hear(message, session),
       onWritable: () => this.reporter.pump(),
       onState: (state) => {

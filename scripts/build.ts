@@ -47,8 +47,8 @@ exec "$here/node" --max-semi-space-size=1 "$here/../intervene-agent.mjs" "$@"
 /** Messages of the schema library in forty languages: half a megabyte that nobody reads here. */
 const withoutLocales: Plugin = {
   name: 'without-locales',
-  setup: ({ onLoad }) => {
-    onLoad({ filter: /node_modules\/zod\/v4\/locales\/index\.js$/ }, () => ({
+  setup: (plugin) => {
+    plugin.onLoad({ filter: /node_modules\/zod\/v4\/locales\/index\.js$/ }, () => ({
       contents: `export { default as en } from './en.js';`,
     }));
   },

@@ -1,5 +1,8 @@
-import tls from 'node:tls';
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
+import type { ClientHttp2Session, ClientHttp2Stream } from 'node:http2';
+import net from 'node:net';
 import type { Socket } from 'node:net';
+import tls from 'node:tls';
 import { X509Certificate } from 'node:crypto';
 import * as grpc from '@grpc/grpc-js';
 import { AgentServiceClient, CONTROL_PLANE_NAME, wireLimits } from '../../proto/wire.ts';
@@ -9,6 +12,8 @@ export type ControlPlaneClient = InstanceType<typeof AgentServiceClient>;
 
 export interface Channel {
   client: ControlPlaneClient;
+  /** Resolves when the other end's HTTP/2 has answered; rejects when there is no connection. */
+  ping(): Promise<void>;
   /** Closes the connection at once, also one whose other end no longer answers. */
   close(): void;
 }
@@ -42,13 +47,66 @@ export function openChannel(options: ChannelOptions): Channel {
     'grpc.enable_http_proxy': 0,
     'grpc.service_config_disable_resolution': 1,
   });
+  const http2 = watchHttp2(credentials.sockets);
   return {
     client,
+    ping: () => http2.ping(),
     close: () => {
+      http2.stop();
       client.close();
       for (const socket of credentials.sockets) socket.destroy();
     },
   };
+}
+
+/** Where Node tells of HTTP/2 sessions (diagnostics_channel); grpc-js keeps its own to itself. */
+const STREAM_CREATED = 'http2.client.stream.created';
+
+/** Finds the HTTP/2 session that was made on one of the sockets. */
+function watchHttp2(sockets: ReadonlySet<Socket>) {
+  let session: ClientHttp2Session | null = null;
+  const onStream = (message: unknown) => {
+    const made = (message as { stream: ClientHttp2Stream }).stream.session;
+    const port = made?.socket?.localPort;
+    if (![...sockets].some((socket) => socket.localPort === port)) return;
+    session = made as ClientHttp2Session;
+    stop();
+  };
+  const stop = () => unsubscribe(STREAM_CREATED, onStream);
+  subscribe(STREAM_CREATED, onStream);
+  return {
+    stop,
+    ping: () =>
+      new Promise<void>((resolve, reject) => {
+        if (session === null || session.destroyed) reject(new Error('no connection'));
+        else session.ping((error) => (error === null ? resolve() : reject(error)));
+      }),
+  };
+}
+
+/**
+ * Whether a new connection to the control plane can be made right now, up to the end of the handshake.
+ *
+ * @param timeoutMs how long to try
+ */
+export async function canConnect(options: ChannelOptions, timeoutMs: number): Promise<boolean> {
+  const authority = new X509Certificate(options.authority);
+  const { hostname, port } = new URL(`tcp://${options.address}`);
+  const socket = net.connect({ host: hostname.replace(/^\[|\]$/g, ''), port: Number(port) });
+  const timer = setTimeout(() => socket.destroy(), timeoutMs);
+  socket.on('error', () => {});
+  try {
+    const secured = await secureSocket(socket, options, (leaf) =>
+      judgeServerCertificate(leaf, authority, options.nowMs()),
+    );
+    secured.destroy();
+    return true;
+  } catch {
+    return false;
+  } finally {
+    clearTimeout(timer);
+    socket.destroy();
+  }
 }
 
 /**

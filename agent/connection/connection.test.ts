@@ -1,3 +1,5 @@
+import { once } from 'node:events';
+import net from 'node:net';
 import pino from 'pino';
 import { status } from '@grpc/grpc-js';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -31,6 +33,34 @@ async function startProxy(port: number): Promise<CutProxy> {
   const proxy = await startCutProxy(port);
   closing.push(() => proxy.close());
   return proxy;
+}
+
+/** A proxy whose connections can all go deaf for good, while new ones work. */
+async function startDeafProxy(port: number): Promise<{ port: number; deafen: () => void }> {
+  const sockets = new Set<net.Socket>();
+  const server = net.createServer((downstream) => {
+    const upstream = net.connect(port, '127.0.0.1');
+    for (const socket of [downstream, upstream]) {
+      sockets.add(socket);
+      socket.on('error', () => {});
+    }
+    downstream.pipe(upstream).pipe(downstream);
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  closing.push(async () => {
+    for (const socket of sockets) socket.destroy();
+    await new Promise((resolve) => server.close(resolve));
+  });
+  return {
+    port: (server.address() as net.AddressInfo).port,
+    deafen: () => {
+      for (const socket of sockets) {
+        socket.unpipe();
+        socket.pause();
+      }
+    },
+  };
 }
 
 function connectTo(
@@ -71,6 +101,7 @@ function connectTo(
     },
     onWritable: () => {},
     onState: (state) => states.push(state),
+    isBusy: () => true,
     saveCertificate: async (pem) => {
       certificates.push(pem);
     },
@@ -221,6 +252,35 @@ describe('ControlPlaneConnection', () => {
     }
     proxy.restore();
     await near.connected();
+  });
+
+  it('makes a new connection when that works and the one it has does not', async () => {
+    const farEnd = await startFarEnd();
+    const proxy = await startDeafProxy(farEnd.port);
+    const pathTimings = { everyMs: 100, patienceMs: 300 };
+    const identity = await makeIdentity(farEnd.authority);
+    const near = connectTo([`127.0.0.1:${proxy.port}`], identity, { pathTimings });
+    await near.connected();
+    await delay(600);
+    expect(farEnd.sessions).toHaveLength(1);
+    const startedAt = performance.now();
+    proxy.deafen();
+    await farEnd.session(1);
+    expect(performance.now() - startedAt).toBeLessThan(3_000);
+    await near.connected();
+  });
+
+  it('keeps a connection that only pauses as long as no new one works either', async () => {
+    const farEnd = await startFarEnd();
+    const proxy = await startProxy(farEnd.port);
+    const pathTimings = { everyMs: 100, patienceMs: 200 };
+    const identity = await makeIdentity(farEnd.authority);
+    const near = connectTo([`127.0.0.1:${proxy.port}`], identity, { pathTimings });
+    await near.connected();
+    proxy.silence();
+    await delay(1_500);
+    expect(near.connection.state).toBe('connected');
+    expect(farEnd.sessions).toHaveLength(1);
   });
 
   it('takes nothing from a session that was frozen for too long', async () => {

@@ -3,10 +3,12 @@ import { status as codes } from '@grpc/grpc-js';
 import type { Logger } from 'pino';
 import { wireLimits } from '../../proto/wire.ts';
 import { attemptMs, backoffMs } from './backoff.ts';
-import { openChannel } from './channel.ts';
-import type { Channel } from './channel.ts';
+import { canConnect, openChannel } from './channel.ts';
+import type { Channel, ChannelOptions } from './channel.ts';
 import type { Greeting, Incoming } from './courier.ts';
 import type { AgentIdentity } from './identity.ts';
+import { PathWatch } from './path-watch.ts';
+import type { PathWatchTimings } from './path-watch.ts';
 import { CertificateKeeper } from './renew.ts';
 import { Session } from './session.ts';
 import type { SessionEnd, SessionTimings } from './session.ts';
@@ -28,6 +30,8 @@ export interface ConnectionOptions {
   /** Milliseconds since 1970, of the trusted clock. */
   nowMs: () => number;
   greeting: () => Greeting;
+  /** Whether there are jobs of which the control plane does not have everything yet. */
+  isBusy: () => boolean;
   /** Every message but heartbeats, the welcome first. */
   onMessage: (message: Incoming, session: Session) => void;
   /** The session takes messages again. */
@@ -36,10 +40,13 @@ export interface ConnectionOptions {
   saveCertificate: (pem: string) => Promise<void>;
   log: Logger;
   timings?: Pick<SessionTimings, 'heartbeatMs' | 'silenceMs'>;
+  pathTimings?: PathWatchTimings;
 }
 
 /** Silence: less than the limit, so that the limit holds whatever the timer does. */
 const TIMINGS = { heartbeatMs: 4_000, silenceMs: wireLimits.silenceMs - 1_000 };
+/** How long a probe of the path may take: a SYN that is lost is better sent anew than waited for. */
+const PROBE_MS = 1_000;
 /** A session that lived this long was a success: the next failure counts as the first. */
 const STEADY_MS = 10_000;
 /** How long to wait while the control plane still believes in the former session. */
@@ -112,12 +119,13 @@ export class ControlPlaneConnection {
   private async attempt(): Promise<SessionEnd> {
     const { identity, nowMs } = this.options;
     this.setState('connecting');
-    const channel = openChannel({
+    const target: ChannelOptions = {
       address: this.address,
       authority: identity.authorityPem,
       identity: { certificate: this.certificate.certificatePem, key: identity.tlsKeyPem },
       nowMs,
-    });
+    };
+    const channel = openChannel(target);
     this.channel = channel;
     try {
       // While it lasts the session comes first, and the certificate is renewed beside it.
@@ -125,7 +133,7 @@ export class ControlPlaneConnection {
         await this.certificate.renew(channel.client);
         return { why: 'closed' };
       }
-      return await this.holdSession(channel);
+      return await this.holdSession(channel, target);
     } catch (error) {
       return { why: 'lost', error: error as Error, code: (error as { code?: codes }).code ?? null };
     } finally {
@@ -135,8 +143,8 @@ export class ControlPlaneConnection {
     }
   }
 
-  private async holdSession(channel: Channel): Promise<SessionEnd> {
-    const { greeting, onMessage, onWritable, timings = TIMINGS } = this.options;
+  private async holdSession(channel: Channel, target: ChannelOptions): Promise<SessionEnd> {
+    const { greeting, isBusy, onMessage, onWritable, timings = TIMINGS } = this.options;
     const startedAt = performance.now();
     const session = new Session({
       client: channel.client,
@@ -152,7 +160,15 @@ export class ControlPlaneConnection {
       onWritable,
     });
     this.session = session;
+    const watch = new PathWatch({
+      isBusy: () => session.isOpen && isBusy(),
+      ping: () => channel.ping(),
+      probe: () => canConnect(target, PROBE_MS),
+      onDead: () => session.giveUp(),
+      ...(this.options.pathTimings && { timings: this.options.pathTimings }),
+    });
     const end = await session.ended;
+    watch.stop();
     if (session.wasWelcomed) {
       this.heardAt = performance.now() - session.silentForMs;
       if (performance.now() - startedAt > STEADY_MS) this.failures = 0;

@@ -82,6 +82,7 @@ async function startReporting(options: FarEndOptions = {}) {
     },
     onWritable: () => reporter.pump(),
     onState: (state) => state !== 'connected' && reporter.detach(),
+    isBusy: () => true,
     saveCertificate: async () => {},
     log,
   });

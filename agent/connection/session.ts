@@ -102,6 +102,11 @@ export class Session {
     return performance.now() - this.heardAt;
   }
 
+  /** The other end does not answer here, and would on a new connection. */
+  giveUp(): void {
+    this.end({ why: 'silent' });
+  }
+
   close(): void {
     this.stream.end();
     this.end({ why: 'closed' });
