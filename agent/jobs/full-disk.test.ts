@@ -23,6 +23,7 @@ beforeEach(async () => {
 });
 
 afterEach(async () => {
+  execFileSync('mount', ['-o', 'remount,rw', state]);
   await jobs.killAll('killed');
   await jobs.close();
   await fixture.close();
