@@ -63,9 +63,9 @@ export function counter(lines: number, everyMs: number, file: string): string[] 
   return [
     'perl',
     '-e',
-    `$|=1; my ($file, $i) = ($ARGV[0], 0); sub tell { open(my $f, ">>", $file) or die; print $f @_; close $f }` +
-      ` tell("started\\n"); while ($i < ${lines} && !-e "$file.stop") { $i++; print "line $i\\n";` +
-      ` select(undef, undef, undef, ${everyMs / 1000}) } tell("ended $i\\n"); exit 7`,
+    `$|=1; my ($file, $i) = ($ARGV[0], 0); sub say_to { open(my $f, ">>", $file) or die; print $f @_; close $f }` +
+      ` say_to("started\\n"); while ($i < ${lines} && !-e "$file.stop") { $i++; print "line $i\\n";` +
+      ` select(undef, undef, undef, ${everyMs / 1000}) } say_to("ended $i\\n"); exit 7`,
     file,
   ];
 }
