@@ -85,8 +85,8 @@ async function resolveDevice(
 
 /**
  * A read-only mount does not keep a device from being written through its node. A node that belongs to
- * nobody and has mode 0400 does: a runner that checks or plans may read everything, but has no capability
- * to write it or to change its mode. Null where nodes cannot be made.
+ * nobody, and that the group root may only read, does: a runner that checks or plans has no capability to
+ * write it or to change its mode. Null where nodes cannot be made.
  */
 async function makeReadOnlyNode(
   stateDirectory: string,
@@ -99,8 +99,8 @@ async function makeReadOnlyNode(
   try {
     await mkdir(dirname(node), { recursive: true, mode: 0o700 });
     await rm(node, { force: true });
-    await run('mknod', ['-m', '0400', node, 'b', String(major), String(minor)]);
-    await chown(node, NOBODY, NOBODY);
+    await run('mknod', ['-m', '0440', node, 'b', String(major), String(minor)]);
+    await chown(node, NOBODY, 0);
     return node;
   } catch {
     return null;

@@ -24,7 +24,7 @@ export interface SandboxDevice {
   given: string;
   real: string;
   kind: 'block' | 'file';
-  /** A node of the same device that cannot be opened for writing; null when none could be made. */
+  /** A node of the same device that root cannot open for writing; null when none could be made. */
   readOnlyNode: string | null;
 }
 
@@ -96,9 +96,10 @@ function confinedProfile(
     paths.device === null ? [] : deviceArguments(paths, paths.device, changing),
     ...paths.backupDirectories.map((path) => [changing ? '--bind' : '--ro-bind', path, path]),
     ['--cap-drop', 'ALL'],
-    // Files of any owner are read, and those bound writable are written, with these.
-    ['--cap-add', 'CAP_DAC_READ_SEARCH'],
-    changing ? ['--cap-add', 'CAP_DAC_OVERRIDE', '--cap-add', 'CAP_FOWNER'] : [],
+    // Never CAP_DAC_READ_SEARCH: open_by_handle_at(2) would reach every file of a bound file system, past
+    // all mounts. With CAP_DAC_OVERRIDE images of any owner are opened; without it a device whose node
+    // says so cannot be written.
+    changing || paths.device?.kind === 'file' ? ['--cap-add', 'CAP_DAC_OVERRIDE'] : [],
     mounts ? ['--cap-add', 'CAP_SYS_ADMIN'] : [],
   ].flat();
 }
