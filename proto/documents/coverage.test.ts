@@ -139,6 +139,14 @@ describe('a grant', () => {
     expect(reasonFor(by, what)).toBeNull();
   });
 
+  it('covers two things brought in only when it names both', () => {
+    const both: ActionDeclaration = { ...recover, bringsIn: ['address', 'routes'] };
+    const what = order({ parameters: { interface: 'eth0', address: 'a', routes: ['r'] } });
+    expect(reasonFor(limited({ address: ['a'] }), what, both)).toBe('grant_parameter_not_covered');
+    expect(reasonFor(limited({ routes: [['r']] }), what, both)).toBe('grant_parameter_not_covered');
+    expect(reasonFor(limited({ address: ['a'], routes: [['r']] }), what, both)).toBeNull();
+  });
+
   it('covers by one of several entries, never by parts of two', () => {
     const by = grant({
       actions: [

@@ -52,6 +52,16 @@ describe('an Ed25519 key of small order', () => {
 });
 
 describe('an Ed25519 key', () => {
+  it('has one encoding: none with a number over the prime is accepted', () => {
+    const prime = 2n ** 255n - 19n;
+    const encodings = Array.from({ length: 38 }, (_unused, index) => {
+      const value = (prime + BigInt(index >> 1)) | (BigInt(index & 1) << 255n);
+      return Buffer.from(value.toString(16).padStart(64, '0'), 'hex').reverse().toString('hex');
+    });
+    const accepted = encodings.filter((hex) => ed25519KeySchema.safeParse(ed25519Key(hex)).success);
+    expect(accepted).toEqual([]);
+  });
+
   it('with a part of small order is refused', () => {
     const strong = ed25519.Point.BASE.multiply(12345n);
     const torsion = ed25519.Point.fromHex(ED25519_TORSION_SUBGROUP[1]!);
