@@ -38,7 +38,7 @@ export interface JobSession {
   readonly positions: JobPosition__Output[];
   /** Begins to send what waits for the agent. */
   deliver(): Promise<void>;
-  /** Takes what the agent says; ends the session for what cannot be true. */
+  /** Takes what the agent says; what cannot be true is refused, with an alarm on the job it is about. */
   hear(message: ConnectRequest__Output): void;
   readonly isFull: boolean;
   whenRoom(): Promise<void>;

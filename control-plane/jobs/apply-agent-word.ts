@@ -129,10 +129,12 @@ async function applyEnded(
     throw new DomainError('invalid', 'plan_unexpected', 'Only a job of mode plan makes a plan.');
   }
   const offsetBefore = job.logOffset;
-  await appendTail(queries, job, word.tail, word.logLength);
+  // A power cut may take from the agent what it had sent already. What is stored stays, unproven.
+  const isShorter = word.logLength < offsetBefore;
+  if (!isShorter) await appendTail(queries, job, word.tail, word.logLength);
   applied.logGrew = job.logOffset > offsetBefore;
   const isAllInTail = offsetBefore === 0;
-  const verified = await verifyLog(queries, job, word, isAllInTail);
+  const verified = isShorter ? false : await verifyLog(queries, job, word, isAllInTail);
   applied.mustVerifyLog = verified === null;
   job.hasFinal = true;
   await audit(queries, job, 'job.ended', {
@@ -142,7 +144,10 @@ async function applyEnded(
     log: receipt.log.digest,
     receipt: digestBytes([word.envelope]),
   });
-  if (verified === false) {
+  if (isShorter) {
+    const content = { stored: offsetBefore, stated: word.logLength };
+    await raiseAlarm(queries, job, 'log_shorter', content);
+  } else if (verified === false) {
     await raiseAlarm(queries, job, 'log_digest_mismatch', { stated: receipt.log.digest });
   }
   const papers = {

@@ -199,7 +199,7 @@ describe('a plan', () => {
     const planned = await begin(field, { action: 'filesystem.repair', mode: 'plan' });
     const plan = field.orders.tenant.world.signPlan({ server: operation.tenant.serverId });
     field.session.send({ ended: field.agent.ended(planned, log, { plan }) });
-    expect((await field.session.answers.ended).code).toBe(grpc.status.INVALID_ARGUMENT);
+    await expect.poll(() => alarms(field, planned)).toEqual(['word_rejected']);
     expect(await field.orders.state(planned)).toBe('running');
   });
 
@@ -390,15 +390,19 @@ describe('the journal of a job', () => {
     expect(back.positions).toMatchObject([{ known: true, ended: false, nextSequence: 6 }]);
   });
 
-  it('that is no JSON ends the session', async () => {
-    for (const record of ['', '{', '[]', 'null', '['.repeat(5_000)]) {
-      const field = await newField();
-      const order = await begin(field);
+  it('that is no JSON is refused', async () => {
+    const field = await newField();
+    const order = await begin(field);
+    const wrong = ['', '{', '[]', 'null', '['.repeat(5_000)];
+    for (const record of wrong) {
       field.session.send({
         events: { jobId: idOf(order), firstSequence: 0, records: [Buffer.from(record)] },
       });
-      expect((await field.session.answers.ended).code).toBe(grpc.status.INVALID_ARGUMENT);
     }
+    const expected = wrong.map(() => 'word_rejected');
+    await expect.poll(() => alarms(field, order)).toEqual(expected);
+    field.session.send({ ended: field.agent.ended(order, log) });
+    await field.session.acknowledged(idOf(order), 'ended');
   });
 });
 
@@ -455,19 +459,51 @@ describe('a word that cannot be true', () => {
       }),
     ],
   ];
-  it.each(forgeries)('because it %s ends the session and changes nothing', async (_, forge) => {
+  it.each(forgeries)('because it %s changes nothing, and only it is refused', async (_, forge) => {
     const field = await newField();
     const { session, orders } = field;
     const order = await orders.place();
     await session.delivery(idOf(order));
     session.send(forge(field, order));
-    expect((await session.answers.ended).code).toBe(grpc.status.INVALID_ARGUMENT);
     await expect.poll(() => alarms(field, order)).toEqual(['word_rejected']);
     expect(await orders.job(order)).toMatchObject({
       state: 'delivered',
       result: null,
       log: { committedBytes: 0, bytes: null },
     });
+    const other = await begin(field);
+    session.send({ ended: field.agent.ended(other, log) });
+    await session.acknowledged(idOf(other), 'ended');
+    session.send({ ended: field.agent.ended(order, log) });
+    await session.acknowledged(idOf(order), 'ended');
+  });
+
+  it('does not take with it what was said together with it', async () => {
+    const field = await newField();
+    const { agent, session, orders } = field;
+    const order = await orders.place();
+    await session.delivery(idOf(order));
+    const records = [Buffer.from('[]')];
+    session.send({ receipt: { jobId: idOf(order), receipt: Buffer.from(agent.accepted(order)) } });
+    session.send({ events: { jobId: idOf(order), firstSequence: 0, records } });
+    session.send({ ended: agent.ended(order, log) });
+    await session.acknowledged(idOf(order), 'ended');
+    expect(await orders.path(order)).toEqual(['queued', 'delivered', 'running', 'succeeded']);
+    expect(await alarms(field, order)).toEqual(['word_rejected']);
+  });
+
+  it('ends the session when it is said without end', async () => {
+    const field = await newField();
+    const order = await begin(field);
+    const events = { jobId: idOf(order), firstSequence: 0, records: [Buffer.from('[]')] };
+    for (let time = 0; time < 100; time++) field.session.send({ events });
+    expect((await field.session.answers.ended).code).toBe(grpc.status.INVALID_ARGUMENT);
+  });
+
+  it('because it is about no job ends the session', async () => {
+    const field = await newField();
+    field.session.send({ receipt: { jobId: 'x', receipt: Buffer.from('y') } });
+    expect((await field.session.answers.ended).code).toBe(grpc.status.INVALID_ARGUMENT);
   });
 
   it('because it is for another order of the same job is noted on the job', async () => {
@@ -477,7 +513,6 @@ describe('a word that cannot be true', () => {
     await session.delivery(idOf(order));
     const other = orders.sign({ job: idOf(order) });
     session.send({ receipt: { jobId: idOf(order), receipt: Buffer.from(agent.accepted(other)) } });
-    expect((await session.answers.ended).code).toBe(grpc.status.INVALID_ARGUMENT);
     await expect.poll(() => alarms(field, order)).toEqual(['word_rejected']);
     expect(await orders.state(order)).toBe('delivered');
   });
@@ -497,6 +532,31 @@ describe('a word that cannot be true', () => {
     expect(back.answers.all[0]!.welcome!.positions).toMatchObject([{ logOffset: 0, ended: false }]);
     back.send({ ended: field.agent.ended(order, log) });
     await back.acknowledged(idOf(order), 'ended');
+  });
+
+  it('because its log is shorter than what is stored ends the job all the same, with an alarm', async () => {
+    const field = await newField();
+    const order = await begin(field);
+    const upload = field.agent.upload(idOf(order));
+    await upload.begin();
+    await upload.send(log, 0, log.length);
+    await upload.committed(log.length);
+    await upload.close();
+    const rest = encodeLog('one\n');
+    const other = await begin(field);
+    field.session.send({
+      ended: field.agent.ended(order, rest, { outcome: 'interrupted', tail: [] }),
+    });
+    await field.session.acknowledged(idOf(order), 'ended');
+    field.session.send({ ended: field.agent.ended(other, log) });
+    await field.session.acknowledged(idOf(other), 'ended');
+    expect(await field.orders.job(order)).toMatchObject({
+      state: 'interrupted',
+      log: { committedBytes: log.length, bytes: rest.length, verified: false },
+    });
+    expect(await alarms(field, order)).toEqual(['log_shorter']);
+    const back = await reconnect(field, [idOf(order)]);
+    expect(back.positions).toMatchObject([{ known: true, ended: true }]);
   });
 
   it('about a job of another agent is not even answered', async () => {
