@@ -6,7 +6,7 @@ import { counter, expectedLines, readWholeLog } from '../harness/job-log.ts';
 import { eventually, seededRandom } from '../harness/process.ts';
 import { Stack } from '../harness/stack.ts';
 
-const KILLS = process.env.INTERVENE_TEST_ALL === '1' ? 200 : 30;
+const KILLS = process.env.INTERVENE_TEST_ALL === '1' ? 100 : 30;
 /** Lasts longer than the kills; the job is told to stop printing once they are done. */
 const LINES = 1_000_000;
 const seed = Number(process.env.INTERVENE_TEST_SEED ?? Date.now() % 1_000_000);
