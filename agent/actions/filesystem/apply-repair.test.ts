@@ -213,7 +213,7 @@ describe('a repair', { timeout: 120_000 }, () => {
 
   it.each([
     ['another file system', (image: string) => makeDamagedExt4(image)],
-    ['another size', (image: string) => makeDamagedExt4(image, { mebibytes: 16 })],
+    ['another size', (image: string) => makeDamagedExt4(image, { mebibytes: 12 })],
   ])('is refused when there is %s now', async (_, make) => {
     await makeDamagedExt4(device);
     const { plan } = await fixture.plan({ device });

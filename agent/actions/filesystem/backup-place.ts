@@ -1,8 +1,7 @@
 import { mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ActionError, type ActionContext } from '../../runner/action.ts';
-import type { BlockDevice } from '../../target/block-device.ts';
-import { inspectFolder, type FolderStorage } from '../../target/durable-folder.ts';
+import { inspectFolder } from '../../target/durable-folder.ts';
 import { syncFolder } from './durable-write.ts';
 import { usableOf } from './scratch-space.ts';
 
@@ -25,22 +24,16 @@ export function backupFolderInPlan(context: Pick<ActionContext, 'spec'>): string
 
 /**
  * Makes sure that backups can be kept there. Throws ActionError `no_backup_space` when the folder is not
- * there, lies on what is to be repaired, has less than `bytes` left, or, in a rescue system, would not
- * outlive a power cut. Returns how much may be written.
+ * there, has less than `bytes` left, or, in a rescue system, would not outlive a power cut. It never lies on
+ * what is to be repaired: that would be mounted, and is refused. Returns how much may be written.
  */
-export async function checkBackupPlace(
-  context: Context,
-  device: BlockDevice,
-  bytes: number,
-): Promise<number> {
+export async function checkBackupPlace(context: Context, bytes: number): Promise<number> {
   const given = context.spec.parameters['backupDirectory'];
   const base = typeof given === 'string' ? given : context.directory;
   const refuse = (why: string) => new ActionError('no_backup_space', why);
   const storage = await inspectFolder(base).catch((error: Error) => {
     throw refuse(`backups cannot go to ${base}: ${error.message}`);
   });
-  if (isOn(storage, device))
-    throw refuse(`${base} lies on ${device.path}, which is to be repaired`);
   if (storage.medium !== 'disk') {
     const what = `${base} (${storage.type}) is not known to outlive a power cut`;
     if (context.spec.agentMode === 'rescue') {
@@ -58,7 +51,9 @@ export async function checkBackupPlace(
 /** Makes the folder for a job's backups; it is durable when this returns. Never one that has any. */
 export async function makeBackupFolder(context: Context): Promise<string> {
   const folder = backupFolder(context);
-  await mkdir(folder, { recursive: true, mode: 0o700 });
+  await mkdir(folder, { recursive: true, mode: 0o700 }).catch((error: Error) => {
+    throw new ActionError('no_backup_space', `backups cannot go to ${folder}: ${error.message}`);
+  });
   if ((await readdir(folder)).length > 0) {
     throw new ActionError('no_backup_space', `there are backups in ${folder} already`);
   }
@@ -69,12 +64,4 @@ export async function makeBackupFolder(context: Context): Promise<string> {
 /** Nothing was changed: what was saved is of no use. */
 export async function dropBackupFolder(folder: string): Promise<void> {
   await rm(folder, { recursive: true, force: true });
-}
-
-function isOn(storage: FolderStorage, { number }: BlockDevice): boolean {
-  return (
-    number !== null &&
-    storage.device.major === number.major &&
-    storage.device.minor === number.minor
-  );
 }

@@ -11,19 +11,20 @@ const KEPT_PROBLEMS = 2_000;
 const KEPT_ERRORS = 20;
 const LINE_MAX_CHARACTERS = 8_192;
 
+/** Whole lines, from their start: names from the disk are never there. */
 const NO_PROBLEM = [
   /^e2fsck \d/,
   /^Pass \d/,
   /^Overwriting existing filesystem; this can be undone/,
   /^\s+e2undo /,
-  /: recovering journal$/,
+  /^\S+: recovering journal$/,
   /^Warning: skipping journal recovery/,
   /^Restarting e2fsck/,
-  /^Creating journal/,
-  /\*{5}/,
+  /^Creating journal \(/,
+  /^\S+: \*{5,} /,
   /^\*\*\* journal has been/,
-  /: \d+\/\d+ files \(/,
-  /trying backup blocks\.\.\.$/,
+  /^\S+: \d+\/\d+ files \(/,
+  /^e2fsck: .*trying backup blocks\.\.\.$/,
 ];
 const PROMPT = /\? (yes|no)$/;
 /** Ends a problem that e2fsck does not ask about. */
@@ -31,6 +32,7 @@ const SETTLED = /(?:FIXED|IGNORED|CLEARED|RELOCATED|SALVAGED|RECREATED|ALLOCATED
 /** An offer to tidy up; a file system that gets it is healthy. */
 const OFFER = /Optimize\? (?:yes|no)$/;
 const INPUT_OUTPUT = /input\/output error|resulted in short (?:read|write)/i;
+const OUT_OF_SPACE = /no space left on device/i;
 const TOO_OLD = [
   /unsupported (?:read-only )?feature/i,
   /get a newer version of e2fsck/i,
@@ -62,6 +64,7 @@ export class E2fsckTranscript {
   journalLost = false;
   hasInputOutputError = false;
   isTooOld = false;
+  isOutOfSpace = false;
   isBusy = false;
   private readonly found: Record<Channel, Problem[]> = { out: [], err: [] };
   private readonly rest: Record<Channel, string> = { out: '', err: '' };
@@ -114,6 +117,7 @@ export class E2fsckTranscript {
     this.usedBackupBlocks ||= line.endsWith('trying backup blocks...');
     this.journalLost ||= line.startsWith('*** journal has been deleted ***');
     this.hasInputOutputError ||= INPUT_OUTPUT.test(line);
+    this.isOutOfSpace ||= OUT_OF_SPACE.test(line);
     this.isTooOld ||= TOO_OLD.some((pattern) => pattern.test(line));
     this.isBusy ||= BUSY.some((pattern) => pattern.test(line));
   }

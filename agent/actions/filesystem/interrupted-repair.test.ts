@@ -115,7 +115,7 @@ describe('a repair that is killed', { timeout: 120_000 }, () => {
 
   it('is not undone when something else on the device was changed after it', async () => {
     const trace = await halfRepaired();
-    await patchFile(device, 30 * 1024 * 1024, Buffer.from('new'));
+    await patchFile(device, 15 * 1024 * 1024, Buffer.from('new'));
     await expect(fixture.undo(trace, { device })).rejects.toMatchObject({
       reason: 'changed_since',
     });
@@ -172,7 +172,7 @@ describe('a repair that writes what its rehearsal had not shown', { timeout: 120
 
   it('is not undone when something else was changed after it', async () => {
     const done = await fixture.apply((await fixture.plan({ device })).plan, { onStart });
-    await patchFile(device, 30 * 1024 * 1024, Buffer.from('new'));
+    await patchFile(device, 15 * 1024 * 1024, Buffer.from('new'));
     await expect(fixture.undo(done, { device })).rejects.toMatchObject({ reason: 'changed_since' });
   });
 

@@ -1,3 +1,5 @@
+import { execFileSync } from 'node:child_process';
+import { readdirSync } from 'node:fs';
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -44,7 +46,7 @@ describe('the plan of a repair', { timeout: 120_000 }, () => {
     await makeDamagedExt4(device);
     const { plan: made, log } = await plan();
     expect(made.summary).toBe(
-      `Repair the ext4 file system on ${device}: 16 problems, 14 blocks overwritten. Afterwards it is clean, as the rehearsal showed.`,
+      `Repair the ext4 file system on ${device}: 16 problems, 13 blocks overwritten. Afterwards it is clean, as the rehearsal showed.`,
     );
     expect(made.findings.slice(0, 5)).toEqual([
       'The journal holds changes that are not written to their places yet.',
@@ -76,7 +78,7 @@ describe('the plan of a repair', { timeout: 120_000 }, () => {
       [{ type: 'command', argv: ['e2fsck', '-fn', '-C', '3', device] }],
     ]);
     expect(made.steps.every(({ undo }) => undo.possible)).toBe(true);
-    expect(made.steps[1]?.backup).toMatchObject({ bytes: 14 * 1024, where: folder });
+    expect(made.steps[1]?.backup).toMatchObject({ bytes: 13 * 1024, where: folder });
     expect(made.steps[1]?.interruptBoundSeconds).toBeGreaterThanOrEqual(60);
   });
 
@@ -140,11 +142,19 @@ describe('the plan of a repair', { timeout: 120_000 }, () => {
   });
 
   it('says so where errors would be left', async () => {
-    await makeExt4(device, { type: 'ext2' });
-    await debugfs(device, ['sif /srv/shop/order-1 block[0] 8000000', 'clri /srv']);
-    const made = (await plan()).plan;
-    const endsClean = made.summary.includes('Afterwards it is clean');
-    expect(made.findings.some((text) => text.startsWith('Errors would be left'))).toBe(!endsClean);
+    await makeDamagedExt4(device);
+    // Something e2fsck does not see on its first way through: here, what is damaged behind its back.
+    const onEnd = (argv: readonly string[]) => {
+      if (!argv.includes('-fy')) return;
+      const [job] = readdirSync(fixture.path('jobs'));
+      const copy = join(fixture.path('jobs'), job!, 'scratch', 'copy');
+      execFileSync('debugfs', ['-w', '-R', 'clri /home/anna/notes', copy], { stdio: 'ignore' });
+    };
+    const { plan: made } = await fixture.plan({ device }, { onEnd });
+    expect(made.summary).toContain('Errors would be left, as the rehearsal showed.');
+    expect(made.findings).toContain(
+      'Errors would be left: a second check after this repair still finds some.',
+    );
   });
 
   it('is not made where its backups could not be kept', async () => {

@@ -48,13 +48,13 @@ export async function planRepair(context: ActionContext): Promise<PlanBody> {
       'other machines may use this file system (feature mmp), and e2fsck cannot be undone on it',
     );
   }
-  await checkBackupPlace(context, filesystem.device, 0);
+  await checkBackupPlace(context, 0);
   const copy = await copyFaithfully(context, filesystem, look.run);
   try {
     const reasons = [...blemishes(filesystem), ...unfinished(filesystem)];
     if (verdict.outcome === 'clean' && reasons.length === 0) return nothingToDo(filesystem, copy);
     const rehearsal = await rehearse(context, filesystem, copy, true);
-    await checkBackupPlace(context, filesystem.device, backupBytes(copy, rehearsal));
+    await checkBackupPlace(context, backupBytes(copy, rehearsal));
     return repairPlan(context, filesystem, copy, rehearsal);
   } finally {
     await removeCopy(copy);

@@ -47,7 +47,8 @@ export async function rehearse(
     });
     const verdict = judge(repair);
     if (verdict.outcome === 'operational_error' || verdict.outcome === 'tool_too_old') {
-      throw new ActionError(verdict.reason ?? verdict.outcome, verdict.detail);
+      const reason = verdict.reason ?? verdict.outcome;
+      throw new ActionError(reason === 'no_space' ? 'no_scratch_space' : reason, verdict.detail);
     }
     const second = await runE2fsck(context, {
       ...common,

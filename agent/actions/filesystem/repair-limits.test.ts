@@ -1,4 +1,4 @@
-import { cp, mkdir, readdir, rm } from 'node:fs/promises';
+import { cp, mkdir, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { makeDamagedExt4 } from '../../../test/fixtures/damaged-ext4.ts';
@@ -54,12 +54,36 @@ describe('where a repair keeps what it saves', () => {
     expect(await readdir(backupDirectory)).toEqual([]);
   });
 
-  it('is another file system than the one under repair', async () => {
+  it('when it is filled up by others in the middle costs the repair, not the device', async () => {
+    const backupDirectory = await memory('8m');
+    const { plan } = await fixture.plan({ device, backupDirectory });
+    const onStep = async (step: string) => {
+      if (step !== 'repair') return;
+      await writeFile(join(backupDirectory, 'others'), Buffer.alloc(8 * 1024 * 1024)).catch(
+        () => undefined,
+      );
+    };
+    const trace: Partial<Trace> = {};
+    await expect(fixture.apply(plan, { onStep }, trace)).rejects.toMatchObject({
+      reason: 'no_backup_space',
+    });
+    expect(trace.records!.at(-1)).toMatchObject({ step: 'repair', ok: false });
+  });
+
+  it('is never on the file system under repair', async () => {
+    const image = await loops.ext4('other');
+    const loop = await loops.loop(image);
+    const backupDirectory = await loops.mount('-o', 'ro', loop);
+    for (const mounted of [loop, image]) {
+      const planned = fixture.plan({ device: mounted, backupDirectory });
+      await expect(planned).rejects.toMatchObject({ reason: 'device_in_use' });
+    }
+  });
+
+  it('can be written', async () => {
     const point = await loops.mount('-o', 'loop,ro', await loops.ext4('other'));
-    const planned = fixture.plan({ device, backupDirectory: join(point, 'lost+found') });
-    // Read-only, and then gone: whatever happens to the place, the device stays as it is.
-    const { plan } = await planned;
-    await expect(fixture.apply(plan)).rejects.toThrow();
+    const { plan } = await fixture.plan({ device, backupDirectory: point });
+    await expect(fixture.apply(plan)).rejects.toMatchObject({ reason: 'no_backup_space' });
   });
 
   it('is there', async () => {
@@ -100,9 +124,9 @@ describe('a disk that fails', () => {
     await fixture.close();
   });
 
-  /** Everything behind the first 16 MiB can no more be read: among it the journal. */
+  /** Everything behind the first 8 MiB can no more be read: among it the journal. */
   async function fail(loop: string): Promise<void> {
-    await loops.run('truncate', '-s', '16M', image);
+    await loops.run('truncate', '-s', '8M', image);
     await loops.run('blockdev', '--flushbufs', loop);
   }
 

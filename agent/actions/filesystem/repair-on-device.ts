@@ -51,10 +51,12 @@ export async function repairOnDevice(
       );
     case 'device_in_use':
       throw new ActionError(verdict.reason, verdict.detail);
-    default:
+    default: {
       context.note(`${verdict.detail} What it has overwritten is put back now.`);
       await putBack(context, device, saved);
-      throw new ActionError(verdict.reason, `${verdict.detail} The device is as it was before.`);
+      const reason = verdict.reason === 'no_space' ? 'no_backup_space' : verdict.reason;
+      throw new ActionError(reason, `${verdict.detail} The device is as it was before.`);
+    }
   }
 }
 

@@ -36,7 +36,7 @@ export async function saveForRepair(
   claim: FileHandle,
 ): Promise<SavedForRepair> {
   const planned = plan.steps.reduce((sum, step) => sum + (step.backup?.bytes ?? 0), 0);
-  const usable = await checkBackupPlace(context, filesystem.device, planned);
+  const usable = await checkBackupPlace(context, planned);
   const folder = await makeBackupFolder(context);
   try {
     const { copied } = repairTargetSchema.parse(plan.target);
@@ -49,7 +49,7 @@ export async function saveForRepair(
       }
       const rehearsal = await rehearseAsPlanned(context, plan, filesystem, copy);
       const needed = backupBytes({ kind: 'whole', bytes: 0 }, rehearsal);
-      await checkBackupPlace(context, filesystem.device, needed);
+      await checkBackupPlace(context, needed);
       const blocks = await saveBlocks(context, folder, filesystem, rehearsal, copy, claim);
       const metadata = { path, bytes: copy.bytes, digest: copy.digest };
       const backups = copied === 'metadata' ? [metadata, ...blocks.backups] : blocks.backups;

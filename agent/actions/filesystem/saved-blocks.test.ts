@@ -6,7 +6,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { digestDevice } from './device-digest.ts';
 import { readDevice } from './device-io.ts';
 import { isMixtureOf, SavedBlocks } from './saved-blocks.ts';
-import { patchFile, sha256 } from './testing/image-bytes.ts';
+import { patchFile, readBytes, sha256 } from './testing/image-bytes.ts';
 
 const BYTES = 5 * 1024 * 1024 + 700;
 /** One over the border of pieces, one at the very end. */
@@ -88,13 +88,15 @@ describe('saved blocks', () => {
     const second = await digestDevice(context, device, BYTES, RANGES);
     expect(second.outside).toBe(first.outside);
     expect(second.whole).not.toBe(first.whole);
-    for (const [start, bytes] of RANGES.slice(0, 2)) {
-      for (const at of [start - 1, start + bytes]) {
-        await patchFile(path('device'), at, randomBytes(1));
-        await patchFile(path('device'), at, Buffer.from([at % 251]));
-      }
+    const borders = RANGES.flatMap(([start, bytes]) => [start - 1, start + bytes]);
+    for (const at of borders.filter((border) => border < BYTES)) {
+      const [byte] = await readBytes(path('device'), at, 1);
+      await patchFile(path('device'), at, Buffer.from([byte! ^ 1]));
+      const changed = await digestDevice(context, device, BYTES, RANGES);
+      expect(changed.outside).not.toBe(first.outside);
+      await patchFile(path('device'), at, Buffer.from([byte!]));
     }
-    expect((await digestDevice(context, device, BYTES, RANGES)).outside).not.toBe(first.outside);
+    expect((await digestDevice(context, device, BYTES, RANGES)).outside).toBe(first.outside);
   });
 
   it('are not read further once the job is told to stop', async () => {

@@ -25,7 +25,7 @@ describe('a superblock', () => {
       type: 'ext4',
       uuid: '0f3c2b1a-1111-4222-8333-123456789abc',
       blockSize: 1024,
-      blocks: 32768,
+      blocks: 16384,
       firstBlock: 1,
       blocksPerGroup: 8192,
       group: 0,
@@ -35,7 +35,7 @@ describe('a superblock', () => {
       errorsRecorded: false,
       multiMountProtection: false,
     });
-    expect(filesystemBytes((await read())!)).toBe(32 * 1024 * 1024);
+    expect(filesystemBytes((await read())!)).toBe(16 * 1024 * 1024);
   });
 
   it.each(['ext2', 'ext3', 'ext4'] as const)('knows %s by its features', async (type) => {
@@ -105,7 +105,7 @@ describe('copies of the superblock', () => {
   };
 
   it('are found at their usual places for small and large blocks', async () => {
-    await makeExt4(image);
+    await makeExt4(image, { mebibytes: 32 });
     expect(await find()).toEqual([
       [8193, 1024],
       [24577, 1024],
@@ -128,7 +128,7 @@ describe('copies of the superblock', () => {
   });
 
   it('of an image inside the file system are not taken for its own', async () => {
-    await makeExt4(image);
+    await makeExt4(image, { mebibytes: 32 });
     const inner = join(folder, 'inner');
     await makeExt4(inner, { mebibytes: 16 });
     const bytes = await readBytes(inner, 0, 16 * 1024 * 1024);
@@ -138,7 +138,10 @@ describe('copies of the superblock', () => {
   });
 
   it('of an older file system on the same device are passed over', async () => {
-    await makeExt4(image, { arguments: ['-U', '11111111-1111-4111-8111-111111111111'] });
+    await makeExt4(image, {
+      mebibytes: 32,
+      arguments: ['-U', '11111111-1111-4111-8111-111111111111'],
+    });
     await debugfs(image, ['set_super_value mkfs_time 1000000000']);
     // The copies keep the time of now; so the old file system is made to be one.
     const old = await readBytes(image, 24577 * 1024, 1024);
@@ -151,7 +154,7 @@ describe('copies of the superblock', () => {
   });
 
   it('of two file systems of the same time are ambiguous', async () => {
-    await makeExt4(image, { type: 'ext2' });
+    await makeExt4(image, { mebibytes: 32, type: 'ext2' });
     const other = await readBytes(image, 24577 * 1024, 1024);
     other.write('0123456789abcdef', 0x68, 'latin1');
     await patchFile(image, 24577 * 1024, other);

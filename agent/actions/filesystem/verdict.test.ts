@@ -50,6 +50,11 @@ describe('the verdict on a run of e2fsck', () => {
     expect(run(0, words).outcome).toBe('clean');
   });
 
+  it('no room for the undo file is told apart too', () => {
+    const words = 'u: No space left on device while force-closing undo file\n';
+    expect(run(9, words)).toMatchObject({ outcome: 'operational_error', reason: 'no_space' });
+  });
+
   it('says what the tool said when it gave up', () => {
     expect(run(8, 'e2fsck: Cannot proceed with file system check\n').detail).toContain(
       'Cannot proceed',

@@ -39,6 +39,9 @@ export function judge(run: E2fsckRun): Verdict {
       const detail = 'The file system has features that this e2fsck does not know.';
       return { outcome: 'tool_too_old', reason: 'tool_too_old', detail };
     }
+    if (transcript.isOutOfSpace) {
+      return failed('no_space', 'There was no room for what e2fsck saves before it writes.');
+    }
     if (transcript.isBusy) return failed('device_in_use', `The file system is in use.${said}`);
     return failed(
       'tool_failed',
