@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { open } from 'node:fs/promises';
+import { link, mkdir, open, rm } from 'node:fs/promises';
 import { constants } from 'node:fs';
 import { inspectDevice } from './block-device.ts';
 import { findUse } from './device-use.ts';
@@ -32,6 +32,37 @@ describe('who uses a device', () => {
     expect(await use(image)).toBe(`it is behind ${device}`);
     const point = await fixture.mount(device);
     expect(await use(image)).toBe(`it is behind ${device}, and it is mounted at ${point} there`);
+  });
+
+  it('an image file that is mounted is used under every name it has', async () => {
+    const image = await fixture.ext4('image');
+    const other = fixture.path('other-name');
+    await link(image, other);
+    expect(await use(other)).toMatch('it has 2 names (hard links)');
+    const device = await fixture.loop(image);
+    const point = await fixture.mount(device);
+    expect(await use(other)).toBe(`it is behind ${device}, and it is mounted at ${point} there`);
+    await rm(image);
+    expect(await use(other)).toMatch(`it may be behind ${device}, whose file (${image} (deleted))`);
+  });
+
+  it('an image file is used when it is behind a loop device by way of a bind mount', async () => {
+    await mkdir(fixture.path('folder'));
+    const image = await fixture.ext4('folder/image');
+    const alias = await fixture.mount('--bind', fixture.path('folder'));
+    const device = await fixture.loop(`${alias}/image`);
+    expect(await use(image)).toBe(`it is behind ${device}`);
+    await fixture.mountAt(fixture.path('folder'), '-t', 'tmpfs', 'tmpfs');
+    expect(await use(`${alias}/image`)).toBe(`it is behind ${device}`);
+  });
+
+  it('a loop device is used when another name of its file is mounted', async () => {
+    const image = await fixture.ext4('image');
+    await link(image, fixture.path('other-name'));
+    const first = await fixture.loop(image);
+    const second = await fixture.loop(fixture.path('other-name'));
+    await fixture.mount(second);
+    expect(await use(first)).toMatch(`${second} has the same bytes: it is mounted at`);
   });
 
   it('a loop device is used when another over the same bytes is mounted', async () => {

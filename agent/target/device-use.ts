@@ -1,6 +1,7 @@
 import { constants } from 'node:fs';
-import { open, readdir, readFile, realpath } from 'node:fs/promises';
+import { open, readdir, readFile, realpath, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { backingOf, isSameFile } from './backing-file.ts';
 import { inspectDevice, sysfsFolder, type BlockDevice, type DeviceNumber } from './block-device.ts';
 import { readLoopDevices, type LoopDevice } from './loop-devices.ts';
 import { readMounts } from './mount-table.ts';
@@ -12,7 +13,8 @@ const MAX_DEPTH = 4;
  * Who uses a device or image file now, in words; null when nobody does: mounted here or in another mount
  * namespace, swap, member of another device (LVM, RAID, dm-crypt), or behind a loop device.
  *
- * An image file behind any loop device counts as used, mounted or not: the two have caches of their own.
+ * An image file behind any loop device counts as used, mounted or not: the two have caches of their own. So
+ * does one with several hard links: under another name it may be used where nothing here shows it.
  */
 export async function findUse(device: BlockDevice): Promise<string | null> {
   return useOf(device, 0);
@@ -53,11 +55,22 @@ async function holderUse(number: DeviceNumber): Promise<string | null> {
 }
 
 async function fileUse(device: BlockDevice): Promise<string | null> {
-  const loops = await readLoopDevices();
-  const loop = loops.find(({ backing }) => isBacking(backing, device));
-  if (loop === undefined) return null;
-  const use = await mountUse(loop);
-  return `it is behind /dev/${loop.name}${use === null ? '' : `, and ${use} there`}`;
+  for (const loop of await readLoopDevices()) {
+    const backing = await backingOf(loop, device);
+    if (backing === 'another') continue;
+    const use = await mountUse(loop);
+    const there = use === null ? '' : `, and ${use} there`;
+    if (backing === 'same') return `it is behind /dev/${loop.name}${there}`;
+    return `it may be behind /dev/${loop.name}, whose file (${loop.backing}) cannot be looked at${there}`;
+  }
+  return linkUse(device.realPath);
+}
+
+async function linkUse(path: string): Promise<string | null> {
+  const { nlink } = await stat(path);
+  return nlink === 1
+    ? null
+    : `it has ${nlink} names (hard links), and whether it is used by another one cannot be told`;
 }
 
 /** A loop device is used too when what lies behind it is, or another loop device over the same bytes. */
@@ -66,12 +79,14 @@ async function siblingUse(number: DeviceNumber, depth: number): Promise<string |
   const own = loops.find(({ major, minor }) => major === number.major && minor === number.minor);
   if (own === undefined || depth >= MAX_DEPTH) return null;
   for (const other of loops) {
-    if (other.name === own.name || other.backing !== own.backing || !overlap(own, other)) continue;
+    if (other.name === own.name || !overlap(own, other)) continue;
+    if (!(await isSameFile(own.backing, other.backing))) continue;
     const use = (await mountUse(other)) ?? (await holderUse(other));
     if (use !== null) return `/dev/${other.name} has the same bytes: ${use} there`;
   }
   const behind = await inspectDevice(own.backing).catch(() => null);
-  if (behind === null || behind.kind === 'file') return null;
+  if (behind === null) return null;
+  if (behind.kind === 'file') return linkUse(behind.realPath);
   const use = await useOf(behind, depth + 1);
   return use === null ? null : `${own.backing} is behind it: ${use}`;
 }
@@ -89,10 +104,6 @@ async function exclusiveUse(device: BlockDevice): Promise<string | null> {
     if ((error as NodeJS.ErrnoException).code !== 'EBUSY') throw error;
     return 'another program holds it, or it is mounted elsewhere';
   }
-}
-
-function isBacking(backing: string, device: BlockDevice): boolean {
-  return backing === device.realPath || backing === device.path;
 }
 
 function overlap(one: LoopDevice, other: LoopDevice): boolean {

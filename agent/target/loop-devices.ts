@@ -11,6 +11,8 @@ export interface LoopDevice {
   start: number;
   /** First byte behind the window; the end of the backing file when the window has no limit. */
   end: number;
+  /** Length of the device. */
+  bytes: number;
 }
 
 /** All attached loop devices of this machine, from /sys, which needs no access to the devices. */
@@ -29,7 +31,8 @@ async function readLoopDevice(name: string): Promise<LoopDevice | null> {
     const start = Number(await read('loop/offset'));
     const limit = Number(await read('loop/sizelimit'));
     const end = limit === 0 ? Number.POSITIVE_INFINITY : start + limit;
-    return { name, major: major!, minor: minor!, backing, start, end };
+    const bytes = Number(await read('size')) * 512;
+    return { name, major: major!, minor: minor!, backing, start, end, bytes };
   } catch {
     // Not attached, or detached meanwhile.
     return null;

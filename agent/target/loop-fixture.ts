@@ -50,9 +50,13 @@ export class LoopFixture {
   async mount(...words: string[]): Promise<string> {
     const point = this.path(`mount-${this.undo.length}`);
     await mkdir(point, { recursive: true });
+    await this.mountAt(point, ...words);
+    return point;
+  }
+
+  async mountAt(point: string, ...words: string[]): Promise<void> {
     await this.run('mount', ...words, point);
     this.undo.push(() => this.run('umount', '--lazy', point).catch(() => undefined));
-    return point;
   }
 
   async run(program: string, ...words: string[]): Promise<string> {

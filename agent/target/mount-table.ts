@@ -4,6 +4,8 @@ import { readFile } from 'node:fs/promises';
 export interface Mount {
   major: number;
   minor: number;
+  /** Path within the file system that the mount shows at its mount point. */
+  root: string;
   mountPoint: string;
   type: string;
   source: string;
@@ -22,13 +24,14 @@ export function parseMounts(mountinfo: string): Mount[] {
     .filter((line) => line !== '')
     .flatMap((line) => {
       const [before, after] = line.split(' - ');
-      const [, , device, , mountPoint] = (before ?? '').split(' ');
+      const [, , device, root, mountPoint] = (before ?? '').split(' ');
       const [type, source, options] = (after ?? '').split(' ');
       const [major, minor] = (device ?? '').split(':').map(Number);
       if (major === undefined || minor === undefined || mountPoint === undefined) return [];
       return {
         major,
         minor,
+        root: unescape(root ?? '/'),
         mountPoint: unescape(mountPoint),
         type: type ?? '',
         source: unescape(source ?? ''),
