@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { cpus, tmpdir } from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
@@ -141,6 +141,7 @@ for (const part of parts) {
 const summary = `${lines.join('\n')}\n\n${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped`;
 if (options.all && options.only === undefined) {
   const machine = `${cpus().length} cores (${cpus()[0]?.model ?? 'unknown'}), Node ${process.versions.node}`;
+  mkdirSync(path.join(root, 'docs'), { recursive: true });
   writeFileSync(
     path.join(root, 'docs/TESTS.md'),
     `# The last run of \`scripts/test --all\`\n\nOn ${machine}.\n\n\`\`\`\n${summary}\n\`\`\`\n`,

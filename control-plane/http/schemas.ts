@@ -153,14 +153,6 @@ export const jobState = z.enum([
 ]);
 export type JobState = z.output<typeof jobState>;
 
-/** States a job never leaves by itself; `abandoned` may still be corrected by a later receipt. */
-export const finalStates: readonly JobState[] = [
-  ...jobOutcome.options,
-  'refused',
-  'expired',
-  'abandoned',
-];
-
 export const job = z
   .object({
     id: z.uuid(),

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { finalStates, jobState } from '../../http/schemas.ts';
+import { jobState } from '../../http/schemas.ts';
+import { isFinal as isFinalThere } from '../../jobs/job-states.ts';
 import { exitStatusMeanings, exitStatusOfJob } from '../exit-status.ts';
 import { isFinal, jobStateTexts } from './job-states.ts';
 
@@ -11,9 +12,7 @@ describe('the states of a job', () => {
   });
 
   it('are final here where the control plane says so', () => {
-    expect(jobState.options.filter(isFinal)).toEqual(
-      jobState.options.filter((state) => finalStates.includes(state)),
-    );
+    expect(jobState.options.filter(isFinal)).toEqual(jobState.options.filter(isFinalThere));
   });
 
   it('give exit status 0 for success and for nothing else', () => {

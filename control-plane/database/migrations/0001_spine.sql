@@ -266,7 +266,7 @@ begin
   return hash;
 end $$;
 
--- Secrets of the control plane itself that must survive a restart: its certificate authority's key.
+-- Which certificate authority this database belongs to; its key is a file, never a row.
 create table certificate_authority (
   id integer primary key check (id = 1),
   certificate bytea not null,

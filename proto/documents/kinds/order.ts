@@ -60,4 +60,3 @@ export const orderSchema = z
   );
 
 export type Order = z.output<typeof orderSchema>;
-export type OrderMode = Order['mode'];

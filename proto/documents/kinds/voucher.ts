@@ -18,5 +18,3 @@ export const voucherSchema = z
     expiresAt: timestamp,
   })
   .refine((voucher) => voucher.expiresAt > voucher.issuedAt, 'ends before it begins');
-
-export type Voucher = z.output<typeof voucherSchema>;
