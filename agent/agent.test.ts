@@ -261,6 +261,35 @@ describe('a running job', () => {
     },
   );
 
+  it('is stopped by a cancel that comes while its order is judged', async () => {
+    const session = await it_.start();
+    const delivery = it_.command(touch(60));
+    session.send({ job: delivery });
+    session.send({ cancel: { jobId: delivery.jobId, mode: 'now' } });
+    const { receipt } = await it_.ended(session, delivery.jobId);
+    expect(receipt).toMatchObject({ outcome: 'cancelled', reason: 'requested' });
+    session.send({ acknowledged: { jobId: delivery.jobId, receipt: true, ended: true } });
+    const next = it_.command(['true']);
+    session.send({ job: next });
+    expect((await it_.ended(session, next.jobId)).receipt.outcome).toBe('succeeded');
+  });
+
+  it('is refused or stopped when a revocation comes while its order is judged', async () => {
+    const session = await it_.start();
+    const delivery = it_.command(touch(60));
+    session.send({ job: delivery });
+    const revoked = it_.world.engineers[0].fingerprint;
+    session.send({ revocations: { ids: [revoked], documents: [] } });
+    const said = await it_.accepted(session, delivery.jobId);
+    if (said.statement === 'refused') {
+      expect(said.reason).toBe('revoked');
+      expect(starts()).toBe('');
+    } else {
+      const { receipt } = await it_.ended(session, delivery.jobId);
+      expect(receipt).toMatchObject({ outcome: 'cancelled', reason: 'revoked' });
+    }
+  });
+
   it('reaches its end when a signed revocation says so, and nothing new starts', async () => {
     const session = await it_.start();
     const grant = it_.world.signGrant();

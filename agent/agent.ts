@@ -177,6 +177,8 @@ export class Agent {
     this.closing.push(
       jobs.onAdded((job) => {
         watchJob(job);
+        // A revocation may have come since its order was judged.
+        this.stopRules.apply();
         this.noteStatus();
       }),
       watchLock(config.stateDirectory, (locked) => this.onLock(locked)),
@@ -189,7 +191,7 @@ export class Agent {
   }
 
   private hear(message: Incoming, session: Session): void {
-    const { jobs, trust, log } = this.parts;
+    const { trust, log } = this.parts;
     switch (message.type) {
       case 'welcome':
         this.reporter.attach(session, message.positions);
@@ -199,7 +201,7 @@ export class Agent {
         break;
       case 'cancel':
         log.info({ job: message.job, mode: message.mode }, 'asked to stop a job');
-        this.inBackground(jobs.get(message.job)?.cancel(message.mode, 'requested'), 'cancel');
+        this.intake.cancel(message.job, message.mode);
         break;
       case 'revocations':
         this.inBackground(trust.replaceRevocations(message), 'revocations');

@@ -3,9 +3,9 @@ import type { Logger } from 'pino';
 import { wireLimits } from '../proto/wire.ts';
 import { keyFingerprint } from '../proto/documents/keys.ts';
 import type { AgentConfig } from './config.ts';
-import type { Delivery } from './connection/courier.ts';
+import type { CancelMode, Delivery } from './connection/courier.ts';
 import type { Reporter } from './connection/report.ts';
-import type { Jobs } from './jobs/job.ts';
+import type { Job, Jobs } from './jobs/job.ts';
 import type { JobSpec } from './jobs/job-spec.ts';
 import { isChanging } from './jobs/sandbox.ts';
 import { createLostJob } from './lost-job.ts';
@@ -43,10 +43,17 @@ export class JobIntake {
   private readonly pending = new Map<string, Promise<void>>();
   /** Jobs that were admitted and are not yet among the jobs. */
   private readonly starting = new Map<string, Permission>();
+  /** Stops that were asked for while the order was judged, or its job's folder made. */
+  private readonly early = new Map<string, CancelMode>();
+  private readonly unsubscribe: () => void;
   private isClosed = false;
 
   constructor(options: JobIntakeOptions) {
     this.options = options;
+    this.unsubscribe = options.jobs.onAdded((job) => {
+      const mode = this.early.get(job.id);
+      if (mode !== undefined) this.stop(job, mode);
+    });
   }
 
   take(delivery: Delivery): void {
@@ -60,14 +67,31 @@ export class JobIntake {
       .catch((error: unknown) => {
         log.error({ job: delivery.job.slice(0, 100), err: error }, 'a delivery was not judged');
       })
-      .finally(() => this.pending.delete(delivery.job));
+      .finally(() => {
+        this.pending.delete(delivery.job);
+        this.early.delete(delivery.job);
+      });
     this.pending.set(delivery.job, taken);
+  }
+
+  /** Stops a job; one whose order is still being judged does not start. */
+  cancel(id: string, mode: CancelMode): void {
+    const job = this.options.jobs.get(id);
+    if (job !== undefined) this.stop(job, mode);
+    else if (this.pending.has(id) && this.early.get(id) !== 'now') this.early.set(id, mode);
   }
 
   /** Takes nothing more; resolves when what was taken is started or refused. */
   async close(): Promise<void> {
     this.isClosed = true;
     await Promise.all(this.pending.values());
+    this.unsubscribe();
+  }
+
+  private stop(job: Job, mode: CancelMode): void {
+    job.cancel(mode, 'requested').catch((error: unknown) => {
+      this.options.log.error({ job: job.id, err: error }, 'a job could not be stopped');
+    });
   }
 
   private async judge(delivery: Delivery): Promise<void> {
@@ -150,6 +174,12 @@ export class JobIntake {
       return;
     }
     log.info({ job, action: order.order.action, mode: order.order.mode }, 'accepted');
+    if (this.early.has(job)) {
+      log.info({ job }, 'cancelled before it started');
+      this.starting.delete(job);
+      reporter.addLost(createLostJob(job, Date.now(), 'requested'));
+      return;
+    }
     try {
       await Promise.all([statements.sync(job), jobs.start(this.specOf(order), sealedInputs)]);
     } catch (error) {
