@@ -46,6 +46,7 @@ export interface JobSession {
   close(): Promise<void>;
 }
 
+/** Positions for which the answer to a hello has room. */
 const KNOWN_MAX = 1_000;
 const POLL_MS = 5_000;
 const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
@@ -104,7 +105,7 @@ export class AgentJobs {
     const { database, bus, signers, progress, log } = this.options;
     const { session, speaker, arrivals } = agent;
     const { agentId } = speaker;
-    const known = requireFew(agent.known);
+    const known = newestOf(agent.known);
     const own = new Set<string>();
     const positions = await this.positionsOf(agentId, known, own);
     const end = (error: unknown) => session.end(asDomainError(error, log));
@@ -221,9 +222,9 @@ function requireJobId(word: AgentWord): AgentWord {
   throw new DomainError('invalid', 'job_id_invalid', 'Not the id of a job.');
 }
 
-function requireFew(known: readonly string[]): readonly string[] {
-  if (known.length <= KNOWN_MAX) return known;
-  throw new DomainError('too_many', 'known_jobs_too_many', `More than ${KNOWN_MAX} jobs are held.`);
+/** Ids begin with their time. Older jobs are told of when the newer ones have been let go. */
+function newestOf(known: readonly string[]): readonly string[] {
+  return known.length <= KNOWN_MAX ? known : known.toSorted().slice(-KNOWN_MAX);
 }
 
 function acknowledgement(jobId: string, acknowledged: Acknowledged) {

@@ -45,6 +45,9 @@ export function readReceiptWord(speaker: Speaker, wire: JobReceipt__Output): Age
 }
 
 const RECORDS_MAX = 4_096;
+/** A longer record is kept as a note that it was there; a result too long for it comes with the end. */
+export const RECORD_MAX_BYTES = 16 * 1024;
+const RECORD_TYPE_MAX = 64;
 
 export function readEventsWord(wire: JobEvents__Output): AgentWord {
   const records = wire.records ?? [];
@@ -111,7 +114,13 @@ function readRecord(bytes: Buffer): Record<string, unknown> {
   if (typeof record !== 'object' || record === null || Array.isArray(record)) {
     throw wrong('events_invalid', 'A journal record is not an object.');
   }
-  return record as Record<string, unknown>;
+  if (bytes.length <= RECORD_MAX_BYTES) return record as Record<string, unknown>;
+  const { type, at } = record as Record<string, unknown>;
+  return {
+    ...(typeof type === 'string' && { type: type.slice(0, RECORD_TYPE_MAX).toWellFormed() }),
+    ...(typeof at === 'number' && { at }),
+    omittedBytes: bytes.length,
+  };
 }
 
 function parseJson(bytes: Buffer, code: string): unknown {

@@ -6,9 +6,10 @@ import { trimChunk } from '../logs/chunk.ts';
 import type { Chunk } from '../logs/chunk.ts';
 import { digestBytes, digestStoredLog } from '../logs/log-digest.ts';
 import { appendChunks } from '../logs/log-store.ts';
+import { LOG_MAX_BYTES } from '../logs/log-writer.ts';
 import type { AgentWord } from './agent-word.ts';
 import { raiseAlarm } from './alarm.ts';
-import { appendEvents, storeNextSequence } from './job-events.ts';
+import { appendJournal } from './append-journal.ts';
 import { isFinal, mayMove } from './job-states.ts';
 import type { JobState } from './job-states.ts';
 import { storePapers } from './job-papers.ts';
@@ -36,7 +37,6 @@ export interface Applied {
 
 /** A log up to this length is read back and compared before the end is committed. */
 const VERIFY_AT_ONCE_BYTES = 1024 * 1024;
-const RECORDS_PER_JOB = 100_000;
 
 /**
  * Stores what an agent said of one job, in the order it said it. `job` is locked and is brought up to date on
@@ -102,15 +102,9 @@ async function applyEvents(
   applied: Applied,
 ): Promise<void> {
   const fresh = word.records.slice(Math.max(0, job.nextSequence - word.first));
-  // After a gap the agent learns from the answer where to go on.
-  if (word.first <= job.nextSequence && fresh.length > 0) {
-    if (job.nextSequence + fresh.length > RECORDS_PER_JOB) {
-      throw new DomainError('too_many', 'events_too_many', 'The journal of the job is too long.');
-    }
-    const contents = fresh.map((record, index) => ({ sequence: job.nextSequence + index, record }));
-    await appendEvents(queries, job.id, 'journal', actorOf(job), contents);
-    job.nextSequence += fresh.length;
-    await storeNextSequence(queries, job.id, job.nextSequence);
+  // After a gap the agent learns from the answer where to go on. After the end there is nothing to add.
+  if (word.first <= job.nextSequence && fresh.length > 0 && !job.hasFinal) {
+    await appendJournal(queries, job, fresh);
   }
   applied.acknowledged.nextSequence = job.nextSequence;
 }
@@ -131,10 +125,12 @@ async function applyEnded(
   const offsetBefore = job.logOffset;
   // A power cut may take from the agent what it had sent already. What is stored stays, unproven.
   const isShorter = word.logLength < offsetBefore;
-  if (!isShorter) await appendTail(queries, job, word.tail, word.logLength);
+  const isTooLong = word.logLength > LOG_MAX_BYTES;
+  const isUnproven = isShorter || isTooLong;
+  if (!isUnproven) await appendTail(queries, job, word.tail, word.logLength);
   applied.logGrew = job.logOffset > offsetBefore;
   const isAllInTail = offsetBefore === 0;
-  const verified = isShorter ? false : await verifyLog(queries, job, word, isAllInTail);
+  const verified = isUnproven ? false : await verifyLog(queries, job, word, isAllInTail);
   applied.mustVerifyLog = verified === null;
   job.hasFinal = true;
   await audit(queries, job, 'job.ended', {
@@ -144,9 +140,9 @@ async function applyEnded(
     log: receipt.log.digest,
     receipt: digestBytes([word.envelope]),
   });
-  if (isShorter) {
+  if (isUnproven) {
     const content = { stored: offsetBefore, stated: word.logLength };
-    await raiseAlarm(queries, job, 'log_shorter', content);
+    await raiseAlarm(queries, job, isShorter ? 'log_shorter' : 'log_too_long', content);
   } else if (verified === false) {
     await raiseAlarm(queries, job, 'log_digest_mismatch', { stated: receipt.log.digest });
   }

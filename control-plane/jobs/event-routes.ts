@@ -10,7 +10,8 @@ import { isFinal } from './job-states.ts';
 import type { Job } from './job-store.ts';
 import type { JobRoutesOptions } from './routes.ts';
 
-const AT_ONCE = 500;
+/** As far as sequences go: what PostgreSQL holds in an integer. */
+const SEQUENCE_MAX = 2 ** 31 - 1;
 const POLL_MS = 5_000;
 
 const bodyOf = (event: JobEvent) => ({ ...event, at: timeText(event.at) });
@@ -33,7 +34,7 @@ export function registerJobEventRoutes(
       security: bearer,
       request: {
         params: refParams,
-        query: z.object({ after: z.coerce.number().int().min(0).default(0) }),
+        query: z.object({ after: z.coerce.number().int().min(0).max(SEQUENCE_MAX).default(0) }),
       },
       responses: {
         ...errorResponses,
@@ -45,13 +46,12 @@ export function registerJobEventRoutes(
       const { after } = c.req.valid('query');
       if (c.req.header('accept')?.includes('text/event-stream')) {
         const seen = Number(lastEventId(c) ?? after);
-        const from = Number.isSafeInteger(seen) ? seen : after;
+        const from = Number.isInteger(seen) && seen >= 0 && seen <= SEQUENCE_MAX ? seen : after;
         return respondWithEvents(c, (signal) => followEvents(job, from, signal)) as never;
       }
-      const events = await jobs.events(job.id, after, AT_ONCE + 1);
-      const items = events.slice(0, AT_ONCE);
-      const next = events.length > AT_ONCE ? String(items.at(-1)!.sequence) : null;
-      return c.json({ items: items.map(bodyOf), next }, 200);
+      const { events, hasMore } = await jobs.events(job.id, after);
+      const next = hasMore ? String(events.at(-1)!.sequence) : null;
+      return c.json({ items: events.map(bodyOf), next }, 200);
     },
   );
 
@@ -67,14 +67,14 @@ export function registerJobEventRoutes(
     try {
       while (!signal.aborted) {
         waker.prepare();
-        const events = await jobs.events(job.id, after, AT_ONCE);
+        const { events, hasMore } = await jobs.events(job.id, after);
         for (const event of events) {
           after = event.sequence;
           const { to } = event.content as { to?: Job['state'] };
           if (event.kind === 'state' && to !== undefined) hasEnded = isFinal(to);
           yield { event: event.kind, data: JSON.stringify(bodyOf(event)), id: String(after) };
         }
-        if (events.length === AT_ONCE) continue;
+        if (hasMore) continue;
         if (hasEnded) return;
         const progress = jobs.progress(job.id);
         if (progress !== null && progress !== shownProgress) {

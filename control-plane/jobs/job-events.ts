@@ -8,18 +8,24 @@ export interface JobEvent {
   content: Record<string, unknown>;
 }
 
-/** Adds events to a job in this order, in the transaction of what they tell of. */
+/**
+ * Adds events to a job in this order, in the transaction of what they tell of.
+ *
+ * @param nextSequence how far the journal is stored with them
+ */
 export async function appendEvents(
   queries: Queries,
   jobId: string,
   kind: JobEvent['kind'],
   actor: string,
   contents: readonly Record<string, unknown>[],
+  nextSequence: number | null = null,
 ): Promise<void> {
   if (contents.length === 0) return;
   await queries.query(
     `with numbered as (
-       update jobs set next_event = next_event + $2 where id = $1 returning id, next_event - $2 as first)
+       update jobs set next_event = next_event + $2, next_sequence = coalesce($6, next_sequence)
+       where id = $1 returning id, next_event - $2 as first)
      insert into job_events (job_id, sequence, kind, actor, content)
      select n.id, n.first + c.at - 1, $3, $4, c.content
      from numbered n, unnest($5::jsonb[]) with ordinality as c(content, at)`,
@@ -27,26 +33,45 @@ export async function appendEvents(
   );
 }
 
-/** Notes how far the journal of a job is stored. */
-export async function storeNextSequence(
+/** Notes how far the journal of a job is stored, and how much it is. */
+export async function storeJournalPosition(
   queries: Queries,
   jobId: string,
-  nextSequence: number,
+  position: { nextSequence: number; bytes: number },
 ): Promise<void> {
-  await queries.query('update jobs set next_sequence = $2 where id = $1', [jobId, nextSequence]);
+  await queries.query('update jobs set next_sequence = $2, journal_bytes = $3 where id = $1', [
+    jobId,
+    position.nextSequence,
+    position.bytes,
+  ]);
 }
 
-export function readEvents(
+export interface EventsPage {
+  events: JobEvent[];
+  hasMore: boolean;
+}
+
+/** Events after `after`: at most `most.events`, and no further one once they make up `most.bytes` of JSON. */
+export async function readEvents(
   queries: Queries,
   jobId: string,
   after: number,
-  limit: number,
-): Promise<JobEvent[]> {
-  return queries.query<JobEvent>(
-    `select sequence, at, actor, kind, content from job_events
-     where job_id = $1 and sequence > $2 order by sequence limit $3`,
-    [jobId, after, limit],
+  most: { events: number; bytes: number },
+): Promise<EventsPage> {
+  const rows = await queries.query<JobEvent & { hasMore: boolean }>(
+    `select sequence, at, actor, kind, content, has_more as "hasMore" from (
+       select e.*, row_number() over w as place, lead(sequence) over w is not null as has_more,
+         sum(octet_length(content::text)) over w - octet_length(content::text) as bytes_before
+       from (select * from job_events where job_id = $1 and sequence > $2
+             order by sequence limit $3::int + 1) e
+       window w as (order by sequence)) placed
+     where place <= $3::int and bytes_before < $4::bigint order by sequence`,
+    [jobId, after, most.events, most.bytes],
   );
+  const events = rows.map(({ sequence, at, actor, kind, content }) => {
+    return { sequence, at, actor, kind, content };
+  });
+  return { events, hasMore: rows.at(-1)?.hasMore ?? false };
 }
 
 export async function countAlarms(queries: Queries, jobId: string): Promise<number> {

@@ -5,11 +5,13 @@ import { createOperation, startAgentSide } from '../../test/fixtures/agent-side.
 import type { Operation, TestAgentSide } from '../../test/fixtures/agent-side.ts';
 import { useTestDatabase } from '../../test/fixtures/database.ts';
 import { begin, takeTheField } from '../../test/fixtures/ordered-jobs.ts';
-import type { Field } from '../../test/fixtures/ordered-jobs.ts';
+import type { EventView, Field } from '../../test/fixtures/ordered-jobs.ts';
 import { encodeLog, sha256 } from '../../test/fixtures/test-agent.ts';
 import type { TestAgent } from '../../test/fixtures/test-agent.ts';
 import { createWorldKey } from '../../test/fixtures/trust-world.ts';
 import type { SignedDocument } from '../../test/fixtures/trust-world.ts';
+
+import { LOG_MAX_BYTES } from '../logs/log-writer.ts';
 
 const test = useTestDatabase();
 let side: TestAgentSide;
@@ -390,6 +392,80 @@ describe('the journal of a job', () => {
     expect(back.positions).toMatchObject([{ known: true, ended: false, nextSequence: 6 }]);
   });
 
+  it('is stored up to a limit, with an alarm; what lies beyond is acknowledged and forgotten', async () => {
+    const field = await newField();
+    const { session } = field;
+    const order = await begin(field);
+    const jobId = idOf(order);
+    const record = Buffer.from(JSON.stringify({ type: 'step_ended', detail: 'x'.repeat(16_000) }));
+    const send = async (firstSequence: number, count: number) => {
+      const before = session.answers.all.length;
+      const records = Array.from({ length: count }, () => record);
+      session.send({ events: { jobId, firstSequence, records } });
+      return (await session.answers.find(({ acknowledged }) => acknowledged, before)).nextSequence;
+    };
+    for (let first = 0; first < 300; first += 15) expect(await send(first, 15)).toBe(first + 15);
+    const [stored] = await test.database.query(
+      `select count(*) as count, sum(octet_length(content::text))::int < 4500000 as fits
+       from job_events where job_id = $1 and kind = 'journal'`,
+      [jobId],
+    );
+    expect(stored).toMatchObject({ fits: true });
+    expect(Number(stored!['count'])).toBeLessThan(300);
+    const [told] = await test.database.query(
+      `select count(*) as count from job_events where job_id = $1 and kind = 'alarm'
+       and content->>'code' = 'journal_too_long'`,
+      [jobId],
+    );
+    expect(Number(told!['count'])).toBe(1);
+    const pages: number[] = [];
+    for (let after: string | null = '0'; after !== null;) {
+      const { body }: { body: { items: EventView[]; next: string | null } } =
+        await operation.engineer.get(`/api/v1/jobs/${jobId}/events?after=${after}`);
+      expect(JSON.stringify(body.items).length).toBeLessThan(1024 * 1024 + 100_000);
+      pages.push(body.items.length);
+      after = body.next;
+    }
+    expect(pages.length).toBeGreaterThan(3);
+    expect(pages.reduce((sum, count) => sum + count, 0)).toBe(Number(stored!['count']) + 4);
+  });
+
+  it('keeps of a record that is too long only that it was there', async () => {
+    const field = await newField();
+    const order = await begin(field);
+    const record = { type: 'ended', at: 5, result: 'x'.repeat(17_000) };
+    const bytes = Buffer.from(JSON.stringify(record));
+    const before = field.session.answers.all.length;
+    field.session.send({ events: { jobId: idOf(order), firstSequence: 0, records: [bytes] } });
+    await field.session.answers.find(({ acknowledged }) => acknowledged, before);
+    const events = await field.orders.events(order);
+    expect(events.at(-1)!.content).toEqual({
+      sequence: 0,
+      record: { type: 'ended', at: 5, omittedBytes: bytes.length },
+    });
+  });
+
+  it('takes nothing more after the end', async () => {
+    const field = await newField();
+    const order = await begin(field);
+    field.session.send({ ended: field.agent.ended(order, log) });
+    await field.session.acknowledged(idOf(order), 'ended');
+    const before = field.session.answers.all.length;
+    const records = [Buffer.from('{"type":"started"}')];
+    field.session.send({ events: { jobId: idOf(order), firstSequence: 0, records } });
+    const answer = await field.session.answers.find(({ acknowledged }) => acknowledged, before);
+    expect(answer.nextSequence).toBe(0);
+    expect((await field.orders.events(order)).some(({ kind }) => kind === 'journal')).toBe(false);
+  });
+
+  it('is not asked for from beyond what a sequence can be', async () => {
+    const field = await newField();
+    const order = await begin(field);
+    const path = `/api/v1/jobs/${idOf(order)}/events?after=`;
+    expect((await operation.engineer.get(`${path}2147483648`)).status).toBe(400);
+    expect((await operation.engineer.get(`${path}2147483647`)).status).toBe(200);
+  });
+
   it('that is no JSON is refused', async () => {
     const field = await newField();
     const order = await begin(field);
@@ -559,6 +635,19 @@ describe('a word that cannot be true', () => {
     expect(back.positions).toMatchObject([{ known: true, ended: true }]);
   });
 
+  it('because its log is longer than is ever stored ends the job all the same, with an alarm', async () => {
+    const field = await newField();
+    const order = await begin(field);
+    const logLength = LOG_MAX_BYTES + 1;
+    field.session.send({ ended: field.agent.ended(order, log, { tail: [], logLength }) });
+    await field.session.acknowledged(idOf(order), 'ended');
+    expect(await field.orders.job(order)).toMatchObject({
+      state: 'succeeded',
+      log: { committedBytes: 0, bytes: logLength, verified: false },
+    });
+    expect(await alarms(field, order)).toEqual(['log_too_long']);
+  });
+
   it('about a job of another agent is not even answered', async () => {
     const field = await newField();
     const other = await newField();
@@ -617,6 +706,23 @@ describe('progress of a job', () => {
     session.send({ ended: agent.ended(order, log) });
     await session.acknowledged(jobId, 'ended');
     expect((await orders.job(order)).progress).toBeNull();
+  });
+});
+
+describe('an agent that holds more jobs than one answer has room for', () => {
+  it('is told of the newest, and is served like any other', async () => {
+    const field = await newField();
+    const order = await begin(field);
+    const older = Array.from({ length: 1_500 }, (_, at) => {
+      return `00000000-0000-7000-8000-${String(at).padStart(12, '0')}`;
+    });
+    const { session, positions } = await reconnect(field, [...older, idOf(order)]);
+    expect(positions).toHaveLength(1_000);
+    expect(positions).toContainEqual(
+      expect.objectContaining({ jobId: idOf(order), known: true, ended: false }),
+    );
+    session.send({ ended: field.agent.ended(order, log) });
+    await session.acknowledged(idOf(order), 'ended');
   });
 });
 

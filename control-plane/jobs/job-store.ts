@@ -1,5 +1,4 @@
 import type { Queries } from '../database/database.ts';
-import type { Ed25519Key } from '../../proto/documents/keys.ts';
 import { REFERENCE_LIMIT, referenceValues } from '../database/reference.ts';
 import type { JobState } from './job-states.ts';
 
@@ -63,13 +62,6 @@ const SELECT = `select j.id, j.account_id as "accountId", j.intervention_id as "
 export async function findJob(queries: Queries, id: string): Promise<Job | null> {
   const rows = await queries.query<Job>(`${SELECT} where j.id = $1`, [id]);
   return rows[0] ?? null;
-}
-
-export async function findJobState(queries: Queries, id: string): Promise<JobState | null> {
-  const rows = await queries.query<{ state: JobState }>('select state from jobs where id = $1', [
-    id,
-  ]);
-  return rows[0]?.state ?? null;
 }
 
 /** Jobs that `reference` may mean: `1042.3`, `1042/3`, an id or its end. */
@@ -192,7 +184,6 @@ export interface HeldJob {
   interventionId: string;
   serverId: string;
   agentId: string;
-  agentKey: Ed25519Key;
   action: string;
   mode: JobMode;
   orderDigest: string;
@@ -201,6 +192,8 @@ export interface HeldJob {
   hasAccepted: boolean;
   hasFinal: boolean;
   nextSequence: number;
+  /** Of the stored journal. */
+  journalBytes: number;
   logOffset: number;
   logLines: number;
   logLength: number | null;
@@ -209,13 +202,13 @@ export interface HeldJob {
 export async function lockJob(queries: Queries, id: string): Promise<HeldJob | null> {
   const rows = await queries.query<HeldJob>(
     `select j.id, j.account_id as "accountId", j.intervention_id as "interventionId",
-       j.server_id as "serverId", j.agent_id as "agentId", a.key as "agentKey", j.action, j.mode,
+       j.server_id as "serverId", j.agent_id as "agentId", j.action, j.mode,
        j.order_digest as "orderDigest", j.state,
        to_char(j.created_at at time zone 'utc', 'YYYY-MM-DD') as day,
        j.accepted_receipt is not null as "hasAccepted", j.final_receipt is not null as "hasFinal",
-       j.next_sequence as "nextSequence", j.log_offset as "logOffset", j.log_lines as "logLines",
+       j.next_sequence as "nextSequence", j.journal_bytes as "journalBytes", j.log_offset as "logOffset", j.log_lines as "logLines",
        j.log_length as "logLength"
-     from jobs j join agents a on a.id = j.agent_id where j.id = $1 for update of j`,
+     from jobs j where j.id = $1 for update`,
     [id],
   );
   return rows[0] ?? null;

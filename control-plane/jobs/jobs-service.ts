@@ -5,7 +5,7 @@ import type { Database } from '../database/database.ts';
 import { pickReferenced } from '../database/reference.ts';
 import { awaitJob } from './await-job.ts';
 import { readEvents } from './job-events.ts';
-import type { JobEvent } from './job-events.ts';
+import type { EventsPage } from './job-events.ts';
 import type { JobProgress, Progress } from './job-progress.ts';
 import type { JobState } from './job-states.ts';
 import { jobCandidates, listJobs, readJobDocuments } from './job-store.ts';
@@ -39,9 +39,12 @@ export interface JobsService {
   cancel(caller: Caller, reference: string, mode: CancelMode): Promise<Job>;
   abandon(caller: Caller, reference: string): Promise<Job>;
   documents(caller: Caller, reference: string): Promise<JobDocuments>;
-  events(jobId: string, after: number, limit: number): Promise<JobEvent[]>;
+  events(jobId: string, after: number): Promise<EventsPage>;
   progress(jobId: string): Progress | null;
 }
+
+/** A page of events; one event more than the bytes may lie in it. */
+const EVENTS_AT_ONCE = { events: 500, bytes: 1024 * 1024 };
 
 export interface JobsServiceOptions {
   database: Database;
@@ -87,7 +90,7 @@ export function createJobsService(options: JobsServiceOptions): JobsService {
     },
     documents: async (caller, reference) =>
       readJobDocuments(database, (await resolve(caller, reference)).id),
-    events: (jobId, after, limit) => readEvents(database, jobId, after, limit),
+    events: (jobId, after) => readEvents(database, jobId, after, EVENTS_AT_ONCE),
     progress: (jobId) => progress.get(jobId),
   };
 }

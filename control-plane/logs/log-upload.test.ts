@@ -76,6 +76,32 @@ describe('the upload of a log', () => {
     await again.close();
   });
 
+  it('is refused where the log goes beyond what is stored of one job, with one alarm', async () => {
+    const jobId = await newJob();
+    const log = encodeLog('one\n', 'two\n', 'three\n');
+    const bus = createLocalBus();
+    const uploads = new LogUploads({ database: test.database, bus, maxBytes: log.length - 1 });
+    for (let time = 0; time < 2; time++) {
+      const upload = await uploads.open({
+        jobId,
+        agentId: field.agent.agentId,
+        onCommitted: () => {},
+        onFailed: () => {},
+      });
+      upload.writer.accept(openChunk(chunkOf(log, 0, 20) as never));
+      expect(() =>
+        upload.writer.accept(openChunk(chunkOf(log, 20, log.length - 20) as never)),
+      ).toThrow(expect.objectContaining({ code: 'log_too_long' }));
+      await upload.close();
+    }
+    expect((await stored(jobId)).bytes).toEqual(log.subarray(0, 20));
+    const alarms = await test.database.query(
+      `select content->>'code' as code from job_events where job_id = $1 and kind = 'alarm'`,
+      [jobId],
+    );
+    expect(alarms).toEqual([{ code: 'log_too_long' }]);
+  });
+
   it('stores chunks as the agent compressed them', async () => {
     const jobId = await newJob();
     const log = encodeLog('x'.repeat(16_000));

@@ -3,7 +3,9 @@ import type { Database } from '../database/database.ts';
 import { DomainError } from '../domain-error.ts';
 import type { LiveTail } from './live-tail.ts';
 import { findLogPosition } from './log-store.ts';
-import { LogWriter } from './log-writer.ts';
+import { raiseAlarm } from '../jobs/alarm.ts';
+import { lockJob } from '../jobs/job-store.ts';
+import { LOG_MAX_BYTES, LogWriter } from './log-writer.ts';
 
 /** One upload of a job's log, from one stream. */
 export interface LogUpload {
@@ -24,10 +26,13 @@ export class LogUploads {
   private readonly writers = new Map<string, LogWriter>();
   private readonly database: Database;
   private readonly bus: Bus;
+  private readonly maxBytes: number;
+  private readonly alarmed = new Set<string>();
 
-  constructor(options: { database: Database; bus: Bus }) {
+  constructor(options: { database: Database; bus: Bus; maxBytes?: number }) {
     this.database = options.database;
     this.bus = options.bus;
+    this.maxBytes = options.maxBytes ?? LOG_MAX_BYTES;
   }
 
   /** Bytes of a job's log that are newer than the database, if it is being written here. */
@@ -55,16 +60,45 @@ export class LogUploads {
     if (this.writers.has(jobId)) {
       throw new DomainError('conflict', 'upload_superseded', 'Another upload of this log began.');
     }
-    const { database, bus } = this;
-    const writer = new LogWriter({ database, bus, position, onCommitted, onFailed });
+    const { database, bus, maxBytes } = this;
+    let told: Promise<void> | undefined;
+    const onTooLong = () => void (told ??= this.alarmOnce(jobId));
+    const writer = new LogWriter({
+      database,
+      bus,
+      position,
+      maxBytes,
+      onCommitted,
+      onFailed,
+      onTooLong,
+    });
     this.writers.set(jobId, writer);
     return {
       writer,
       close: async () => {
         await writer.settled();
         if (this.writers.get(jobId) === writer) this.writers.delete(jobId);
+        await told;
       },
     };
+  }
+
+  /** An agent that comes back with the same log is not told of again. */
+  private async alarmOnce(jobId: string): Promise<void> {
+    if (this.alarmed.has(jobId)) return;
+    this.alarmed.add(jobId);
+    try {
+      await this.database.transaction(async (queries) => {
+        const job = await lockJob(queries, jobId);
+        if (job !== null) {
+          await raiseAlarm(queries, job, 'log_too_long', { stored: job.logOffset });
+        }
+      });
+      this.bus.publish('job', jobId);
+    } catch {
+      // The next attempt to go beyond tells of it.
+      this.alarmed.delete(jobId);
+    }
   }
 }
 

@@ -13,12 +13,18 @@ const BATCH_BYTES = 512 * 1024;
 /** Opened bytes that may wait for their commit; beyond, the sender waits. */
 export const QUEUE_BYTES = 1024 * 1024;
 
+/** What is stored of one job's log at most; agents cap theirs far below. */
+export const LOG_MAX_BYTES = 4 * 1024 ** 3;
+
 export interface LogWriterOptions {
   database: Database;
   bus: Bus;
   position: LogPosition;
+  maxBytes: number;
   onCommitted: (offset: number) => void;
   onFailed: (error: unknown) => void;
+  /** The log goes beyond `maxBytes`. */
+  onTooLong: () => void;
 }
 
 /**
@@ -55,12 +61,16 @@ export class LogWriter {
 
   /**
    * Takes a chunk; followers see it at once. What was received before is skipped; a chunk that lies further on
-   * throws DomainError `log_gap`.
+   * throws DomainError `log_gap`, one that lies beyond what is stored at most `log_too_long`.
    */
   accept(chunk: Chunk): void {
     if (this.failure !== undefined) return;
     const received = this.tail.end;
     if (chunk.offset > received) throw gap(received, chunk.offset);
+    if (chunk.offset + chunk.length > this.options.maxBytes) {
+      this.options.onTooLong();
+      throw new DomainError('too_many', 'log_too_long', 'The log of this job is too long.');
+    }
     const last = this.queue.at(-1);
     const lines = last === undefined ? this.committed.lines : last.firstLine + last.lines;
     const fresh = trimChunk(chunk, received, lines);
