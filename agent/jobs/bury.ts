@@ -11,6 +11,8 @@ import { SpoolWriter, type LogSummary } from './spool-writer.ts';
 
 const DAMAGED_FILE = 'journal.damaged';
 const NEW_FILE = 'journal.new';
+/** The order names a path that no job may have. */
+export const PATH_REFUSED = 'path_refused';
 
 /**
  * Writes the end of a job whose runner is dead, from what it left on disk: `interrupted`, with the last
@@ -20,6 +22,7 @@ export async function buryJob(
   directory: string,
   job: string,
   reason: 'runner_died' | 'not_started' | (string & {}),
+  note: string | null = null,
 ): Promise<EndedRecord> {
   const reader = new JournalReader(directory);
   let damage: JournalDamagedError | null = null;
@@ -31,7 +34,7 @@ export async function buryJob(
   }
   if (damage === null && reader.ended !== null) return reader.ended;
   const records = reader.records.filter((record) => record.type !== 'ended');
-  const log = await finishLog(directory);
+  const log = await finishLog(directory, note);
   const ended: EndedRecord = {
     type: 'ended',
     at: Date.now(),
@@ -49,6 +52,7 @@ export async function buryJob(
 }
 
 function reasonFor(records: readonly JournalRecord[], reason: string): string {
+  if (reason === PATH_REFUSED) return reason;
   return records.some((record) => record.type === 'started') ? reason : 'not_started';
 }
 
@@ -63,7 +67,7 @@ async function offersUndo(directory: string, records: readonly JournalRecord[]):
   return records.some((record) => record.type === 'step_saved');
 }
 
-async function finishLog(directory: string): Promise<LogSummary> {
+async function finishLog(directory: string, note: string | null): Promise<LogSummary> {
   const spec = await readSpec(directory);
   const spool = SpoolWriter.open({
     directory,
@@ -71,6 +75,7 @@ async function finishLog(directory: string): Promise<LogSummary> {
     onGrew: () => undefined,
     nowUs: () => Date.now() * 1000,
   });
+  if (note !== null) spool.append('note', Buffer.from(`${note}\n`));
   return spool.finish();
 }
 

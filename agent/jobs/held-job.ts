@@ -41,6 +41,7 @@ export class HeldJob implements Job {
   private recovering: Promise<void> | null = null;
   private isConnected: boolean | null = null;
   private deathReason = 'runner_died';
+  private deathNote: string | null = null;
   private isDoomed = false;
   private isClosed = false;
   private hasWarned = false;
@@ -106,10 +107,14 @@ export class HeldJob implements Job {
     if (mustKill && !this.isClosed) await this.kill('killed');
   }
 
-  /** Kills the runner and all it started, and resolves when the job's end is written. */
-  async kill(why: string): Promise<void> {
+  /**
+   * Kills the runner and all it started, and resolves when the job's end is written. The note goes into the
+   * job's log.
+   */
+  async kill(why: string, note: string | null = null): Promise<void> {
     if (this.ending !== null) return;
     this.isDoomed = true;
+    this.deathNote = note;
     this.deathReason = /^[a-z_]{1,64}$/.test(why) ? why : 'killed';
     await killRunner(this.directory);
     // Reaches a runner only when there is no pid to kill it by.
@@ -158,7 +163,7 @@ export class HeldJob implements Job {
 
   /** Writes the end of a job whose runner is dead or never was. */
   async bury(): Promise<void> {
-    const ended = await buryJob(this.directory, this.id, this.deathReason);
+    const ended = await buryJob(this.directory, this.id, this.deathReason, this.deathNote);
     this.journal = new JournalReader(this.directory);
     this.refresh();
     this.finish(ended);

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { findAction } from '../../proto/actions/catalogue.ts';
 import type { ActionDeclaration } from '../../proto/actions/declaration.ts';
+import { PATH_REFUSED } from './bury.ts';
 import { ControlChannel } from './control-channel.ts';
 import {
   CONTROL_SOCKET,
@@ -16,6 +17,7 @@ import type { Job, Jobs, JobsLog } from './job.ts';
 import { createJobFolder, hasSpool, receivedJob, syncFolder, writeReceived } from './job-folder.ts';
 import type { JobSpec, SealedInputs } from './job-spec.ts';
 import { RESERVE_FILE } from './journal-writer.ts';
+import { dropEmptyFolder, ForbiddenPathError } from './named-path.ts';
 import { killRunner, startRunner, type RunnerProgram } from './runner-process.ts';
 import { sandboxArguments } from './sandbox.ts';
 import { deviceNodePath, resolveSandboxPaths, type SandboxPlaces } from './sandbox-paths.ts';
@@ -120,7 +122,9 @@ class HeldJobs implements Jobs {
       job.attach(channel, { type: 'start', sealedInputs, interrupt, timings: this.timings });
     } catch (error) {
       await killRunner(directory);
-      await Promise.race([job.kill('not_started'), sleep(BURY_WITHIN_MS)]);
+      const [why, note] =
+        error instanceof ForbiddenPathError ? [PATH_REFUSED, error.message] : ['not_started'];
+      await Promise.race([job.kill(why!, note), sleep(BURY_WITHIN_MS)]);
       throw new JobStartError('no runner could be started', { cause: error });
     }
     await job.whenStarted();
@@ -184,7 +188,20 @@ class HeldJobs implements Jobs {
   ): Promise<RunnerChannel> {
     const paths = await resolveSandboxPaths(declaration, spec, directory, this.places);
     const sandbox = sandboxArguments(declaration, spec, paths);
-    const socket = await startRunner(this.program, sandbox, directory);
+    const { backups } = paths;
+    let socket;
+    try {
+      socket = await startRunner(this.program, sandbox, directory);
+    } catch (error) {
+      if (backups?.isWritable) await dropEmptyFolder(backups.path);
+      throw error;
+    } finally {
+      if (backups?.isTransient) await dropEmptyFolder(backups.path);
+    }
+    const job = this.held.get(spec.job);
+    if (backups?.isWritable) {
+      job?.onChange(() => job.ended !== null && void dropEmptyFolder(backups.path));
+    }
     return new ControlChannel(
       socket,
       () => undefined,

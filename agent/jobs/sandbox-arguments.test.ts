@@ -10,7 +10,7 @@ const paths: SandboxPaths = {
   hiddenDirectories: ['/root', '/tmp'],
   hiddenFiles: ['/etc/shadow'],
   device: { given: '/dev/disk/x', real: '/dev/sdb', kind: 'block', readOnlyNode: '/state/n' },
-  backupDirectories: ['/mnt/backup'],
+  backups: { path: '/mnt/backup/intervene-j', isWritable: true, isTransient: false },
   undoneDirectory: null,
 };
 const withMode = (mode: JobSpec['mode']) => ({ mode });
@@ -30,11 +30,15 @@ test('the network is shared only with those who declare it', () => {
 test('a device is writable only for a mode that changes', () => {
   const apply = text(device, withMode('apply'), paths);
   expect(apply).toContain('--dev-bind /dev/sdb /dev/sdb --symlink /dev/sdb /dev/disk/x');
-  expect(apply).toContain('--bind /mnt/backup /mnt/backup');
+  expect(apply).toContain(' --bind /mnt/backup/intervene-j /mnt/backup/intervene-j');
+  expect(apply.lastIndexOf('--ro-bind /etc/intervene')).toBeGreaterThan(
+    apply.indexOf('/mnt/backup'),
+  );
   expect(apply).toContain('--cap-drop ALL');
-  const plan = text(device, withMode('plan'), paths);
+  const transient = { path: '/mnt/backup/intervene-j', isWritable: false, isTransient: true };
+  const plan = text(device, withMode('plan'), { ...paths, backups: transient });
   expect(plan).toContain('--dev-bind /state/n /dev/sdb');
-  expect(plan).toContain('--ro-bind /mnt/backup /mnt/backup');
+  expect(plan).toContain('--ro-bind /mnt/backup/intervene-j /mnt/backup/intervene-j');
   expect(plan).not.toContain('CAP_DAC_OVERRIDE');
   const check = { capabilities: ['device'], changes: false } as const;
   expect(text(check, withMode('apply'), paths)).not.toContain('CAP_DAC_OVERRIDE');

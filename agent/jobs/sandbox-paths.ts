@@ -4,6 +4,7 @@ import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import type { ActionDeclaration } from '../../proto/actions/declaration.ts';
 import type { JobSpec } from './job-spec.ts';
+import { bindBackups, checkNamedPath, checkPlainName } from './named-path.ts';
 import { isChanging, type SandboxDevice, type SandboxPaths } from './sandbox.ts';
 
 const run = promisify(execFile);
@@ -21,7 +22,10 @@ export interface SandboxPlaces {
   protectedPaths: readonly string[];
 }
 
-/** Looks up what `sandboxArguments` needs to know of this machine. Paths that are not there are left out. */
+/**
+ * Looks up what `sandboxArguments` needs to know of this machine. Paths that are not there are left
+ * out. Throws ForbiddenPathError when the order names one that no job may have.
+ */
 export async function resolveSandboxPaths(
   declaration: ActionDeclaration,
   spec: JobSpec,
@@ -31,14 +35,15 @@ export async function resolveSandboxPaths(
   const host = await hostSandboxPaths(jobDirectory, places);
   const isConfined = !declaration.capabilities.includes('host');
   const wantsDevice = declaration.capabilities.includes('device');
-  const { undoes, parameters } = spec;
+  const { undoes } = spec;
   const state = places.stateDirectory;
   return {
     ...host,
     hiddenDirectories: isConfined ? await existing(HIDDEN_DIRECTORIES, 'directory') : [],
     hiddenFiles: isConfined ? await existing(HIDDEN_FILES) : [],
-    device: wantsDevice ? await resolveDevice(declaration, spec, state) : null,
-    backupDirectories: await existing([parameters['backupDirectory']], 'directory'),
+    device: wantsDevice ? await resolveDevice(declaration, spec, places) : null,
+    // After everything that may still refuse: this makes a folder.
+    backups: isConfined ? await bindBackups(spec, places) : null,
     undoneDirectory: undoes === null ? null : join(state, 'jobs', undoes),
   };
 }
@@ -56,7 +61,7 @@ export async function hostSandboxPaths(
     hiddenDirectories: [],
     hiddenFiles: [],
     device: null,
-    backupDirectories: [],
+    backups: null,
     undoneDirectory: null,
   };
 }
@@ -65,22 +70,23 @@ export async function hostSandboxPaths(
 async function resolveDevice(
   declaration: ActionDeclaration,
   spec: JobSpec,
-  stateDirectory: string,
+  places: SandboxPlaces,
 ): Promise<SandboxDevice | null> {
   const given = spec.parameters['device'];
   if (typeof given !== 'string') return null;
-  try {
-    const real = await realpath(given);
-    const found = await stat(real);
-    if (found.isFile()) return { given, real, kind: 'file', readOnlyNode: null };
-    if (!found.isBlockDevice()) return null;
-    const readOnlyNode = isChanging(declaration, spec)
-      ? null
-      : await makeReadOnlyNode(stateDirectory, spec.job, found.rdev);
-    return { given, real, kind: 'block', readOnlyNode };
-  } catch {
-    return null;
+  checkPlainName(given);
+  const real = await realpath(given).catch(() => null);
+  const found = real === null ? null : await stat(real).catch(() => null);
+  if (real === null || found === null) return null;
+  if (found.isFile()) {
+    const file = await checkNamedPath(given, places);
+    return file === null ? null : { given, real: file, kind: 'file', readOnlyNode: null };
   }
+  if (!found.isBlockDevice()) return null;
+  const readOnlyNode = isChanging(declaration, spec)
+    ? null
+    : await makeReadOnlyNode(places.stateDirectory, spec.job, found.rdev);
+  return { given, real, kind: 'block', readOnlyNode };
 }
 
 /**

@@ -7,7 +7,6 @@ import {
   readFileSync,
   realpathSync,
   rmSync,
-  symlinkSync,
   writeFileSync,
 } from 'node:fs';
 import { createServer, type Server } from 'node:net';
@@ -229,22 +228,6 @@ describe('a confined runner', () => {
       /before\n.*Read-only.*\nNO/,
     );
     expect(readFileSync(image, 'utf8')).toBe('before');
-  });
-
-  test('finds its image under the name that was given, when that is a symlink', async () => {
-    const image = join(folder, 'disk.img');
-    writeFileSync(image, 'content');
-    symlinkSync(image, join(folder, 'link.img'));
-    const link = join(folder, 'link.img');
-    expect(await repair(`cat ${link}`, { device: link })).toBe('contentYES\n');
-  });
-
-  test('writes its backups where the order says', async () => {
-    const backups = join(folder, 'backups');
-    mkdirSync(backups);
-    const parameters = { device: join(folder, 'none'), backupDirectory: backups };
-    expect(await repair(`echo saved > ${backups}/file`, parameters)).toBe('YES\n');
-    expect(readFileSync(join(backups, 'file'), 'utf8')).toBe('saved\n');
   });
 
   describe('with a block device', () => {

@@ -1,5 +1,6 @@
 import type { ActionDeclaration } from '../../proto/actions/declaration.ts';
 import type { JobSpec } from './job-spec.ts';
+import type { BackupBinding } from './named-path.ts';
 
 /** What a runner may touch, resolved: every path exists and is no symlink, except `given`. */
 export interface SandboxPaths {
@@ -13,8 +14,8 @@ export interface SandboxPaths {
   hiddenDirectories: readonly string[];
   hiddenFiles: readonly string[];
   device: SandboxDevice | null;
-  /** Folders the job writes its backups to. */
-  backupDirectories: readonly string[];
+  /** The folder for the backups of this job, or of the undone one. */
+  backups: BackupBinding | null;
   /** The folder of the job that mode `undo` takes back. */
   undoneDirectory: string | null;
 }
@@ -61,7 +62,7 @@ export function sandboxArguments(
     ['--unshare-pid', '--as-pid-1'],
     has('network') ? [] : ['--unshare-net'],
     has('host') ? hostProfile(paths) : confinedProfile(declaration, spec, paths),
-    ownFolders(paths, isChanging(declaration, spec)),
+    ownFolders(paths),
     ['--chdir', paths.jobDirectory],
   ].flat();
 }
@@ -92,9 +93,15 @@ function confinedProfile(
     mounts ? ['--dev-bind', '/dev', '/dev'] : ['--dev', '/dev'],
     ...paths.hiddenDirectories.map((path) => ['--perms', '1777', '--tmpfs', path]),
     ...paths.hiddenFiles.map((path) => ['--ro-bind', '/dev/null', path]),
-    ...paths.programs.map((path) => ['--ro-bind', path, path]),
     paths.device === null ? [] : deviceArguments(paths, paths.device, changing),
-    ...paths.backupDirectories.map((path) => [changing ? '--bind' : '--ro-bind', path, path]),
+    paths.backups === null
+      ? []
+      : [paths.backups.isWritable ? '--bind' : '--ro-bind', paths.backups.path, paths.backups.path],
+    // Last, so that nothing the order names can cover them or make them writable.
+    ...paths.protectedPaths
+      .filter((path) => !paths.hiddenDirectories.some((hidden) => path.startsWith(`${hidden}/`)))
+      .map((path) => ['--ro-bind', path, path]),
+    ...paths.programs.map((path) => ['--ro-bind', path, path]),
     ['--cap-drop', 'ALL'],
     // Never CAP_DAC_READ_SEARCH: open_by_handle_at(2) would reach every file of a bound file system, past
     // all mounts. With CAP_DAC_OVERRIDE images of any owner are opened; without it a device whose node
@@ -117,14 +124,11 @@ function deviceArguments(paths: SandboxPaths, device: SandboxDevice, changing: b
 }
 
 /** Of the state folder only the job's own folder is there, and the undone job's, read-only. */
-function ownFolders(paths: SandboxPaths, changing: boolean): string[] {
+function ownFolders(paths: SandboxPaths): string[] {
   const { stateDirectory, jobDirectory, undoneDirectory } = paths;
   return [
     ['--perms', '0700', '--tmpfs', stateDirectory],
     ['--bind', jobDirectory, jobDirectory],
-    ...paths.backupDirectories
-      .filter((path) => path.startsWith(`${stateDirectory}/`))
-      .map((path) => [changing ? '--bind' : '--ro-bind', path, path]),
     undoneDirectory === null ? [] : ['--ro-bind', undoneDirectory, undoneDirectory],
   ].flat();
 }

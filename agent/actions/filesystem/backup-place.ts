@@ -1,4 +1,4 @@
-import { mkdir, readdir, rm } from 'node:fs/promises';
+import { mkdir, readdir, rm, rmdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ActionError, type ActionContext } from '../../runner/action.ts';
 import { inspectFolder } from '../../target/durable-folder.ts';
@@ -28,8 +28,7 @@ export function backupFolderInPlan(context: Pick<ActionContext, 'spec'>): string
  * what is to be repaired: that would be mounted, and is refused. Returns how much may be written.
  */
 export async function checkBackupPlace(context: Context, bytes: number): Promise<number> {
-  const given = context.spec.parameters['backupDirectory'];
-  const base = typeof given === 'string' ? given : context.directory;
+  const base = await placeOf(context);
   const refuse = (why: string) => new ActionError('no_backup_space', why);
   const storage = await inspectFolder(base).catch((error: Error) => {
     throw refuse(`backups cannot go to ${base}: ${error.message}`);
@@ -48,6 +47,17 @@ export async function checkBackupPlace(context: Context, bytes: number): Promise
   return usable;
 }
 
+/** The job's own folder in the one that the order names, where the sandbox has it already. */
+async function placeOf(context: Context): Promise<string> {
+  const given = context.spec.parameters['backupDirectory'];
+  if (typeof given !== 'string') return context.directory;
+  const folder = backupFolder(context);
+  return stat(folder).then(
+    () => folder,
+    () => given,
+  );
+}
+
 /** Makes the folder for a job's backups; it is durable when this returns. Never one that has any. */
 export async function makeBackupFolder(context: Context): Promise<string> {
   const folder = backupFolder(context);
@@ -63,5 +73,9 @@ export async function makeBackupFolder(context: Context): Promise<string> {
 
 /** Nothing was changed: what was saved is of no use. */
 export async function dropBackupFolder(folder: string): Promise<void> {
-  await rm(folder, { recursive: true, force: true });
+  for (const name of await readdir(folder)) {
+    await rm(join(folder, name), { recursive: true, force: true });
+  }
+  // In the sandbox it may be a mount, which stays.
+  await rmdir(folder).catch(() => undefined);
 }
