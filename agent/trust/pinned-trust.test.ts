@@ -148,6 +148,17 @@ describe('pinned trust', () => {
     await expect(load()).rejects.toThrow(PinnedTrustError);
   });
 
+  it('is loaded in the order of its documents, however many there are', async () => {
+    const chain = [root1];
+    for (let version = 2; version <= 12; version++) {
+      chain.push(signRoot([a], [a], chain.at(-1)!, { version }));
+    }
+    const trust = await install();
+    for (const root of chain.slice(1)) await trust.accept(chains([root]));
+    expect(await readdir(path.join(directory, 'root'))).toHaveLength(12);
+    expect(versions(await load())).toEqual([12, 1]);
+  });
+
   it('is loaded beside what a crash left', async () => {
     await install(chains([root1, root2], [keys1]));
     await writeFile(path.join(directory, 'root', '0003.json.99.new'), 'half of');

@@ -111,6 +111,7 @@ describe('a policy file', () => {
 
   it.each<[string, string | Uint8Array, RegExp]>([
     ['no TOML', 'version = ', /policy\.toml: /],
+    ['a comment that is no UTF-8', Buffer.from('version = 1\n# \xff\n', 'latin1'), /not valid/],
     ['no UTF-8', Uint8Array.from([0xff, 0xfe]), /policy\.toml: /],
     ['another version', 'version = 2\n', /version/],
     ['a word it does not know', 'version = 1\nalow = ["*"]\n', /alow/],

@@ -186,6 +186,8 @@ describe('signatures', () => {
     expect(reason(doubled)).toBe('signature_invalid');
     const { signer } = order();
     expect(addSignature(order().envelope, signer)).toBe(order().envelope);
+    const both = addSignature(order().envelope, world.engineers[1].signer);
+    expect(addSignature(both, signer)).toBe(both);
   });
 
   it('name their key exactly', () => {
