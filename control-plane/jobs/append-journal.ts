@@ -1,6 +1,6 @@
 import type { Queries } from '../database/database.ts';
 import { raiseAlarm } from './alarm.ts';
-import { appendEvents, storeJournalPosition } from './job-events.ts';
+import { appendEvents } from './job-events.ts';
 import type { HeldJob } from './job-store.ts';
 
 const JOURNAL_MAX = { records: 100_000, bytes: 4 * 1024 * 1024 };
@@ -25,9 +25,8 @@ export async function appendJournal(
     }
     job.nextSequence++;
   }
-  await appendEvents(queries, job.id, 'journal', `agent:${job.agentId}`, kept);
   const position = { nextSequence: job.nextSequence, bytes: job.journalBytes };
-  await storeJournalPosition(queries, job.id, position);
+  await appendEvents(queries, job.id, 'journal', `agent:${job.agentId}`, kept, position);
   if (isFull() && !wasFull) {
     await raiseAlarm(queries, job, 'journal_too_long', { bytes: job.journalBytes });
   }

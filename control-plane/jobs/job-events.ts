@@ -11,7 +11,7 @@ export interface JobEvent {
 /**
  * Adds events to a job in this order, in the transaction of what they tell of.
  *
- * @param nextSequence how far the journal is stored with them
+ * @param journal how far the journal is stored with them, and how many bytes it is
  */
 export async function appendEvents(
   queries: Queries,
@@ -19,31 +19,27 @@ export async function appendEvents(
   kind: JobEvent['kind'],
   actor: string,
   contents: readonly Record<string, unknown>[],
-  nextSequence: number | null = null,
+  journal: { nextSequence: number; bytes: number } | null = null,
 ): Promise<void> {
-  if (contents.length === 0) return;
+  if (contents.length === 0 && journal === null) return;
   await queries.query(
     `with numbered as (
-       update jobs set next_event = next_event + $2, next_sequence = coalesce($6, next_sequence)
+       update jobs set next_event = next_event + $2, next_sequence = coalesce($6, next_sequence),
+         journal_bytes = coalesce($7, journal_bytes)
        where id = $1 returning id, next_event - $2 as first)
      insert into job_events (job_id, sequence, kind, actor, content)
      select n.id, n.first + c.at - 1, $3, $4, c.content
      from numbered n, unnest($5::jsonb[]) with ordinality as c(content, at)`,
-    [jobId, contents.length, kind, actor, contents.map((content) => JSON.stringify(content))],
+    [
+      jobId,
+      contents.length,
+      kind,
+      actor,
+      contents.map((content) => JSON.stringify(content)),
+      journal?.nextSequence ?? null,
+      journal?.bytes ?? null,
+    ],
   );
-}
-
-/** Notes how far the journal of a job is stored, and how much it is. */
-export async function storeJournalPosition(
-  queries: Queries,
-  jobId: string,
-  position: { nextSequence: number; bytes: number },
-): Promise<void> {
-  await queries.query('update jobs set next_sequence = $2, journal_bytes = $3 where id = $1', [
-    jobId,
-    position.nextSequence,
-    position.bytes,
-  ]);
 }
 
 export interface EventsPage {
