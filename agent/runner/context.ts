@@ -1,4 +1,6 @@
 import { dirname, join } from 'node:path';
+import type { PlanStep } from '../../proto/documents/kinds/plan.ts';
+import type { JobSpec } from '../jobs/job-spec.ts';
 import type { JobProgress } from '../jobs/job.ts';
 import type { JournalWriter } from '../jobs/journal-writer.ts';
 import { runCommand, type CommandSurroundings } from '../process/run-command.ts';
@@ -20,7 +22,7 @@ interface ContextParts extends Omit<JobParts, 'observer' | 'load'> {
 export async function createContext(parts: ContextParts): Promise<ActionContext> {
   const { spec, message, directory, log, stopControl } = parts;
   const { timings, sealedInputs } = message;
-  const steps = new Steps(parts.journal, log, stopControl);
+  const steps = new Steps(parts.journal, log, stopControl, await plannedSteps(spec));
   let running = 0;
   const surroundings: CommandSurroundings = {
     pipes: parts.pipes,
@@ -53,6 +55,17 @@ export async function createContext(parts: ContextParts): Promise<ActionContext>
     step: (step, body) => steps.run(step, body),
     signal: stopControl.signal,
   };
+}
+
+async function plannedSteps(spec: JobSpec): Promise<readonly PlanStep[]> {
+  if (spec.plan === null) return [];
+  const { planOf } = await import('./make-plan.ts');
+  try {
+    return planOf(spec)?.steps ?? [];
+  } catch {
+    // Whoever carries the plan out says so.
+    return [];
+  }
 }
 
 async function readUndone(directory: string, job: string): Promise<ActionContext['undone']> {

@@ -84,7 +84,10 @@ export class JobRun {
       ),
       forced,
     ]);
-    await this.end(end ?? endOf(null, null, this.stopControl.effective));
+    const own = end ?? endOf(null, null, this.stopControl.effective);
+    if (!this.stopControl.hasOverrun) return this.end(own);
+    const { withOverrun } = await import('./step-overrun.ts');
+    await this.end(withOverrun(own, spec, this.parts.directory));
   }
 
   /** Says whether the work ends now or at the end of its step. */
@@ -158,6 +161,7 @@ export class JobRun {
   private async end(end: JobEnd): Promise<void> {
     this.isEnding = true;
     for (const timer of this.timers) clearTimeout(timer);
+    this.stopControl.close();
     this.disconnect?.stop();
     if (end.note !== null) this.log?.note(end.note);
     await this.emptyNamespace();

@@ -253,6 +253,54 @@ test('apply gets the plan whose bytes were ordered', async () => {
   expect(await ended(job)).toMatchObject({ result: { planned: 1 } });
 });
 
+const hangs = 'trap "" TERM; echo ready; i=0; while [ $i -lt 600 ]; do i=$((i+1)); sleep 0.1; done';
+
+test.each(['finish', 'rollback'] as const)(
+  'a step (%s) that holds back a stop for longer than its bound is killed and called unfinished',
+  async (interrupt) => {
+    const script: ScriptedStep[] = [
+      {
+        id: 'first',
+        interrupt,
+        save: 'old',
+        run: hangs,
+        ...(interrupt === 'rollback' && { rollback: hangs }),
+      },
+      { id: 'second', interrupt: 'now', run: 'echo second' },
+    ];
+    const { bytes } = await plan(script);
+    const job = await start(script, { plan: bytes!.toString('base64') });
+    await printed(job, 'ready');
+    const startedAt = performance.now();
+    await job.cancel('now', 'requested');
+    expect(job.ended).toBe(null);
+    expect(await ended(job)).toMatchObject({
+      outcome: 'cancelled',
+      reason: 'requested',
+      result: { lastStep: 'first', undoOffered: true },
+    });
+    // The bound of 1 s, and what a stop may take.
+    expect(performance.now() - startedAt).toBeGreaterThan(900);
+    expect(performance.now() - startedAt).toBeLessThan(8_000);
+    expect((await output(job, 'note')).toString()).toMatch(
+      'Step first did not reach its end within its bound and was killed; it is unfinished.',
+    );
+    expect((await output(job)).toString()).not.toContain('second');
+    expect(stepsOf(job)).not.toContain('step_started second');
+  },
+);
+
+test('the end of the time ends a step that must finish, too, when its bound is over', async () => {
+  const script: ScriptedStep[] = [{ id: 'first', interrupt: 'finish', run: hangs }];
+  const { bytes } = await plan(script);
+  const job = await start(script, { plan: bytes!.toString('base64'), maxRuntimeSeconds: 1 });
+  expect(await ended(job)).toMatchObject({
+    outcome: 'timed_out',
+    reason: 'time_limit',
+    result: { lastStep: 'first', undoOffered: false },
+  });
+});
+
 test('a plan that is no valid document is a failure, and there is no plan', async () => {
   const bad = await plan([{ id: 'Not An Id', interrupt: 'now' }]);
   expect(bad.end).toMatchObject({ outcome: 'failed', reason: 'plan_malformed' });

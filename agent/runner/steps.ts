@@ -14,17 +14,26 @@ export class Steps {
   private readonly journal: JournalWriter;
   private readonly log: JobLog;
   private readonly stopControl: StopControl;
+  private readonly planned: readonly PlanStep[];
   private isRunning = false;
 
-  constructor(journal: JournalWriter, log: JobLog, stopControl: StopControl) {
+  /** @param planned the steps that were agreed to, which bound how long each may hold back a stop */
+  constructor(
+    journal: JournalWriter,
+    log: JobLog,
+    stopControl: StopControl,
+    planned: readonly PlanStep[],
+  ) {
     this.journal = journal;
     this.log = log;
     this.stopControl = stopControl;
+    this.planned = planned;
   }
 
   async run(step: Pick<PlanStep, 'id' | 'description' | 'interrupt'>, body: Body): Promise<void> {
     if (this.isRunning) throw new Error('steps run one after the other');
-    this.stopControl.enterStep(step.interrupt);
+    const bound = this.planned.find(({ id }) => id === step.id)?.interruptBoundSeconds;
+    this.stopControl.enterStep(step.interrupt, bound === undefined ? undefined : bound * 1000);
     this.isRunning = true;
     try {
       this.journal.append({

@@ -20,9 +20,12 @@ export class StoppedError extends Error {
   }
 }
 
+/** How long work that no plan gives a bound for may hold back a stop: the most that a plan may say. */
+const UNPLANNED_BOUND_MS = 24 * 3600 * 1000;
+
 /**
  * Decides what an order to stop means at this moment. `now` ends what may be interrupted now; what must
- * reach its end does, and nothing begins after it. `after_step` lets every step end.
+ * reach its end does, within its bound, and nothing begins after it. `after_step` lets every step end.
  */
 export class StopControl {
   private readonly abort = new AbortController();
@@ -32,6 +35,9 @@ export class StopControl {
   private request: Stop | null = null;
   private hasHeldBack = false;
   private isEnding = false;
+  private boundMs = UNPLANNED_BOUND_MS;
+  private bound: NodeJS.Timeout | null = null;
+  private overran = false;
 
   /** `onEffective` is called once, when the work is to end within its bound. */
   constructor(outsideSteps: Interrupt, onEffective: () => void) {
@@ -52,6 +58,11 @@ export class StopControl {
     return this.abort.signal.aborted || this.hasHeldBack ? this.request : null;
   }
 
+  /** Whether work that was to reach its end had to be ended at its bound. */
+  get hasOverrun(): boolean {
+    return this.overran;
+  }
+
   /** Returns whether the work ends now or at the end of its step. `now` may follow `after_step`. */
   stop(stop: Stop): 'now' | 'step' {
     if (this.request === null || (this.request.mode === 'after_step' && stop.mode === 'now')) {
@@ -60,14 +71,24 @@ export class StopControl {
     return this.apply();
   }
 
-  enterStep(interrupt: Interrupt): void {
+  /** @param boundMs how long the step may hold back a stop; as long as any work when left out */
+  enterStep(interrupt: Interrupt, boundMs: number = UNPLANNED_BOUND_MS): void {
     if (this.request !== null) this.holdBack();
     this.current = interrupt;
+    this.boundMs = boundMs;
   }
 
   leaveStep(): void {
+    this.close();
     this.current = null;
+    this.boundMs = UNPLANNED_BOUND_MS;
     this.apply();
+  }
+
+  /** Waits for no bound any more. */
+  close(): void {
+    if (this.bound !== null) clearTimeout(this.bound);
+    this.bound = null;
   }
 
   /** Throws when no command may start any more. */
@@ -83,14 +104,27 @@ export class StopControl {
   private apply(): 'now' | 'step' {
     if (this.request === null || this.request.mode === 'after_step') return 'step';
     const interrupt = this.current ?? this.outsideSteps;
-    if (interrupt === 'finish' && !this.isEnding) return 'step';
+    if (interrupt === 'finish' && !this.isEnding) return this.awaitStep();
     this.abort.abort(new StoppedError());
     // A step that rolls back is told by its signal, and ends its own commands.
-    if (interrupt === 'rollback' && !this.isEnding) return 'step';
-    if (!this.isEnding) {
-      this.isEnding = true;
-      this.onEffective();
-    }
+    if (interrupt === 'rollback' && !this.isEnding) return this.awaitStep();
+    this.endWork();
     return 'now';
+  }
+
+  private awaitStep(): 'step' {
+    this.bound ??= setTimeout(() => {
+      this.overran = true;
+      this.abort.abort(new StoppedError());
+      this.endWork();
+    }, this.boundMs);
+    return 'step';
+  }
+
+  private endWork(): void {
+    if (this.isEnding) return;
+    this.close();
+    this.isEnding = true;
+    this.onEffective();
   }
 }

@@ -1,0 +1,28 @@
+import { findAction } from '../../proto/actions/catalogue.ts';
+import type { JobSpec } from '../jobs/job-spec.ts';
+import { JournalReader } from '../jobs/journal-reader.ts';
+import type { JobEnd } from './job-end.ts';
+
+/**
+ * The end of a job whose work was killed because it held back a stop for longer than its bound: says which
+ * step is unfinished, in the words a runner that died in it would have left.
+ */
+export function withOverrun(end: JobEnd, spec: JobSpec, directory: string): JobEnd {
+  const journal = new JournalReader(directory);
+  journal.refresh();
+  const { records } = journal;
+  const lastStep = records.findLast((record) => record.type === 'step_started')?.step ?? null;
+  const hasUndo = spec.mode === 'apply' && findAction(spec.action)?.undo === 'yes';
+  const undoOffered = hasUndo && records.some((record) => record.type === 'step_saved');
+  const what = lastStep === null ? 'The work' : `Step ${lastStep}`;
+  const note = [
+    end.note ?? '',
+    `${what} did not reach its end within its bound and was killed; it is unfinished.`,
+    undoOffered ? 'What was saved before can be put back: undo the job.' : '',
+  ];
+  return {
+    ...end,
+    result: end.result ?? { lastStep, undoOffered },
+    note: note.filter((text) => text !== '').join(' '),
+  };
+}
