@@ -6,6 +6,8 @@ export interface BusTopics {
   agent: string;
   /** A job changed state, got an event or progress. */
   job: string;
+  /** A job reached a final state. */
+  end: string;
   /** The log of a job grew. */
   log: string;
   /** Grants or keys of an account were revoked, or documents changed. */

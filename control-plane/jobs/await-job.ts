@@ -2,7 +2,7 @@ import type { Bus } from '../cluster/bus.ts';
 import { createWaker } from '../cluster/waker.ts';
 import type { Queries } from '../database/database.ts';
 import { isFinal } from './job-states.ts';
-import { findJob, findJobState } from './job-store.ts';
+import { findJob } from './job-store.ts';
 import type { Job } from './job-store.ts';
 
 const POLL_MS = 5_000;
@@ -15,14 +15,14 @@ export async function awaitJob(
   signal?: AbortSignal,
 ): Promise<Job | null> {
   const deadline = performance.now() + timeoutMs;
-  const waker = createWaker(bus, [{ topic: 'job', id: jobId }]);
+  // Much may happen to a job before it ends; only the end is worth a look.
+  const waker = createWaker(bus, [{ topic: 'end', id: jobId }]);
   try {
     for (;;) {
       waker.prepare();
       const left = deadline - performance.now();
-      if (left <= 0 || signal?.aborted) return await findJob(queries, jobId);
-      const state = await findJobState(queries, jobId);
-      if (state === null || isFinal(state)) return await findJob(queries, jobId);
+      const job = await findJob(queries, jobId);
+      if (job === null || isFinal(job.state) || left <= 0 || signal?.aborted) return job;
       await waker.wait(Math.min(left, POLL_MS), signal);
     }
   } finally {
