@@ -11,6 +11,8 @@ import type { EndStatement as EndContent } from './trust/receipts.ts';
 const RESULT_MAX_BYTES = 96 * 1024;
 /** Limits of the receipt's schema. */
 const LIST_MAX = 64;
+/** Half of what a document may hold; the rest of a receipt takes less than a quarter. */
+const CHANGES_MAX_BYTES = 32 * 1024;
 
 export interface StateEndOptions {
   permission: Permission;
@@ -27,9 +29,12 @@ export async function stateEnd(job: Job, options: StateEndOptions): Promise<EndS
   const ended = job.ended!;
   const result = encodeResult(ended.result);
   const plan = options.permission.mode === 'plan' ? await signPlan(job, options.signer) : null;
+  // A plan that somebody spoiled after it was made is none.
+  const isPlanned = options.permission.mode === 'plan' && ended.outcome === 'succeeded';
+  const isDamaged = isPlanned && plan === null;
   const receipt = options.sign({
-    outcome: ended.outcome,
-    reason: ended.reason?.slice(0, 64) ?? null,
+    outcome: isDamaged ? 'interrupted' : ended.outcome,
+    reason: isDamaged ? 'journal_damaged' : (ended.reason?.slice(0, 64) ?? null),
     exitStatus: ended.exitStatus,
     plan: plan === null ? options.permission.plan : digestOf(plan),
     result: sha256(result),
@@ -60,9 +65,21 @@ function changesOf(records: readonly JournalRecord[]): EndContent['changes'] {
     digests.push(...record.backups.map((backup) => backup.digest));
     byStep.set(record.step, digests);
   }
-  return [...byStep]
+  const changes = [...byStep]
     .slice(0, LIST_MAX)
     .map(([step, backups]) => ({ step: step.slice(0, 64), backups: backups.slice(0, LIST_MAX) }));
+  return fitting(changes);
+}
+
+/** Every step stays named; what does not fit are digests of those that saved the most. */
+function fitting(changes: EndContent['changes']): EndContent['changes'] {
+  let most = LIST_MAX;
+  let shown = changes;
+  while (Buffer.byteLength(JSON.stringify(shown)) > CHANGES_MAX_BYTES && most > 0) {
+    most--;
+    shown = changes.map(({ step, backups }) => ({ step, backups: backups.slice(0, most) }));
+  }
+  return shown;
 }
 
 function sha256(bytes: Uint8Array): string {

@@ -1,4 +1,5 @@
-import { link, rename, rm } from 'node:fs/promises';
+import { closeSync, constants } from 'node:fs';
+import { link, lstat, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { findAction } from '../../proto/actions/catalogue.ts';
 import { CONTROL_SOCKET } from './control-messages.ts';
@@ -7,10 +8,15 @@ import { JournalDamagedError } from './journal-frames.ts';
 import { JournalReader } from './journal-reader.ts';
 import type { EndedRecord, JournalRecord } from './journal-record.ts';
 import { JOURNAL_FILE, JournalWriter, RESERVE_FILE } from './journal-writer.ts';
-import { SpoolWriter, type LogSummary } from './spool-writer.ts';
+import { ForeignFileError, openOwnFile } from './own-file.ts';
+import { SEGMENT_FILES } from './spool-ring.ts';
+import { SPOOL_FILE, SpoolWriter, type LogSummary } from './spool-writer.ts';
 
 const DAMAGED_FILE = 'journal.damaged';
 const NEW_FILE = 'journal.new';
+const FOREIGN_NOTE = 'The log was replaced by something that is none; what it held is lost.';
+/** Gap records and notes beyond the cap. */
+const LOG_SLACK_BYTES = 1024 * 1024;
 /** The order names a path that no job may have. */
 export const PATH_REFUSED = 'path_refused';
 
@@ -34,20 +40,22 @@ export async function buryJob(
   }
   if (damage === null && reader.ended !== null) return reader.ended;
   const records = reader.records.filter((record) => record.type !== 'ended');
-  const log = await finishLog(directory, note);
+  const isForeign = await dropForeignLog(directory);
+  const log = await finishLog(directory, isForeign ? FOREIGN_NOTE : note);
   const ended: EndedRecord = {
     type: 'ended',
     at: Date.now(),
     outcome: 'interrupted',
-    reason: damage === null ? reasonFor(records, reason) : 'journal_damaged',
+    reason: damage === null && !isForeign ? reasonFor(records, reason) : 'journal_damaged',
     exitStatus: null,
     result: { lastStep: lastStep(records), undoOffered: await offersUndo(directory, records) },
     log,
   };
   if (damage === null) appendEnd(directory, JOURNAL_FILE, job, [ended]);
   else await replaceJournal(directory, job, [...records, ended]);
-  await rm(join(directory, CONTROL_SOCKET), { force: true });
-  await rm(join(directory, RESERVE_FILE), { force: true });
+  for (const name of [CONTROL_SOCKET, RESERVE_FILE]) {
+    await rm(join(directory, name), { recursive: true, force: true });
+  }
   return ended;
 }
 
@@ -65,6 +73,27 @@ async function offersUndo(directory: string, records: readonly JournalRecord[]):
   const spec = await readSpec(directory);
   if (spec?.mode !== 'apply' || findAction(spec.action)?.undo !== 'yes') return false;
   return records.some((record) => record.type === 'step_saved');
+}
+
+/**
+ * Removes what stands where the log should be and is no file: a job may leave a symlink or a pipe there,
+ * and the log is cut and written by a process that may write everything. Whether there was any.
+ */
+async function dropForeignLog(directory: string): Promise<boolean> {
+  const spec = await readSpec(directory);
+  const maxBytes = 2 * (spec?.spoolCapBytes ?? Infinity) + LOG_SLACK_BYTES;
+  let isForeign = false;
+  for (const name of [SPOOL_FILE, ...SEGMENT_FILES]) {
+    const path = join(directory, name);
+    try {
+      closeSync(openOwnFile(path, constants.O_RDONLY, maxBytes));
+    } catch (error) {
+      if (!(error instanceof ForeignFileError)) continue;
+      await rm(path, { recursive: true, force: true });
+      isForeign = true;
+    }
+  }
+  return isForeign;
 }
 
 async function finishLog(directory: string, note: string | null): Promise<LogSummary> {
@@ -106,10 +135,12 @@ async function replaceJournal(
   records: readonly JournalRecord[],
 ): Promise<void> {
   const current = join(directory, JOURNAL_FILE);
-  await rm(join(directory, NEW_FILE), { force: true });
+  await rm(join(directory, NEW_FILE), { recursive: true, force: true });
   appendEnd(directory, NEW_FILE, job, records);
-  await rm(join(directory, DAMAGED_FILE), { force: true });
-  await link(current, join(directory, DAMAGED_FILE));
+  await rm(join(directory, DAMAGED_FILE), { recursive: true, force: true });
+  const isFolder = (await lstat(current)).isDirectory();
+  // A folder can neither be linked nor replaced by a file.
+  await (isFolder ? rename : link)(current, join(directory, DAMAGED_FILE));
   await rename(join(directory, NEW_FILE), current);
   await syncFolder(directory);
 }

@@ -1,4 +1,4 @@
-import { closeSync, constants, openSync } from 'node:fs';
+import { closeSync, constants, lstatSync, openSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { CONTROL_SOCKET } from './control-messages.ts';
@@ -101,7 +101,10 @@ export async function connectToRunner(directory: string): Promise<Socket> {
   // A Unix socket's path is 107 bytes at most (unix(7)); the folder's descriptor makes it short.
   const folder = openSync(directory, constants.O_RDONLY | constants.O_DIRECTORY);
   try {
-    const socket = connect({ path: join('/proc/self/fd', String(folder), CONTROL_SOCKET) });
+    const path = join('/proc/self/fd', String(folder), CONTROL_SOCKET);
+    // A job could have put a symlink to another program's socket there.
+    if (!lstatSync(path).isSocket()) throw new Error('no runner listens there');
+    const socket = connect({ path });
     await new Promise<void>((resolve, reject) => {
       socket.once('connect', resolve);
       socket.once('error', reject);

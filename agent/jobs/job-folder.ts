@@ -1,11 +1,16 @@
 import { close, fdatasync, openSync, writeFileSync } from 'node:fs';
-import { mkdir, open, readFile, rm, stat } from 'node:fs/promises';
+import { lstat, mkdir, open, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { JsonValue } from '../../proto/documents/fields.ts';
+import { planSchema, type Plan } from '../../proto/documents/kinds/plan.ts';
+import { documentLimits, parseStrictJson } from '../../proto/documents/strict-json.ts';
+import { canonicalJson } from '../runner/canonical-json.ts';
 import { PLAN_FILE, SCRATCH_FOLDER, SPEC_FILE } from './control-messages.ts';
 import { jobSpecSchema, type JobSpec } from './job-spec.ts';
 import { JournalDamagedError } from './journal-frames.ts';
 import { JournalReader } from './journal-reader.ts';
 import { JournalWriter, writeReserve } from './journal-writer.ts';
+import { readOwnFile } from './own-file.ts';
 import { SPOOL_FILE } from './spool-writer.ts';
 
 /** Makes a folder in which a runner can work: everything that would need space later is there. */
@@ -53,8 +58,19 @@ export async function readSpec(directory: string): Promise<JobSpec | null> {
   }
 }
 
+/** Null when the job made none, or left something that is no plan for what it was to do. */
 export async function readPlan(directory: string): Promise<Buffer | null> {
-  return readFile(join(directory, PLAN_FILE)).catch(() => null);
+  const spec = await readSpec(directory);
+  if (spec === null) return null;
+  try {
+    const bytes = readOwnFile(join(directory, PLAN_FILE), documentLimits.bytes);
+    const plan = planSchema.parse(parseStrictJson(bytes));
+    const same = ({ server, action, actionVersion, parameters }: Plan | JobSpec) =>
+      canonicalJson({ server, action, actionVersion, parameters } as JsonValue);
+    return same(plan) === same(spec) ? bytes : null;
+  } catch {
+    return null;
+  }
 }
 
 /** Makes names in a folder durable. */
@@ -81,7 +97,7 @@ export function receivedJob(directory: string): string | null {
 
 /** Whether the log of a job is still here; it is removed when everything is committed elsewhere. */
 export async function hasSpool(directory: string): Promise<boolean> {
-  return stat(join(directory, SPOOL_FILE)).then(
+  return lstat(join(directory, SPOOL_FILE)).then(
     () => true,
     () => false,
   );

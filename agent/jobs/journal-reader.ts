@@ -1,8 +1,9 @@
-import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
+import { closeSync, constants, fstatSync, readSync } from 'node:fs';
 import { join } from 'node:path';
 import { decodeFrames, decodeJournal, JournalDamagedError } from './journal-frames.ts';
 import { journalRecordSchema, type EndedRecord, type JournalRecord } from './journal-record.ts';
-import { JOURNAL_FILE } from './journal-writer.ts';
+import { JOURNAL_FILE, JOURNAL_MAX_BYTES } from './journal-writer.ts';
+import { ForeignFileError, openOwnFile } from './own-file.ts';
 
 /** Reads a journal while it grows. */
 export class JournalReader {
@@ -50,8 +51,11 @@ export class JournalReader {
 function readFrom(path: string, offset: number): Buffer {
   let fd: number;
   try {
-    fd = openSync(path, 'r');
+    fd = openOwnFile(path, constants.O_RDONLY, JOURNAL_MAX_BYTES);
   } catch (error) {
+    if (error instanceof ForeignFileError) {
+      throw new JournalDamagedError(error.message, offset, []);
+    }
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return Buffer.alloc(0);
     throw error;
   }

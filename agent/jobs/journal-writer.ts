@@ -1,10 +1,18 @@
 import fs from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { decodeJournal, encodeFrame, JOURNAL_HEADER } from './journal-frames.ts';
+import {
+  decodeJournal,
+  encodeFrame,
+  JOURNAL_HEADER,
+  JournalDamagedError,
+} from './journal-frames.ts';
 import type { JournalRecord } from './journal-record.ts';
+import { ForeignFileError, openOwnFile } from './own-file.ts';
 
 export const JOURNAL_FILE = 'journal';
+/** No job writes as much; what is longer is not believed. */
+export const JOURNAL_MAX_BYTES = 64 * 1024 * 1024;
 /** Space kept back for the end of a job on a full disk; removed when it is needed. */
 export const RESERVE_FILE = 'reserve';
 const fdatasync = promisify(fs.fdatasync);
@@ -24,7 +32,7 @@ export function writeReserve(directory: string): void {
 
 /** Gives the reserved space back to the file system. */
 export function freeReserve(directory: string): void {
-  fs.rmSync(join(directory, RESERVE_FILE), { force: true });
+  fs.rmSync(join(directory, RESERVE_FILE), { recursive: true, force: true });
 }
 
 /**
@@ -53,8 +61,7 @@ export class JournalWriter {
    * JournalDamagedError rather than writing behind damage.
    */
   static open(directory: string, file = JOURNAL_FILE): JournalWriter {
-    const flags = fs.constants.O_RDWR | fs.constants.O_CREAT;
-    const fd = fs.openSync(join(directory, file), flags, 0o600);
+    const fd = openJournal(join(directory, file));
     try {
       const bytes = fs.readFileSync(fd);
       const { payloads, end } = decodeJournal(bytes);
@@ -140,5 +147,14 @@ export class JournalWriter {
       throw error;
     }
     this.length += bytes.length;
+  }
+}
+
+function openJournal(path: string): number {
+  try {
+    return openOwnFile(path, fs.constants.O_RDWR | fs.constants.O_CREAT, JOURNAL_MAX_BYTES);
+  } catch (error) {
+    if (!(error instanceof ForeignFileError)) throw error;
+    throw new JournalDamagedError(error.message, 0, []);
   }
 }

@@ -1,5 +1,6 @@
 import fs from 'node:fs';
 import { promisify } from 'node:util';
+import { openOwnFile } from './own-file.ts';
 
 const writev = promisify(fs.writev);
 const fdatasync = promisify(fs.fdatasync);
@@ -20,8 +21,9 @@ export class SpoolFile {
     this.fd = fd;
   }
 
+  /** Throws ForeignFileError when something else is there. */
   static open(path: string, flags: number): SpoolFile {
-    return new SpoolFile(fs.openSync(path, flags, 0o600));
+    return new SpoolFile(openOwnFile(path, flags));
   }
 
   get size(): number {

@@ -1,16 +1,17 @@
-import { closeSync, openSync, readSync } from 'node:fs';
+import { closeSync, constants, readSync } from 'node:fs';
 import { join } from 'node:path';
 import {
   RECORD_HEADER_BYTES,
   RECORD_PAYLOAD_MAX_BYTES,
   SpoolFormatError,
 } from '../../proto/spool/record.ts';
+import { openOwnFile } from './own-file.ts';
 import { SPOOL_FILE } from './spool-writer.ts';
 
 /**
  * Whole records of the spool in `directory` from `offset`, at most `maxBytes` and never beyond `length`;
  * a single record that is larger than `maxBytes` comes alone. Empty when there is nothing there. Throws
- * SpoolFormatError when no record begins at `offset`.
+ * SpoolFormatError when no record begins at `offset`, and ForeignFileError when it is no plain file.
  */
 export function readSpool(
   directory: string,
@@ -20,7 +21,7 @@ export function readSpool(
 ): Buffer {
   const available = length - offset;
   if (available <= 0) return Buffer.alloc(0);
-  const fd = openSync(join(directory, SPOOL_FILE), 'r');
+  const fd = openOwnFile(join(directory, SPOOL_FILE), constants.O_RDONLY);
   try {
     const want = Math.min(available, Math.max(maxBytes, RECORD_HEADER_BYTES));
     let bytes = readAt(want);

@@ -17,7 +17,7 @@ import {
 } from './spool-record.ts';
 
 const BATCH_BYTES = 256 * 1024;
-const SEGMENT_FILES = ['tail.a', 'tail.b'] as const;
+export const SEGMENT_FILES = ['tail.a', 'tail.b'] as const;
 const MAGIC = Buffer.from('IVTAIL\0\x01', 'latin1');
 /** Magic, then sequence, head length, bytes and lines seen before, time (u64 each), CRC-32 of it all. */
 const HEADER_BYTES = MAGIC.length + 5 * 8 + 4;
@@ -123,7 +123,8 @@ export class SpoolRing {
 
   remove(): void {
     this.close();
-    for (const file of SEGMENT_FILES) rmSync(join(this.directory, file), { force: true });
+    for (const file of SEGMENT_FILES)
+      rmSync(join(this.directory, file), { recursive: true, force: true });
   }
 
   /** Stops at damage; the next segment's `before` then tells how much that cost. */
