@@ -48,6 +48,14 @@ describe('createServiceManager', () => {
     await expect.poll(said, soon).toContain('/run/n STOPPING=1');
   });
 
+  it('is heard in the order in which it speaks', async () => {
+    const options = { notifySocket: '/run/n', watchdogUsec: undefined, log, program: recorder() };
+    manager = createServiceManager(options);
+    for (let count = 0; count < 10; count++) manager.status(String(count));
+    await expect.poll(() => said().length, soon).toBe(10);
+    expect(said()).toEqual(said().toSorted());
+  });
+
   it('feeds the watchdog more often than it asks for', async () => {
     const options = { notifySocket: '/run/n', watchdogUsec: '300000', log, program: recorder() };
     manager = createServiceManager(options);

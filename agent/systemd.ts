@@ -24,11 +24,18 @@ export function createServiceManager(options: ServiceManagerOptions): ServiceMan
     return { ready: () => {}, status: () => {}, stopping: () => {}, close: () => {} };
   }
   const program = options.program ?? 'systemd-notify';
-  const notify = (...words: string[]) => {
-    const environment = { NOTIFY_SOCKET: notifySocket, PATH: '/usr/bin:/bin:/usr/sbin:/sbin' };
-    execFile(program, words, { env: environment, timeout: 5_000 }, (error) => {
-      if (error) log.warn({ err: error }, 'the service manager was not told');
+  const env = { NOTIFY_SOCKET: notifySocket, PATH: '/usr/bin:/bin:/usr/sbin:/sbin' };
+  const run = (words: string[]) =>
+    new Promise<void>((resolve) => {
+      execFile(program, words, { env, timeout: 5_000 }, (error) => {
+        if (error) log.warn({ err: error }, 'the service manager was not told');
+        resolve();
+      });
     });
+  // One after the other: what was said last must be what is heard last.
+  let said = Promise.resolve();
+  const notify = (...words: string[]) => {
+    said = said.then(() => run(words));
   };
   const watchdogMs = Number(options.watchdogUsec ?? 0) / 1000;
   // Sent from the event loop that does the work: when it hangs, the manager learns of it.
