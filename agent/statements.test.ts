@@ -103,6 +103,15 @@ describe('StatementStore', () => {
     expect(store.get(one.job)).toMatchObject({ receipt: one.receipt });
   });
 
+  it('remembers no end that it could not write: it was not stated', () => {
+    const store = StatementStore.open(folder, NOW);
+    const one = statement();
+    store.put(one);
+    rmSync(folder, { recursive: true });
+    expect(() => store.setEnded(one.job, Buffer.from('end'))).toThrow(/ENOENT/);
+    expect(store.get(one.job)?.ended).toBe(null);
+  });
+
   it('makes no file for a name that is none', () => {
     const store = StatementStore.open(folder, NOW);
     expect(() => store.put(statement({ job: '../../etc/passwd' }))).toThrow();

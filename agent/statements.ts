@@ -103,11 +103,12 @@ export class StatementStore {
     this.write(statement.job, 'json', JSON.stringify(statement));
   }
 
+  /** Throws when it could not be written; it is not remembered then, and must not be sent. */
   setEnded(job: string, ended: Uint8Array): void {
     const statement = this.statements.get(job);
     if (statement === undefined) return;
-    statement.ended = Buffer.from(ended);
     this.write(job, 'ended', ended);
+    statement.ended = Buffer.from(ended);
   }
 
   setDone(job: string): void {

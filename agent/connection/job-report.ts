@@ -62,7 +62,8 @@ export class JobReport {
   private reader: LogReader | null;
   private upload: LogUpload | null = null;
   private uploadFailures = 0;
-  private readonly timers = new Map<'upload' | 'progress', NodeJS.Timeout>();
+  private endFailures = 0;
+  private readonly timers = new Map<'upload' | 'progress' | 'end', NodeJS.Timeout>();
 
   constructor(options: JobReportOptions) {
     this.id = options.id;
@@ -165,7 +166,7 @@ export class JobReport {
 
   /** True when the end is under way and nothing else needs to be sent. */
   private sendEnd(job: Job): boolean {
-    if (this.endSent) return true;
+    if (this.endSent || this.timers.has('end')) return true;
     if (!this.fitsInline(job)) return false;
     this.endSent = true;
     const { link } = this;
@@ -177,10 +178,16 @@ export class JobReport {
           if (message === null) this.openUpload(job);
         } else {
           link!.send(message);
+          this.endFailures = 0;
         }
       })
       .catch((error: unknown) => {
-        this.options.log.error({ err: error }, 'the end of a job cannot be stated');
+        this.options.log.error({ err: error }, 'the end of a job cannot be stated yet');
+        if (this.link !== link || this.isDone) return;
+        // As when the disk is full: what is stated is kept first. `later` pumps.
+        this.endSent = false;
+        this.endFailures++;
+        this.later('end', 100 + backoffMs(this.endFailures, Math.random()));
       });
     return true;
   }
@@ -242,7 +249,7 @@ export class JobReport {
     });
   }
 
-  private later(what: 'upload' | 'progress', afterMs: number): void {
+  private later(what: 'upload' | 'progress' | 'end', afterMs: number): void {
     const timer = setTimeout(() => {
       this.timers.delete(what);
       const { job } = this.options;

@@ -20,8 +20,13 @@ afterEach(async () => {
 });
 const log = pino({ level: 'silent' });
 
+interface Options extends FarEndOptions {
+  /** How often the end of a job cannot be made. */
+  failingEnds?: number;
+}
+
 /** Jobs that the test runs, reported over a real connection. */
-async function startReporting(options: FarEndOptions = {}) {
+async function startReporting({ failingEnds = 0, ...options }: Options = {}) {
   const farEnd = await FarEnd.start({
     onSession: (session) => session.welcome(positions()),
     ...options,
@@ -44,11 +49,14 @@ async function startReporting(options: FarEndOptions = {}) {
     },
     statements: {
       receiptOf: (id) => Buffer.from(`receipt of ${id}`),
-      endOf: async (job) => ({
-        receipt: Buffer.from(`end of ${job.id}`),
-        result: Buffer.from(JSON.stringify(job.ended?.result)),
-        plan: await job.readPlan(),
-      }),
+      endOf: async (job) => {
+        if (failingEnds-- > 0) throw new Error('ENOSPC: no space left on device');
+        return {
+          receipt: Buffer.from(`end of ${job.id}`),
+          result: Buffer.from(JSON.stringify(job.ended?.result)),
+          plan: await job.readPlan(),
+        };
+      },
     },
     onDone: (id) => done.push(id),
     log,
@@ -165,6 +173,20 @@ describe('Reporter', () => {
     expect(farEnd.uploads).toBe(0);
     session.send({ acknowledged: { jobId: 'job', receipt: true, nextSequence: 3, ended: true } });
     await expect.poll(() => released, soon).toEqual(['job']);
+  });
+
+  it('states the end again and again while it cannot be made, and once when it can', async () => {
+    const { farEnd, reporter, start } = await startReporting({ failingEnds: 2 });
+    const session = await farEnd.session();
+    const job = await start();
+    job.print('hello\n');
+    await job.end();
+    reporter.pump();
+    const ended = await session.next('ended');
+    expect(ended.receipt).toEqual(Buffer.from('end of job'));
+    reporter.pump();
+    await delay(50);
+    expect(session.all('ended')).toHaveLength(1);
   });
 
   it('says nothing of a job before it has started', async () => {
