@@ -157,6 +157,7 @@ export class AgentInbox {
     if (applied.shouldStop) this.options.onShouldStop(jobId);
     if (applied.logGrew) bus.publish('log', jobId);
     bus.publish('job', jobId);
+    if (applied.hasEnded) bus.publish('end', jobId);
     if (applied.mustVerifyLog) this.options.onMustVerifyLog(jobId);
   }
 

@@ -31,6 +31,7 @@ export interface Applied {
   /** The job runs although it was closed here: it should stop. */
   shouldStop: boolean;
   logGrew: boolean;
+  hasEnded: boolean;
   /** The end is stored, and the log is too long to be checked at once. */
   mustVerifyLog: boolean;
 }
@@ -51,6 +52,7 @@ export async function applyAgentWords(
     acknowledged: { receipt: false, nextSequence: null, ended: false },
     shouldStop: false,
     logGrew: false,
+    hasEnded: false,
     mustVerifyLog: false,
   };
   for (const word of words) {
@@ -60,6 +62,7 @@ export async function applyAgentWords(
     else if (word.type === 'events') await applyEvents(queries, job, word, applied);
     else await applyEnded(queries, job, word, applied);
   }
+  applied.hasEnded = isFinal(job.state);
   return applied;
 }
 

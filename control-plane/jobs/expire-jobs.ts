@@ -78,7 +78,10 @@ export class JobExpiry {
       }
       return jobs;
     });
-    for (const { id } of expired) bus.publish('job', id);
+    for (const { id } of expired) {
+      bus.publish('job', id);
+      bus.publish('end', id);
+    }
   }
 
   private look(): void {

@@ -33,6 +33,7 @@ export function createStopJob({ database, bus }: StopJobOptions) {
     });
     bus.publish('agent', agentId);
     bus.publish('job', job.id);
+    bus.publish('end', job.id);
   }
 
   return {
