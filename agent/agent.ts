@@ -25,6 +25,7 @@ import { AGENT_VERSION } from './version.ts';
 
 const STATUS_AFTER_MS = 50;
 const STATUS_EVERY_MS = 10_000;
+const PRUNE_EVERY_MS = 3_600_000;
 
 export interface AgentParts {
   config: AgentConfig;
@@ -173,6 +174,7 @@ export class Agent {
     }
     const watchJob = (job: Job) => job.onChange(() => job.ended !== null && this.noteStatus());
     jobs.all().forEach(watchJob);
+    const pruneEvery = setInterval(() => this.prune(), PRUNE_EVERY_MS);
     const statusEvery = setInterval(() => this.noteStatus(), STATUS_EVERY_MS);
     this.closing.push(
       jobs.onAdded((job) => {
@@ -183,11 +185,17 @@ export class Agent {
       }),
       watchLock(config.stateDirectory, (locked) => this.onLock(locked)),
       () => clearInterval(statusEvery),
+      () => clearInterval(pruneEvery),
     );
     if (isLocked(config.stateDirectory)) this.onLock(true);
     this.stopRules.apply();
     this.connection.start();
     this.writeStatus();
+  }
+
+  private prune(): void {
+    const over = this.statements.prune(this.parts.trust.clock.read().now);
+    for (const job of over) this.reporter.forgetRefusal(job);
   }
 
   private hear(message: Incoming, session: Session): void {
@@ -261,7 +269,7 @@ export class Agent {
       mode: identity.mode,
       documentTypes: documentKinds.map(mediaType),
       actions: actions.map(({ id, version }) => ({ id, version })),
-      knownJobs: this.reporter.unfinished,
+      knownJobs: this.reporter.greeted,
       bootId: readBootId(),
       locked: isLocked(config.stateDirectory),
       ageRecipient: identity.ageRecipient,

@@ -70,6 +70,19 @@ describe('StatementStore', () => {
     expect(readdirSync(folder)).toEqual([`${open.job}.json`]);
   });
 
+  it('forgets while it goes on, too, and says what', () => {
+    const store = StatementStore.open(folder, NOW);
+    const [open, refused, fresh] = [
+      statement(),
+      statement({ permission: null }),
+      statement({ permission: null, keepUntil: NOW + 1000 }),
+    ];
+    for (const each of [open, refused, fresh]) store.put(each);
+    expect(store.prune(NOW + 50)).toEqual([]);
+    expect(store.prune(NOW + 500)).toEqual([refused.job]);
+    expect([...store.all()].map(({ job }) => job)).toEqual([open.job, fresh.job]);
+  });
+
   it('drops what a power cut left torn', () => {
     const store = StatementStore.open(folder, NOW);
     const [torn, ended] = [statement(), statement()];

@@ -78,10 +78,7 @@ export class StatementStore {
     const jobs = new Set(readdirSync(directory).map((name) => name.split('.', 1)[0]!));
     for (const job of jobs) {
       const statement = store.read(job);
-      const isOver =
-        statement === null ||
-        (statement.keepUntil < now && (statement.isDone || statement.permission === null));
-      if (isOver) store.remove(job);
+      if (statement === null || isOver(statement, now)) store.remove(job);
       else store.statements.set(job, statement);
     }
     return store;
@@ -93,6 +90,13 @@ export class StatementStore {
 
   all(): Iterable<Statement> {
     return this.statements.values();
+  }
+
+  /** Forgets what has had its time; returns the jobs. */
+  prune(now: number): string[] {
+    const over = [...this.statements.values()].filter((statement) => isOver(statement, now));
+    for (const { job } of over) this.remove(job);
+    return over.map(({ job }) => job);
   }
 
   /** Remembered in any case; throws when it could not be written. */
@@ -164,6 +168,10 @@ export class StatementStore {
   private file(job: string, suffix: Suffix): string {
     return path.join(this.directory, `${uuidV7.parse(job)}.${suffix}`);
   }
+}
+
+function isOver({ keepUntil, isDone, permission }: Statement, now: number): boolean {
+  return keepUntil < now && (isDone || permission === null);
 }
 
 type Suffix = 'json' | 'ended' | 'done' | 'draft';

@@ -189,6 +189,21 @@ describe('Reporter', () => {
     expect(session.all('ended')).toHaveLength(1);
   });
 
+  it('keeps a thousand refusals and greets with five hundred, jobs first', async () => {
+    const { reporter, start } = await startReporting();
+    await start('job');
+    for (let count = 0; count < 1_100; count++) reporter.repeat(`refused-${count}`);
+    expect(reporter.unfinished).toHaveLength(1_001);
+    expect(reporter.unfinished).not.toContain('refused-99');
+    expect(reporter.greeted).toHaveLength(500);
+    expect(reporter.greeted).toContain('job');
+    expect(reporter.greeted).toContain('refused-1099');
+    reporter.forgetRefusal('job');
+    reporter.forgetRefusal('refused-1099');
+    expect(reporter.unfinished).toHaveLength(1_000);
+    expect(reporter.greeted).toContain('job');
+  });
+
   it('says nothing of a job before it has started', async () => {
     const { farEnd, reporter } = await startReporting();
     const session = await farEnd.session();

@@ -16,6 +16,11 @@ export interface Statements {
   endOf(job: Job): Promise<EndStatement>;
 }
 
+/** More than an honest control plane leaves unacknowledged. */
+const REFUSALS_MAX = 1_000;
+/** Jobs that a greeting names; of the others the control plane says no position. */
+const GREETED_MAX = 500;
+
 export interface ReporterOptions {
   jobs: Pick<Jobs, 'all' | 'onAdded' | 'release'>;
   statements: Statements;
@@ -28,6 +33,8 @@ export interface ReporterOptions {
 export class Reporter {
   private readonly options: ReporterOptions;
   private readonly reports = new Map<string, JobReport>();
+  /** Of the reports, those that only state a refusal; oldest first. */
+  private readonly refusals = new Set<string>();
   private readonly unsubscribe: () => void;
   private session: Session | null = null;
   private link: Link | null = null;
@@ -69,6 +76,20 @@ export class Reporter {
   /** Jobs of which the control plane does not have everything yet. */
   get unfinished(): string[] {
     return [...this.reports.keys()];
+  }
+
+  /** The newest of them, as many as a greeting may name; jobs before refusals. */
+  get greeted(): string[] {
+    const jobs = this.unfinished.filter((id) => !this.refusals.has(id)).slice(-GREETED_MAX);
+    const room = GREETED_MAX - jobs.length;
+    return room === 0 ? jobs : [...jobs, ...[...this.refusals].slice(-room)];
+  }
+
+  /** States nothing more about an order that was refused. */
+  forgetRefusal(job: string): void {
+    if (!this.refusals.delete(job)) return;
+    this.reports.get(job)?.close();
+    this.reports.delete(job);
   }
 
   /** Reports a job that `jobs` does not hold: accepted, but lost before it could start. */
@@ -114,13 +135,22 @@ export class Reporter {
       },
       onDone: () => {
         this.reports.delete(id);
+        this.refusals.delete(id);
         this.options.onDone(id);
         if (job !== null) void this.release(id);
       },
       log: log.child({ job: id }),
     });
     this.reports.set(id, report);
+    this.refusals.delete(id);
+    if (job === null) this.addRefusal(id);
     return report;
+  }
+
+  private addRefusal(id: string): void {
+    this.refusals.add(id);
+    const [oldest] = this.refusals;
+    if (this.refusals.size > REFUSALS_MAX) this.forgetRefusal(oldest!);
   }
 
   private async release(id: string): Promise<void> {
