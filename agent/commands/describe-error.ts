@@ -1,5 +1,19 @@
-/** One line that says what went wrong and, behind it, what was the cause. */
+/** Of the C0 and C1 sets, and those that turn or hide text (Unicode Cc, Cf, line separators). */
+const CONTROLS = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu;
+const MAX_CHARACTERS = 1_000;
+
+/**
+ * One line that says what went wrong and, behind it, what was the cause. It goes to root's terminal, and
+ * parts of it may be the words of whoever answered: no character of it is an order to the terminal.
+ */
 export function describeError(error: unknown): string {
+  return wordsOf(error)
+    .replace(/\s*[\r\n]+\s*/g, ' ')
+    .replace(CONTROLS, '\uFFFD')
+    .slice(0, MAX_CHARACTERS);
+}
+
+function wordsOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   const { details } = error as { details?: unknown };
   const own = typeof details === 'string' && details !== '' ? details : error.message;

@@ -1,0 +1,21 @@
+import { expect, it } from 'vitest';
+import { describeError } from './describe-error.ts';
+
+it('says what went wrong and what was the cause', () => {
+  const error = new Error('cannot connect', { cause: new Error('refused') });
+  expect(describeError(error)).toBe('cannot connect: refused');
+  expect(describeError(Object.assign(new Error('5 NOT_FOUND: no'), { details: 'no' }))).toBe('no');
+});
+
+it.each([
+  ['\u001B[2J\u001B]0;title\u0007hello\r\nroot#', '�[2J�]0;title�hello root#'],
+  ['\u009B31mred', '�31mred'],
+  ['right\u202Eleft\u2028next\u200Bend', 'right�left�next�end'],
+])('what the other side says is no order to the terminal: %j', (said, shown) => {
+  expect(describeError(Object.assign(new Error('x'), { details: said }))).toBe(shown);
+  expect(describeError(said)).toBe(shown);
+});
+
+it('is short, whatever was said', () => {
+  expect(describeError(new Error('a'.repeat(100_000)))).toHaveLength(1_000);
+});
