@@ -89,6 +89,16 @@ export async function replaceAgent(queries: Queries, serverId: string): Promise<
   return rows[0]?.id ?? null;
 }
 
+/** Whether a server has an agent that its client opted into and that still counts. */
+export async function hasResidentAgent(queries: Queries, serverId: string): Promise<boolean> {
+  const rows = await queries.query(
+    `select from agents where server_id = $1 and mode = 'resident' and replaced_at is null
+       and quarantined_at is null`,
+    [serverId],
+  );
+  return rows.length > 0;
+}
+
 export async function insertAgent(queries: Queries, agent: NewAgent): Promise<void> {
   await queries.query(
     `insert into agents (id, server_id, account_id, mode, key, key_fingerprint, age_recipient, version,

@@ -6,13 +6,13 @@ import type { EnrollRequest__Output } from '../../proto/wire.ts';
 import { appendAudit } from '../audit/audit.ts';
 import type { Database } from '../database/database.ts';
 import { DomainError } from '../domain-error.ts';
-import { insertAgent, replaceAgent } from './agent-store.ts';
+import { hasResidentAgent, insertAgent, replaceAgent } from './agent-store.ts';
 import type { AgentMode } from './agent-store.ts';
 import type { AgentSessions } from './agent-sessions.ts';
 import type { CertificateAuthority } from './certificate-authority.ts';
 import { burnEnrollment, findBurntToken, readTrustChain } from './enrollment-store.ts';
 import type { BurntEnrollment } from './enrollment-store.ts';
-import { hashToken } from './enrollments.ts';
+import { clientNeeded, hashToken } from './enrollments.ts';
 import { readAgentVersion, readFacts } from './facts.ts';
 
 const LIFETIME_SECONDS = { resident: 3600, rescue: 4 * 3600 } as const;
@@ -58,6 +58,10 @@ export function createEnrollAgent({ database, authority, sessions }: EnrollAgent
     );
     const { serverId, accountId, mode } = enrollment;
     const replaced = await database.transaction(async (queries) => {
+      // The client may have got its agent after somebody of the provider made this token.
+      if (!enrollment.byClient && (await hasResidentAgent(queries, serverId))) {
+        throw clientNeeded(serverId);
+      }
       const former = await replaceAgent(queries, serverId);
       await insertAgent(queries, {
         id: agentId,
@@ -93,6 +97,15 @@ export function createEnrollAgent({ database, authority, sessions }: EnrollAgent
           replaced: former,
         },
       });
+      if (former !== null) {
+        await appendAudit(queries, {
+          chain: `account:${accountId}`,
+          actor: 'system',
+          kind: 'alarm.agent_replaced',
+          accountId,
+          content: { server: serverId, former, agent: agentId, peer },
+        });
+      }
       return former;
     });
     if (replaced !== null) sessions.closeAgent(replaced, 'agent_replaced');

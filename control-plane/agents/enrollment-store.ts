@@ -22,6 +22,8 @@ export interface BurntEnrollment {
   serverId: string;
   accountId: string;
   mode: AgentMode;
+  /** Somebody of the account made it, not of the provider. */
+  byClient: boolean;
   expired: boolean;
 }
 
@@ -34,8 +36,9 @@ export async function burnEnrollment(
     `with taken as (delete from enrollments where token_hash = $1 returning *),
        noted as (insert into burnt_enrollments (token_hash, server_id)
                  select token_hash, server_id from taken)
-     select t.server_id as "serverId", s.account_id as "accountId", t.mode, t.expires_at <= now() as expired
-     from taken t join servers s on s.id = t.server_id`,
+     select t.server_id as "serverId", s.account_id as "accountId", t.mode,
+       p.role = 'client' as "byClient", t.expires_at <= now() as expired
+     from taken t join servers s on s.id = t.server_id join people p on p.id = t.created_by`,
     [tokenHash],
   );
   return rows[0] ?? null;

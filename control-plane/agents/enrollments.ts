@@ -3,7 +3,9 @@ import { actorOf } from '../accounts/caller.ts';
 import type { Caller } from '../accounts/caller.ts';
 import { appendAudit } from '../audit/audit.ts';
 import type { Database } from '../database/database.ts';
+import { DomainError } from '../domain-error.ts';
 import type { ServersService } from '../servers/servers-service.ts';
+import { hasResidentAgent } from './agent-store.ts';
 import type { AgentMode } from './agent-store.ts';
 import type { CertificateAuthority } from './certificate-authority.ts';
 import { insertEnrollment, readTrustChain } from './enrollment-store.ts';
@@ -49,6 +51,9 @@ export function createEnrollments(options: EnrollmentsOptions): CreateEnrollment
   const { database, servers, authority, installer } = options;
   return async (caller, serverReference, mode) => {
     const server = await servers.resolve(caller, serverReference);
+    if (caller.role !== 'client' && (await hasResidentAgent(database, server.id))) {
+      throw clientNeeded(server.name);
+    }
     const installerDigest = await installer.digest('install.sh');
     const [rootChain, accountKeys] = await Promise.all([
       readTrustChain(database, null),
@@ -88,6 +93,24 @@ export function createEnrollments(options: EnrollmentsOptions): CreateEnrollment
       accountKeysDigest: accountKeys[0]?.digest ?? null,
     };
   };
+}
+
+/** An agent that the client opted into is replaced by the client alone. */
+export function clientNeeded(server: string): DomainError {
+  return new DomainError(
+    'forbidden',
+    'client_needed',
+    'This server has a resident agent; only its client can replace it.',
+    {
+      safe: 'The agent stays as it is.',
+      next: [
+        {
+          label: 'the client makes the install line',
+          command: `intervene enroll ${server} --mode resident`,
+        },
+      ],
+    },
+  );
 }
 
 export function hashToken(token: string): Buffer {

@@ -166,6 +166,29 @@ describe('enrolment', () => {
     }
   });
 
+  it('of a server with a resident agent needs its client, also with a token from before', async () => {
+    const tenant = await operation.addServer(await operation.addTenant());
+    const path = `/api/v1/servers/${tenant.serverId}/enrollments`;
+    const early = await operation.engineer.post<EnrollmentBody>(path, { mode: 'resident' });
+    const { request } = await makeTlsKey();
+    await enroll(side, tenant.world, await newToken(tenant), request);
+    for (const mode of ['resident', 'rescue']) {
+      expect(await operation.engineer.post<ErrorBody>(path, { mode })).toMatchObject({
+        status: 403,
+        body: { error: { code: 'client_needed' } },
+      });
+    }
+    const agent = { ...tenant.world.agent, ...createWorldKey() };
+    const world = { ...tenant.world, agent };
+    await expect(enroll(side, world, early.body.token, request)).rejects.toMatchObject({
+      ...denied,
+      details: expect.stringContaining('client_needed') as string,
+    });
+    expect(await auditKinds(tenant.accountId)).not.toContain('alarm.agent_replaced');
+    await enroll(side, world, await newToken(tenant), request);
+    expect(await auditKinds(tenant.accountId)).toContain('alarm.agent_replaced');
+  });
+
   it('of a server that has an agent replaces it, and sends the former one away', async () => {
     const [agent, tenant] = await newAgent();
     const session = await agent.connect();
