@@ -5,7 +5,8 @@ import type { ActionDeclaration } from './declaration.ts';
 const device = absolutePath.describe('block device, partition, or image file, as an absolute path');
 
 /**
- * Four results that are never mixed up, and the fifth: the tool could not do its work.
+ * Four results that are never mixed up, and the fifth: the tool could not do its work. After an undo it is
+ * `restored`: the bytes from before the repair are there, and with them what it had corrected.
  * `tool_too_old`: the file system has features this e2fsck does not know.
  */
 export const filesystemOutcome = z.enum([
@@ -14,6 +15,7 @@ export const filesystemOutcome = z.enum([
   'errors_left',
   'tool_too_old',
   'operational_error',
+  'restored',
 ]);
 export type FilesystemOutcome = z.output<typeof filesystemOutcome>;
 

@@ -106,7 +106,7 @@ function success(
   context.note(detail);
   const { device, filesystem, uuid } = of;
   const result = filesystemResult({
-    outcome: 'errors_left',
+    outcome: 'restored',
     device,
     filesystem,
     uuid,

@@ -15,6 +15,7 @@ const filesystemOutcomes: Record<string, { word: string; glyph: string; style: S
   corrected: { word: 'Corrected', glyph: '✓', style: 'info' },
   errors_left: { word: 'Errors left', glyph: '✗', style: 'bad' },
   tool_too_old: { word: 'Tool too old', glyph: '!', style: 'warn' },
+  restored: { word: 'As before the repair', glyph: '✓', style: 'ok' },
   operational_error: { word: 'The tool could not do its work', glyph: '✗', style: 'bad' },
 };
 
@@ -157,8 +158,8 @@ function sayFilesystem(context: CommandContext, job: JobBody): void {
       ? `${formatCount(result.problems, 'problem')} reported`
       : '';
   const detail = typeof result.detail === 'string' ? result.detail : '';
-  if (job.mode === 'undo') {
-    // What an undo leaves is what was there before; its own words say what it put back.
+  if (job.mode === 'undo' && result.outcome !== 'restored') {
+    // An agent from before there was that word; its own words say what it put back.
     if (detail !== '') context.terminal.say(detail);
     return;
   }
