@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { locate } from '../config.ts';
 import type { AgentOptions } from '../config.ts';
 import { isRunnerAlive, killRunner } from '../jobs/runner-process.ts';
+import { runnerNames, runnersFolder } from '../jobs/runner-record.ts';
 import { lock, unlock } from '../trust/lock.ts';
 
 /** A start that an agent had begun when the lock came appears within this time. */
@@ -45,10 +46,11 @@ export async function unlockCommand(options: AgentOptions): Promise<number> {
 /** Kills every runner below a state directory; a process that only has a former runner's number is spared. */
 export async function killRunners(stateDirectory: string): Promise<Killed> {
   const folder = path.join(stateDirectory, 'jobs');
+  const find = () => findRunners(stateDirectory);
   const killed = new Set<string>();
   const until = performance.now() + GIVE_UP_MS;
   for (let round = 0; round < ROUNDS; round++) {
-    const alive = await findRunners(folder);
+    const alive = await find();
     for (const name of alive) killed.add(name);
     // Each waits for the death of its runner; all are killed before any is waited for.
     const deaths = Promise.all(alive.map((name) => killRunner(path.join(folder, name))));
@@ -58,13 +60,18 @@ export async function killRunners(stateDirectory: string): Promise<Killed> {
     await sleep(LOOK_AGAIN_MS);
   }
   const jobs = [...killed].filter((name) => !name.startsWith('spare-'));
-  return { jobs, remaining: await findRunners(folder) };
+  return { jobs, remaining: await find() };
 }
 
-async function findRunners(folder: string): Promise<string[]> {
-  const names = await readdir(folder).catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT') return [];
-    throw error;
-  });
-  return names.filter((name) => isRunnerAlive(path.join(folder, name)));
+/** By what the agent recorded; a job writes only to its own folder. */
+async function findRunners(stateDirectory: string): Promise<string[]> {
+  const names = await readdir(runnersFolder(stateDirectory)).catch(
+    (error: NodeJS.ErrnoException) => {
+      if (error.code === 'ENOENT') return [];
+      throw error;
+    },
+  );
+  return runnerNames(names).filter((name) =>
+    isRunnerAlive(path.join(stateDirectory, 'jobs', name)),
+  );
 }

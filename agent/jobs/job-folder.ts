@@ -1,6 +1,6 @@
-import { close, fdatasync, openSync, writeFileSync } from 'node:fs';
+import { close, fdatasync, mkdirSync, openSync, writeFileSync } from 'node:fs';
 import { lstat, mkdir, open, readFile, rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import type { JsonValue } from '../../proto/documents/fields.ts';
 import { planSchema, type Plan } from '../../proto/documents/kinds/plan.ts';
 import { documentLimits, parseStrictJson } from '../../proto/documents/strict-json.ts';
@@ -11,6 +11,7 @@ import { JournalDamagedError } from './journal-frames.ts';
 import { JournalReader } from './journal-reader.ts';
 import { JournalWriter, writeReserve } from './journal-writer.ts';
 import { readOwnFile } from './own-file.ts';
+import { specFile } from './runner-record.ts';
 import { SPOOL_FILE } from './spool-writer.ts';
 
 /** Makes a folder in which a runner can work: everything that would need space later is there. */
@@ -39,8 +40,12 @@ export async function createJobFolder(directory: string): Promise<void> {
 export async function writeReceived(directory: string, spec: JobSpec): Promise<void> {
   const journal = JournalWriter.open(directory);
   try {
-    const file = openSync(join(directory, SPEC_FILE), 'w', 0o600);
-    writeFileSync(file, JSON.stringify(spec));
+    const text = JSON.stringify(spec);
+    // The runner gets a copy; what lies in its folder may be anything later.
+    writeFileSync(join(directory, SPEC_FILE), text, { mode: 0o600 });
+    mkdirSync(dirname(specFile(directory)), { recursive: true, mode: 0o700 });
+    const file = openSync(specFile(directory), 'w', 0o600);
+    writeFileSync(file, text);
     fdatasync(file, () => close(file));
     journal.write({ type: 'received', at: Date.now(), job: spec.job, version: 1 });
     await journal.syncSoon();
@@ -52,7 +57,7 @@ export async function writeReceived(directory: string, spec: JobSpec): Promise<v
 /** Null when the agent died before it had written it, or when it is no spec. */
 export async function readSpec(directory: string): Promise<JobSpec | null> {
   try {
-    return jobSpecSchema.parse(JSON.parse(await readFile(join(directory, SPEC_FILE), 'utf8')));
+    return jobSpecSchema.parse(JSON.parse(await readFile(specFile(directory), 'utf8')));
   } catch {
     return null;
   }

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { mkdtemp, realpath, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -69,6 +70,16 @@ export class JobsFixture {
 
   directory(job: string): string {
     return join(this.state, 'jobs', job);
+  }
+
+  /** What is recorded of the runner of a job, or of a spare. */
+  runnerRecord(name: string): string {
+    return readFileSync(join(this.state, 'runners', name), 'utf8');
+  }
+
+  runnerPid(name: string): number {
+    const record = this.runnerRecord(name);
+    return (JSON.parse(record.slice(record.indexOf('{'))) as Record<string, number>)['child-pid']!;
   }
 
   /** Ends every runner and removes the folder. */

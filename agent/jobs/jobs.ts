@@ -1,5 +1,5 @@
-import { mkdirSync, realpathSync, renameSync } from 'node:fs';
-import { readdir, rename, rm } from 'node:fs/promises';
+import { mkdirSync, realpathSync } from 'node:fs';
+import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { findAction } from '../../proto/actions/catalogue.ts';
@@ -19,6 +19,7 @@ import type { JobSpec, SealedInputs } from './job-spec.ts';
 import { RESERVE_FILE } from './journal-writer.ts';
 import { dropEmptyFolder, ForbiddenPathError } from './named-path.ts';
 import { killRunner, startRunner, type RunnerProgram } from './runner-process.ts';
+import { forgetRunner, renameJobFolder } from './runner-record.ts';
 import { sandboxArguments } from './sandbox.ts';
 import { deviceNodePath, resolveSandboxPaths, type SandboxPlaces } from './sandbox-paths.ts';
 import { dismissSpare, SPARE_PREFIX, SpareKeeper } from './spare.ts';
@@ -99,7 +100,7 @@ class HeldJobs implements Jobs {
     this.making.add(spec.job);
     const spare = await this.spares.take(declaration, spec);
     try {
-      if (spare !== null) renameSync(spare.directory, directory);
+      if (spare !== null) await renameJobFolder(spare.directory, directory);
       else await createJobFolder(directory);
     } catch (error) {
       if (spare !== null) await dismissSpare(spare.directory);
@@ -157,6 +158,7 @@ class HeldJobs implements Jobs {
       await rm(join(job.directory, name), { recursive: true, force: true });
     }
     await rm(deviceNodePath(this.places.stateDirectory, id), { force: true });
+    forgetRunner(job.directory);
     job.close();
     this.held.delete(id);
   }
@@ -216,7 +218,7 @@ class HeldJobs implements Jobs {
       // A crash may have come between the rename that gave a spare its job and the disk.
       const job = receivedJob(directory);
       if (job === null || !UUID.test(job)) return dismissSpare(directory);
-      await rename(directory, join(this.folder, job));
+      await renameJobFolder(directory, join(this.folder, job));
       directory = join(this.folder, job);
       id = job;
     }

@@ -1,9 +1,11 @@
 import { createHash } from 'node:crypto';
-import { readdirSync, readFileSync } from 'node:fs';
+import { spawn } from 'node:child_process';
+import { existsSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { writeFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { killRunners } from '../commands/lock.ts';
 import type { Job, Jobs } from './job.ts';
 import { decodeLog, ended, JobsFixture, output, readWholeLog, until } from './jobs-fixture.ts';
 import { killRunner } from './runner-process.ts';
@@ -22,8 +24,7 @@ afterEach(async () => {
 });
 
 function runnerPid(job: string): number {
-  const info = readFileSync(join(fixture.directory(job), 'runner-pid.json'), 'utf8');
-  return (JSON.parse(info) as Record<string, number>)['child-pid']!;
+  return fixture.runnerPid(job);
 }
 
 /** Processes whose command line holds the word. */
@@ -175,8 +176,29 @@ test('a pid that now belongs to another process is not killed', async () => {
   const job = await jobs.start(fixture.command(['true']), {});
   await ended(job);
   const info = { 'child-pid': process.pid, 'pid-namespace': 1 };
-  await writeFile(join(job.directory, 'runner-pid.json'), JSON.stringify(info));
+  const boot = readFileSync('/proc/sys/kernel/random/boot_id', 'utf8');
+  await writeFile(join(fixture.state, 'runners', job.id), boot + JSON.stringify(info));
   expect(await killRunner(job.directory)).toBe(true);
+});
+
+test('what a job writes to its folder neither hides its runner nor has another process killed', async () => {
+  const victim = spawn('sleep', ['600'], { stdio: 'ignore' });
+  try {
+    const namespace = Number(/\d+/.exec(readlinkSync(`/proc/${victim.pid}/ns/pid`))![0]);
+    const info = JSON.stringify({ 'child-pid': victim.pid, 'pid-namespace': namespace });
+    const forge = `printf '%s' '${info}' | tee runner-pid.json ../runners runner > /dev/null`;
+    const script = `cd ${fixture.state}/jobs/*/ && ${forge}; rm -rf ../../runners; echo forged; sleep 600`;
+    const job = await jobs.start(fixture.shell(script), {});
+    await until(job, () => job.logLength > 0);
+    const runner = runnerPid(job.id);
+    const { jobs: killed, remaining } = await killRunners(fixture.state);
+    expect([killed, remaining]).toEqual([[job.id], []]);
+    expect(await ended(job)).toMatchObject({ outcome: 'interrupted', reason: 'runner_died' });
+    expect(existsSync(`/proc/${runner}`)).toBe(false);
+    expect(victim.exitCode ?? victim.signalCode).toBe(null);
+  } finally {
+    victim.kill('SIGKILL');
+  }
 });
 
 async function checkLog(job: Job): Promise<void> {

@@ -1,13 +1,19 @@
 import { spawn } from 'node:child_process';
-import { closeSync, openSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import {
+  closeSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  writeSync,
+} from 'node:fs';
+import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { connectToRunner } from './control-channel.ts';
+import { runnerFile } from './runner-record.ts';
 import type { Socket } from 'node:net';
 
-const PID_FILE = 'runner-pid.json';
-/** The boot in which it was started; after another one its pid means nothing. */
-const BOOT_FILE = 'runner-boot';
 /** What bubblewrap or a runner that cannot run say; never output of a job. */
 const STDERR_FILE = 'runner-stderr';
 const CONNECT_WITHIN_MS = 10_000;
@@ -38,8 +44,12 @@ export async function startRunner(
   directory: string,
 ): Promise<Socket> {
   const stderr = openSync(join(directory, STDERR_FILE), 'w', 0o600);
-  const info = openSync(join(directory, PID_FILE), 'w', 0o600);
-  writeFileSync(join(directory, BOOT_FILE), bootId(), { mode: 0o600 });
+  const record = runnerFile(directory);
+  mkdirSync(dirname(record), { recursive: true, mode: 0o700 });
+  rmSync(record, { force: true });
+  const info = openSync(record, 'wx', 0o600);
+  // After another boot its pid means nothing.
+  writeSync(info, bootId());
   let failure: string | null = null;
   try {
     const node = [program.nodePath, '--disable-sigusr1', '--max-semi-space-size=1', program.entry];
@@ -86,11 +96,10 @@ interface RunnerIdentity {
 /** The runner of a job's folder; null when none is recorded or it is gone. */
 function findRunner(directory: string): RunnerIdentity | null {
   try {
-    if (readFileSync(join(directory, BOOT_FILE), 'utf8') !== bootId()) return null;
-    const info = JSON.parse(readFileSync(join(directory, PID_FILE), 'utf8')) as Record<
-      string,
-      number
-    >;
+    const record = readFileSync(runnerFile(directory), 'utf8');
+    const boot = bootId();
+    if (!record.startsWith(boot)) return null;
+    const info = JSON.parse(record.slice(boot.length)) as Record<string, number>;
     const identity = { pid: info['child-pid']!, namespace: `pid:[${info['pid-namespace']}]` };
     return isAlive(identity) ? identity : null;
   } catch {

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, rmdirSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
@@ -24,8 +24,7 @@ afterEach(async () => {
 const spares = () =>
   readdirSync(join(fixture.state, 'jobs')).filter((name) => name.startsWith('spare-'));
 const isReady = (name: string) => isRunnerAlive(join(fixture.state, 'jobs', name));
-const pidOf = (name: string) =>
-  readFileSync(join(fixture.state, 'jobs', name, 'runner-pid.json'), 'utf8');
+const pidOf = (name: string) => fixture.runnerRecord(name);
 
 async function readySpare(): Promise<string> {
   return vi.waitFor(
@@ -101,8 +100,7 @@ test('a dead spare is not used', async () => {
   jobs.keepSpare(true);
   const name = await readySpare();
   await sleep(300);
-  const { 'child-pid': pid } = JSON.parse(pidOf(name)) as Record<string, number>;
-  process.kill(pid!, 'SIGKILL');
+  process.kill(fixture.runnerPid(name), 'SIGKILL');
   await sleep(100);
   const job = await jobs.start(fixture.command(['echo', 'hello']), {});
   expect(await ended(job)).toMatchObject({ outcome: 'succeeded' });

@@ -9,6 +9,7 @@ import { createJobFolder, syncFolder } from './job-folder.ts';
 import type { JobSpec } from './job-spec.ts';
 import type { JobsLog } from './job.ts';
 import { killRunner, startRunner, type RunnerProgram } from './runner-process.ts';
+import { forgetRunner } from './runner-record.ts';
 import { sandboxArguments } from './sandbox.ts';
 import { hostSandboxPaths, type SandboxPlaces } from './sandbox-paths.ts';
 
@@ -116,7 +117,7 @@ async function startSpare(places: SandboxPlaces, program: RunnerProgram): Promis
     const channel: RunnerChannel = new ControlChannel(socket, ignore, ignore);
     return { directory, channel, mounts };
   } catch (error) {
-    await rm(directory, { recursive: true, force: true });
+    await dismissSpare(directory);
     throw error;
   }
 }
@@ -128,6 +129,7 @@ function isUsable(spare: Spare): boolean {
 
 export async function dismissSpare(directory: string): Promise<void> {
   await killRunner(directory);
+  forgetRunner(directory);
   await rm(directory, { recursive: true, force: true });
 }
 

@@ -1,5 +1,4 @@
 import { readdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import type { Jobs } from './job.ts';
@@ -78,8 +77,7 @@ test('after_step lets a command that is its own step end', async () => {
 test('a runner that does not obey is killed, and the job says that it was', async () => {
   const seconds = uniqueSeconds();
   const job = await jobs.start(fixture.command(['sleep', seconds]), {});
-  const info = readFileSync(join(job.directory, 'runner-pid.json'), 'utf8');
-  const pid = (JSON.parse(info) as Record<string, number>)['child-pid']!;
+  const pid = fixture.runnerPid(job.id);
   process.kill(pid, 'SIGSTOP');
   const start = performance.now();
   await job.cancel('now', 'cancelled');

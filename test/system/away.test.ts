@@ -110,8 +110,11 @@ describe('without a control plane', () => {
         'the job prints',
         async () => (await stack.job(started.id)).log.committedBytes > 1000,
       );
-      const pidFile = path.join(stack.state, 'jobs', started.id, 'runner-pid.json');
-      const { 'child-pid': pid } = JSON.parse(readFileSync(pidFile, 'utf8')) as {
+      const pidFile = path.join(stack.state, 'runners', started.id);
+      const { 'child-pid': pid } = JSON.parse(
+        // The boot it was started in comes first.
+        readFileSync(pidFile, 'utf8').replace(/^[^{]*/, ''),
+      ) as {
         'child-pid': number;
       };
       process.kill(pid, 'SIGKILL');
