@@ -11,18 +11,20 @@ export async function writeDurably(
   mode = 0o600,
 ): Promise<void> {
   const draft = `${file}.${process.pid}.new`;
-  const handle = await open(draft, 'w', mode);
   try {
-    await handle.chmod(mode);
-    await handle.writeFile(content);
-    await handle.sync();
+    const handle = await open(draft, 'w', mode);
+    try {
+      await handle.chmod(mode);
+      await handle.writeFile(content);
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+    await rename(draft, file);
   } catch (error) {
-    await handle.close();
     await rm(draft, { force: true });
     throw error;
   }
-  await handle.close();
-  await rename(draft, file);
   await syncDirectory(path.dirname(file));
 }
 

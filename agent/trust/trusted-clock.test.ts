@@ -1,4 +1,4 @@
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import fc from 'fast-check';
@@ -212,5 +212,7 @@ describe('a damaged mark', () => {
   it('that cannot be read is no time', async () => {
     await expect(TrustedClock.open(folder, { source: clocks() })).rejects.toThrow(TimeMarkError);
     await expect(acceptTime(folder, clocks())).rejects.toThrow(/./);
+    const left = await readdir(path.dirname(folder));
+    expect(left.filter((name) => name.startsWith(`${path.basename(folder)}.`))).toEqual([]);
   });
 });
