@@ -24,8 +24,21 @@ export function jsonResponse<T extends z.ZodType>(description: string, schema: T
   return { description, content: { 'application/json': { schema } } } as const;
 }
 
+/** A body whose texts must be ones that can be stored and shown. */
 export function jsonBody<T extends z.ZodType>(schema: T) {
-  return { body: { content: { 'application/json': { schema } }, required: true } } as const;
+  const checked: T = schema.refine(hasOnlyText, {
+    error: 'a text holds a NUL character or half a surrogate pair',
+  });
+  return {
+    body: { content: { 'application/json': { schema: checked } }, required: true },
+  } as const;
+}
+
+function hasOnlyText(value: unknown): boolean {
+  if (typeof value === 'string') return value.isWellFormed() && !value.includes('\0');
+  if (Array.isArray(value)) return value.every(hasOnlyText);
+  const isPlain = typeof value === 'object' && value !== null && !ArrayBuffer.isView(value);
+  return !isPlain || Object.values(value).every(hasOnlyText);
 }
 
 /** A number, a name, a full id, or the end of an id that fits only one. */

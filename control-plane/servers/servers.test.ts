@@ -32,6 +32,13 @@ const find = (person: ApiPerson, reference: string) =>
   person.get<Server & ErrorBody>(`/api/v1/servers/${encodeURIComponent(reference)}`);
 
 describe('servers', () => {
+  it.each(['a\0b', 'a\ud800', '\udc00'])('have no name that is no text: %j', async (name) => {
+    const answer = await acme.client.post<ErrorBody>('/api/v1/servers', { name });
+    expect(answer.status).toBe(400);
+    const inList = await acme.client.post('/api/v1/servers', { name: 'web-09', addresses: [name] });
+    expect(inList.status).toBe(400);
+  });
+
   it('belong to the account of the client who adds them', async () => {
     const server = await add(acme.client, { name: 'web-01', addresses: ['192.0.2.7'] });
     expect(server).toMatchObject({
