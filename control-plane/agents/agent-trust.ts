@@ -93,6 +93,8 @@ export class AgentTrust {
   private async lookForChanges(): Promise<void> {
     const rows = await this.queries.query<{ mark: string }>(
       `select concat_ws(' ', (select count(*) from revocations), (select max(revoked_at) from revocations),
+         (select count(*) from revocations where after_step),
+         (select count(*) from revocations where envelope is not null),
          (select max(created_at) from documents where kind in ('root', 'account-keys'))) as mark`,
     );
     const mark = rows[0]!.mark;
