@@ -53,6 +53,17 @@ async function ask(
   return { response, job, ms: performance.now() - started };
 }
 
+describe('the list of jobs', () => {
+  it('is not continued from a time that no job can have', async () => {
+    const id = '00000000-0000-7000-8000-000000000000';
+    for (const time of ['+275760-09-13T00:00:00.000Z', '-271821-04-20T00:00:00.000Z', 'soon']) {
+      const after = Buffer.from(`${time}/${id}`).toString('base64url');
+      const answer = await operation.engineer.get(`/api/v1/jobs?after=${after}`);
+      expect(answer).toMatchObject({ status: 400, body: { error: { code: 'cursor_invalid' } } });
+    }
+  });
+});
+
 describe('waiting for a job', () => {
   it('answers with the job as it ended, as soon as it did', async () => {
     const order = field.orders.sign();

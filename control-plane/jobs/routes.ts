@@ -193,6 +193,8 @@ function splitKey(key: string | null): { createdAt: Date; id: string } | null {
   if (key === null) return null;
   const [time, id] = key.split('/');
   const createdAt = new Date(time ?? '');
-  if (Number.isNaN(createdAt.getTime()) || !z.uuid().safeParse(id).success) throw cursorInvalid();
+  // Only times that a page has given: PostgreSQL does not know all years that a Date does.
+  const isTime = createdAt.getTime() > 0 && createdAt.getUTCFullYear() < 10_000;
+  if (!isTime || !z.uuid().safeParse(id).success) throw cursorInvalid();
   return { createdAt, id: id! };
 }
