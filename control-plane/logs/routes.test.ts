@@ -317,6 +317,18 @@ describe('events of a log', () => {
     expect((await stream.rest()).map((event) => event.event)).toEqual(['state', 'end']);
   });
 
+  it('as lines are refused from the middle of a record', async () => {
+    const log = encodeLog('some text that is long enough\n', 'more\n');
+    const path = await ended(log);
+    for (const offset of [1, 5, 12]) {
+      expect(await operation.engineer.get(`${path}?offset=${offset}`)).toMatchObject({
+        status: 400,
+        body: { error: { code: 'not_a_record' } },
+      });
+    }
+    expect((await operation.engineer.get(`${path}?offset=${log.length}`)).status).toBe(200);
+  });
+
   it('say so when they were asked for from the middle of a record', async () => {
     const path = await ended(encodeLog('some text that is long enough\n', 'more\n'));
     const stream = await openEvents(side.api, operation.engineer, `${path}?offset=5`);

@@ -85,6 +85,8 @@ export function registerLogRoutes(app: HttpApp, options: LogRoutesOptions): void
       if (format === 'events') {
         return respondWithEvents(c, (signal) => events(job, from, wanted, signal)) as never;
       }
+      // Events can still say so later; lines would only break off.
+      await requireRecord(job, from, wanted, c.req.raw.signal);
       return respondWithBytes(c, 'application/x-ndjson', (signal) =>
         jsonLines(job, from, wanted, signal),
       ) as never;
@@ -107,6 +109,23 @@ export function registerLogRoutes(app: HttpApp, options: LogRoutesOptions): void
   function parts(job: Job, from: LineStart, { follow }: LogQuery, signal: AbortSignal) {
     const { queries, bus, uploads } = options;
     return readLog({ queries, bus, uploads, jobId: job.id, offset: from.offset, follow, signal });
+  }
+
+  /** Throws DomainError `not_a_record` where the log cannot be read from. */
+  async function requireRecord(
+    job: Job,
+    from: LineStart,
+    wanted: LogQuery,
+    signal: AbortSignal,
+  ): Promise<void> {
+    if (from.offset === 0) return;
+    try {
+      const stored = parts(job, from, { ...wanted, follow: false }, signal);
+      for await (const _ of placeRecords(stored, from.offset)) return;
+    } catch (error) {
+      if (!(error instanceof SpoolFormatError)) throw error;
+      throw new DomainError('invalid', 'not_a_record', 'No record of the log begins there.');
+    }
   }
 
   async function* raw(job: Job, from: LineStart, wanted: LogQuery, signal: AbortSignal) {
