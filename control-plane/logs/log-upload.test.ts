@@ -148,6 +148,7 @@ describe('the upload of a log', () => {
     const upload = field.agent.upload(jobId);
     await upload.begin();
     await upload.send(log, 0, 17);
+    await upload.committed(17);
     await upload.send(log, 34, 10);
     expect((await upload.answers.ended).code).toBe(grpc.status.OUT_OF_RANGE);
     expect((await stored(jobId)).bytes).toEqual(log.subarray(0, 17));
