@@ -1,127 +1,16 @@
 import { createHash } from 'node:crypto';
-import pino from 'pino';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from 'vitest';
 import type { JobEnded__Output } from '../../proto/wire.ts';
-import type { Job } from '../jobs/job.ts';
-import { ControlPlaneConnection } from './connection.ts';
 import { INLINE_LOG_BYTES } from './job-report.ts';
-import { Reporter } from './report.ts';
-import { FarEnd } from './testing/far-end.ts';
-import type { FarEndOptions, FarSession } from './testing/far-end.ts';
-import { makeIdentity } from './testing/test-identity.ts';
+import type { FarEnd, FarSession } from './testing/far-end.ts';
+import { Closing } from './testing/near-end.ts';
+import { startReporting } from './testing/reporting.ts';
 import { TestJob } from './testing/test-job.ts';
 
 const soon = { timeout: 15_000 };
-
-const closing: (() => Promise<void>)[] = [];
-afterEach(async () => {
-  for (const close of closing.splice(0).toReversed()) await close();
-});
-const log = pino({ level: 'silent' });
-
-interface Options extends FarEndOptions {
-  /** How often the end of a job cannot be made. */
-  failingEnds?: number;
-}
-
-/** Jobs that the test runs, reported over a real connection. */
-async function startReporting({ failingEnds = 0, ...options }: Options = {}) {
-  const farEnd = await FarEnd.start({
-    onSession: (session) => session.welcome(positions()),
-    ...options,
-  });
-  const jobs = new Map<string, TestJob>();
-  const listeners = new Set<(job: Job) => void>();
-  const released: string[] = [];
-  const done: string[] = [];
-  let positions: () => object[] = () => [];
-  const reporter = new Reporter({
-    jobs: {
-      all: () => [...jobs.values()],
-      onAdded: (listener) => {
-        listeners.add(listener);
-        return () => listeners.delete(listener);
-      },
-      release: async (id) => {
-        released.push(id);
-      },
-    },
-    statements: {
-      receiptOf: (id) => Buffer.from(`receipt of ${id}`),
-      endOf: async (job) => {
-        if (failingEnds-- > 0) throw new Error('ENOSPC: no space left on device');
-        return {
-          receipt: Buffer.from(`end of ${job.id}`),
-          result: Buffer.from(JSON.stringify(job.ended?.result)),
-          plan: await job.readPlan(),
-        };
-      },
-    },
-    onDone: (id) => done.push(id),
-    log,
-  });
-  const connection = new ControlPlaneConnection({
-    addresses: [farEnd.address],
-    identity: await makeIdentity(farEnd.authority),
-    nowMs: Date.now,
-    greeting: () => ({
-      facts: {
-        hostname: '',
-        machineId: '',
-        serial: '',
-        macAddresses: [],
-        os: '',
-        kernel: '',
-        agentVersion: '',
-        addresses: [],
-      },
-      mode: 'resident',
-      documentTypes: [],
-      actions: [],
-      knownJobs: [...jobs.keys()],
-      bootId: '',
-      locked: false,
-      ageRecipient: '',
-    }),
-    onMessage: (message, session) => {
-      if (message.type === 'welcome') reporter.attach(session, message.positions);
-      if (message.type === 'acknowledged') reporter.acknowledge(message.acknowledged);
-    },
-    onWritable: () => reporter.pump(),
-    onState: (state) => state !== 'connected' && reporter.detach(),
-    isBusy: () => true,
-    saveCertificate: async () => {},
-    log,
-  });
-  connection.start();
-  closing.push(
-    () => farEnd.stop(),
-    async () => {
-      await connection.stop();
-      reporter.close();
-      for (const job of jobs.values()) await job.remove();
-    },
-  );
-  return {
-    farEnd,
-    reporter,
-    connection,
-    released,
-    done,
-    positionsAre: (say: () => object[]) => {
-      positions = say;
-    },
-    start: async (id = 'job'): Promise<TestJob> => {
-      const job = await TestJob.create(id);
-      jobs.set(id, job);
-      for (const listener of listeners) listener(job);
-      job.note({ type: 'received', at: 1, job: id, version: 1 });
-      job.note({ type: 'started', at: 2 });
-      return job;
-    },
-  };
-}
+const closing = new Closing();
+afterEach(() => closing.all());
 
 function eventsOf(session: FarSession, job = 'job'): { type: string; sequence: number }[] {
   return session
@@ -147,7 +36,7 @@ const digestOf = (bytes: Buffer) => `sha256:${createHash('sha256').update(bytes)
 
 describe('Reporter', () => {
   it('reports a short job without an upload stream: receipt, journal, end with its log', async () => {
-    const { farEnd, start, released } = await startReporting();
+    const { farEnd, start, released } = await startReporting(closing);
     const session = await farEnd.session();
     const job = await start();
     job.print('hello\n');
@@ -176,7 +65,7 @@ describe('Reporter', () => {
   });
 
   it('states the end again and again while it cannot be made, and once when it can', async () => {
-    const { farEnd, reporter, start } = await startReporting({ failingEnds: 2 });
+    const { farEnd, reporter, start } = await startReporting(closing, { failingEnds: 2 });
     const session = await farEnd.session();
     const job = await start();
     job.print('hello\n');
@@ -190,7 +79,7 @@ describe('Reporter', () => {
   });
 
   it('keeps a thousand refusals and greets with five hundred, jobs first', async () => {
-    const { reporter, start } = await startReporting();
+    const { reporter, start } = await startReporting(closing);
     await start('job');
     for (let count = 0; count < 1_100; count++) reporter.repeat(`refused-${count}`);
     expect(reporter.unfinished).toHaveLength(1_001);
@@ -205,7 +94,7 @@ describe('Reporter', () => {
   });
 
   it('says nothing of a job before it has started', async () => {
-    const { farEnd, reporter } = await startReporting();
+    const { farEnd, reporter } = await startReporting(closing);
     const session = await farEnd.session();
     const job = await TestJob.create('starting');
     reporter.addLost(job);
@@ -219,7 +108,7 @@ describe('Reporter', () => {
   });
 
   it('uploads the log of a job that goes on, and sends only the rest with the end', async () => {
-    const { farEnd, start } = await startReporting();
+    const { farEnd, start } = await startReporting(closing);
     const session = await farEnd.session();
     const job = await start();
     job.print('first\n');
@@ -233,7 +122,7 @@ describe('Reporter', () => {
   });
 
   it('uploads a long log before it states the end', async () => {
-    const { farEnd, start } = await startReporting();
+    const { farEnd, start } = await startReporting(closing);
     const session = await farEnd.session();
     const job = await start();
     job.print(Buffer.alloc(20 * INLINE_LOG_BYTES, 'a line\n'));
@@ -245,7 +134,7 @@ describe('Reporter', () => {
   });
 
   it('keeps to the size of a message when plan and result are large', async () => {
-    const { farEnd, start } = await startReporting();
+    const { farEnd, start } = await startReporting(closing);
     const session = await farEnd.session();
     const job = await start();
     job.plan = Buffer.alloc(200_000, 'p');
@@ -258,7 +147,7 @@ describe('Reporter', () => {
   });
 
   it('says everything again after a cut, until it is acknowledged', async () => {
-    const { farEnd, start, released, positionsAre } = await startReporting();
+    const { farEnd, start, released, positionsAre } = await startReporting(closing);
     let session = await farEnd.session();
     const job = await start();
     job.print('one\n');
@@ -292,7 +181,7 @@ describe('Reporter', () => {
   });
 
   it('releases a job whose end was committed before the cut', async () => {
-    const { farEnd, start, released, positionsAre } = await startReporting();
+    const { farEnd, start, released, positionsAre } = await startReporting(closing);
     await farEnd.session();
     const job = await start();
     await job.end();
@@ -304,7 +193,7 @@ describe('Reporter', () => {
   });
 
   it('keeps a job that the control plane does not know, and says nothing of it', async () => {
-    const { farEnd, start, released, positionsAre } = await startReporting();
+    const { farEnd, start, released, positionsAre } = await startReporting(closing);
     await farEnd.session();
     const job = await start();
     positionsAre(() => [{ jobId: 'job', known: false }]);
@@ -321,7 +210,7 @@ describe('Reporter', () => {
   });
 
   it('repeats what was said when the job is delivered again', async () => {
-    const { farEnd, start, reporter } = await startReporting();
+    const { farEnd, start, reporter } = await startReporting(closing);
     const session = await farEnd.session();
     const job = await start();
     await job.end();
@@ -334,7 +223,7 @@ describe('Reporter', () => {
   });
 
   it('states a refusal until it is acknowledged', async () => {
-    const { farEnd, reporter, done } = await startReporting();
+    const { farEnd, reporter, done } = await startReporting(closing);
     await farEnd.session();
     reporter.repeat('refused');
     await (await farEnd.session()).next('receipt');
@@ -350,7 +239,7 @@ describe('Reporter', () => {
   });
 
   it('sends the newest progress, not every one', async () => {
-    const { farEnd, start } = await startReporting();
+    const { farEnd, start } = await startReporting(closing);
     const session = await farEnd.session();
     const job = await start();
     for (let percent = 0; percent <= 100; percent++) {
@@ -366,7 +255,7 @@ describe('Reporter', () => {
 
   it('opens an upload again when the control plane breaks one off', async () => {
     let uploads = 0;
-    const { farEnd, start } = await startReporting({
+    const { farEnd, start } = await startReporting(closing, {
       onUpload: (call) => {
         if (++uploads === 1) {
           call.emit('error', Object.assign(new Error(), { code: 8, details: 'busy' }));
@@ -383,7 +272,7 @@ describe('Reporter', () => {
   });
 
   it('uploads many jobs at once, more than one connection has streams for', async () => {
-    const { farEnd, start } = await startReporting();
+    const { farEnd, start } = await startReporting(closing);
     const session = await farEnd.session();
     const jobs = await Promise.all(Array.from({ length: 40 }, (_, index) => start(`job ${index}`)));
     for (const job of jobs) job.print(Buffer.alloc(100_000, 'a line\n'));
