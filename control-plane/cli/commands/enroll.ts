@@ -10,6 +10,7 @@ import { glyph, styled } from '../output/terminal.ts';
 import { formatClock, formatElapsed } from '../output/time-text.ts';
 import { installLine } from './install-line.ts';
 import type { Pins, PolicyChoice } from './install-line.ts';
+import { isOwnInstaller } from './own-installer.ts';
 import { findServer } from './servers.ts';
 
 export interface EnrollOptions extends PolicyChoice {
@@ -100,6 +101,11 @@ async function choosePins(
     ...(ownKeys === null
       ? ['The digest of the account keys comes from the control plane; compare it with the client.']
       : []),
+    ...(isOwnInstaller(enrollment.installerDigest)
+      ? []
+      : [
+          'The installer is not the one built with this program: it comes from the control plane, like its digest.',
+        ]),
   ];
   return { pins: { root, accountKeys }, trusted };
 }
