@@ -6,6 +6,17 @@ import { promisify } from 'node:util';
 
 const execute = promisify(execFile);
 
+const SECTOR_BYTES = 512;
+let count = 0;
+
+/**
+ * Some sectors more than others have: an image as long as a loop device whose file cannot be seen is taken
+ * for that file, and tests run beside each other.
+ */
+export function unusualBytes(): number {
+  return ((process.pid * 61 + count++) % 4096) * SECTOR_BYTES;
+}
+
 /** Loop devices, mounts and image files of one test; all are gone when it is closed. Needs root. */
 export class LoopFixture {
   readonly folder: string;
@@ -36,8 +47,8 @@ export class LoopFixture {
   }
 
   async ext4(name: string, mebibytes = 8): Promise<string> {
-    const path = await this.file(name, mebibytes * 1024 * 1024);
-    await this.run('mke2fs', '-q', '-F', '-t', 'ext4', '-b', '1024', path);
+    const path = await this.file(name, mebibytes * 1024 * 1024 + unusualBytes());
+    await this.run('mke2fs', '-q', '-F', '-t', 'ext4', '-b', '1024', path, `${mebibytes}M`);
     return path;
   }
 

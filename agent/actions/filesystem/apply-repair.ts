@@ -4,7 +4,7 @@ import type { Plan } from '../../../proto/documents/kinds/plan.ts';
 import { ActionError, type ActionContext, type ActionResult } from '../../runner/action.ts';
 import { counted } from './counted.ts';
 import { openDevice } from './device-io.ts';
-import { runE2fsck, type E2fsckRun } from './e2fsck.ts';
+import { presentFor, runE2fsck, type E2fsckRun } from './e2fsck.ts';
 import {
   examineFilesystem,
   withBackupSuperblock,
@@ -17,7 +17,7 @@ import { lostAndFound, removed } from './repair-findings.ts';
 import { repairStepTexts } from './repair-steps.ts';
 import { saveForRepair, type SavedForRepair } from './save-for-repair.ts';
 import { stalePlan } from './stale-plan.ts';
-import { judge } from './verdict.ts';
+import { judgeLook } from './verdict.ts';
 import { copyAs, removeCopy } from './working-copy.ts';
 
 /** Carries out a plan of `planRepair`: saves, repairs, verifies. A plan without steps changes nothing. */
@@ -103,7 +103,7 @@ async function repair(
       device: filesystem.device.path,
       mode: 'look',
       superblock: null,
-      now: filesystem.now,
+      now: presentFor(filesystem.superblock),
       isLogged: true,
       phase: 'verifying',
       signal: context.signal,
@@ -118,7 +118,7 @@ function resultOf(
   repaired: E2fsckRun,
   verified: E2fsckRun,
 ): ActionResult {
-  const verdict = judge(verified);
+  const verdict = judgeLook(verified);
   const isGood = verdict.outcome === 'clean';
   const { problemCount, removals, reconnected, journalLost } = repaired.transcript;
   const said = [

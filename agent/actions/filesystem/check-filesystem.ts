@@ -1,10 +1,10 @@
 import { filesystemCheckParameters } from '../../../proto/actions/filesystem.ts';
 import { ActionError, type ActionContext, type ActionResult } from '../../runner/action.ts';
-import { runE2fsck, type E2fsckRun } from './e2fsck.ts';
+import { latestStamp, runE2fsck, type E2fsckRun } from './e2fsck.ts';
 import { examineFilesystem, type ExtFilesystem } from './filesystem-examination.ts';
 import { filesystemResult } from './filesystem-result.ts';
 import { blemishes, lookFirst, unfinished } from './first-look.ts';
-import { exitBits, judge, type Verdict } from './verdict.ts';
+import { judge, judgeLook, type Verdict } from './verdict.ts';
 import { copyFaithfully, removeCopy } from './working-copy.ts';
 
 interface Sight {
@@ -49,8 +49,7 @@ export async function checkFilesystem(context: ActionContext): Promise<ActionRes
 
 async function look(context: ActionContext, examined: ExtFilesystem): Promise<Sight> {
   if (examined.superblock.needsRecovery) return lookAtReplayedCopy(context, examined);
-  const { filesystem, run, verdict } = await lookFirst(context, examined, true);
-  return { filesystem, run, verdict: foundErrors(run) ?? verdict, where: '' };
+  return { ...(await lookFirst(context, examined, true)), where: '' };
 }
 
 /**
@@ -83,7 +82,7 @@ async function lookAtReplayedCopy(context: ActionContext, examined: ExtFilesyste
       directory: copy.folder,
       mode,
       superblock: filesystem.backup,
-      now: filesystem.now,
+      now: latestStamp(filesystem.superblock),
       isLogged: true,
       phase: mode === 'replay' ? 'replaying the journal' : 'checking',
       signal: context.signal,
@@ -94,20 +93,10 @@ async function lookAtReplayedCopy(context: ActionContext, examined: ExtFilesyste
     const isReplayed = verdict.outcome === 'clean' && replay.transcript.problemCount === 0;
     if (!isReplayed) return { filesystem, run: replay, verdict: unreplayed(verdict), where };
     const second = await run('look');
-    return { filesystem, run: second, verdict: judge(second), where };
+    return { filesystem, run: second, verdict: judgeLook(second), where };
   } finally {
     await removeCopy(copy);
   }
-}
-
-/** Damage can keep e2fsck from looking on; that there are errors is certain then all the same. */
-function foundErrors({ exitStatus, transcript }: E2fsckRun): Verdict | null {
-  const { errorsLeft, operational } = exitBits;
-  const { errors, problemCount, hasInputOutputError, isTooOld, isBusy } = transcript;
-  if (exitStatus !== (errorsLeft | operational) || problemCount === 0) return null;
-  if (hasInputOutputError || isTooOld || isBusy) return null;
-  const detail = `e2fsck found errors and could not look on because of them: ${errors.join(' / ')}.`;
-  return { outcome: 'errors_left', reason: 'errors_left', detail };
 }
 
 /** Where the journal itself is broken, e2fsck has gone on to correct the copy: on the device errors are left. */

@@ -76,6 +76,23 @@ describe("e2fsck's words", () => {
     );
   });
 
+  it('mean the same however they are cut also when a line is very long', () => {
+    const numbers = Array.from({ length: 5000 }, (_, block) => `-${block}`).join(' ');
+    const words = `Block bitmap differences: ${numbers}\nFix? yes\n\n${numbers} Clear? yes\n`;
+    const whole = read(words);
+    expect(whole.problems.map(({ answer }) => answer)).toEqual(['yes', 'yes']);
+    fc.assert(
+      fc.property(fc.integer({ min: 1, max: 9000 }), (step) => {
+        const transcript = new E2fsckTranscript();
+        for (let at = 0; at < words.length; at += step) {
+          transcript.take('out', Buffer.from(words.slice(at, at + step)));
+        }
+        transcript.end();
+        expect(transcript.problems).toEqual(whole.problems);
+      }),
+    );
+  });
+
   it('come in the same order whichever channel is read first', () => {
     const warning = '[QUOTA WARNING] Usage inconsistent for ID 0\n';
     const one = new E2fsckTranscript();

@@ -9,7 +9,8 @@ type Channel = 'out' | 'err';
 const PROBLEM_MAX_CHARACTERS = 400;
 const KEPT_PROBLEMS = 2_000;
 const KEPT_ERRORS = 20;
-const LINE_MAX_CHARACTERS = 8_192;
+const LINE_HEAD_CHARACTERS = 4_096;
+const LINE_TAIL_CHARACTERS = 256;
 
 /** Whole lines, from their start: names from the disk are never there. */
 const NO_PROBLEM = [
@@ -67,7 +68,7 @@ export class E2fsckTranscript {
   isOutOfSpace = false;
   isBusy = false;
   private readonly found: Record<Channel, Problem[]> = { out: [], err: [] };
-  private readonly rest: Record<Channel, string> = { out: '', err: '' };
+  private readonly rest = { out: new LongLine(), err: new LongLine() };
   private pending: string[] = [];
 
   /**
@@ -79,19 +80,22 @@ export class E2fsckTranscript {
   }
 
   take(channel: Channel, bytes: Buffer): void {
-    const lines = (this.rest[channel] + bytes.toString('latin1')).split('\n');
-    this.rest[channel] = lines.pop()!.slice(-LINE_MAX_CHARACTERS);
-    for (const line of lines) this.line(channel, line);
+    const [first, ...others] = bytes.toString('latin1').split('\n');
+    this.rest[channel].append(first!);
+    for (const part of others) {
+      this.line(channel, this.rest[channel].take());
+      this.rest[channel].append(part);
+    }
   }
 
   end(): void {
-    this.line('out', this.rest.out);
-    this.line('err', this.rest.err);
+    this.line('out', this.rest.out.take());
+    this.line('err', this.rest.err.take());
     this.settle(null);
   }
 
   private line(channel: Channel, raw: string): void {
-    const line = printable(raw).slice(0, LINE_MAX_CHARACTERS);
+    const line = printable(raw);
     this.watch(line);
     if (line.startsWith('e2fsck: ') && !NO_PROBLEM.some((pattern) => pattern.test(line))) {
       if (this.errors.length < KEPT_ERRORS) this.errors.push(line.slice('e2fsck: '.length));
@@ -148,6 +152,25 @@ export class E2fsckTranscript {
       if (inode !== undefined) this.reconnected.push(Number(inode));
     }
     if (/(?:Clear|Clear inode|Delete file|Truncate)\? yes$/.test(last)) this.removals++;
+  }
+}
+
+/** A line that comes in parts, of which only beginning and end are kept when it is very long. */
+class LongLine {
+  private head = '';
+  private tail = '';
+
+  append(part: string): void {
+    const room = LINE_HEAD_CHARACTERS - this.head.length;
+    this.head += part.slice(0, room);
+    this.tail = (this.tail + part.slice(room)).slice(-LINE_TAIL_CHARACTERS);
+  }
+
+  take(): string {
+    const line = this.head + this.tail;
+    this.head = '';
+    this.tail = '';
+    return line;
   }
 }
 

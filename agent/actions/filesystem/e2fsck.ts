@@ -12,7 +12,7 @@ export interface E2fsckOptions {
   superblock: Pick<BackupSuperblock, 'block' | 'blockSize'> | null;
   /** Where e2fsck leaves what it overwrites, for e2undo(8). */
   undoFile?: string;
-  /** What the tool takes for the present; see `presentFor`. */
+  /** What the tool takes for the present; see `presentFor` and `latestStamp`. */
   now: number;
   directory?: string;
   /** Whether its words go to the job's log. */
@@ -41,7 +41,8 @@ const ENVIRONMENT = {
   BLKID_FILE: '/dev/null',
 };
 
-const TWENTY_YEARS = 20 * 365 * 24 * 3600;
+const YEAR_2001 = 1_000_000_000;
+const YEAR_2100 = 4_102_444_800;
 
 /** The words that run e2fsck so; descriptor 3 takes its progress. */
 export function e2fsckCommand(
@@ -92,12 +93,21 @@ export async function runE2fsck(
 
 /**
  * The present, in seconds since 1970, but never before the file system's own stamps: a rescue system may
- * not know the time, and e2fsck would take healthy stamps for errors. Stamps from far ahead are damage.
+ * not know the time, and e2fsck would take healthy stamps for errors.
  */
 export function presentFor(superblock: Superblock): number {
-  const clock = Math.floor(Date.now() / 1000);
-  const stamps = [superblock.mountedAt, superblock.writtenAt, superblock.checkedAt];
-  return Math.max(clock, ...stamps.filter((stamp) => stamp < clock + TWENTY_YEARS));
+  return Math.max(Math.floor(Date.now() / 1000), latestStamp(superblock));
+}
+
+/**
+ * A present that is the same each time as long as the file system is: what e2fsck says about times it has
+ * just set must not make two plans differ.
+ */
+export function latestStamp(superblock: Superblock): number {
+  const { madeAt, mountedAt, writtenAt, checkedAt } = superblock;
+  const stamps = [madeAt, mountedAt, writtenAt, checkedAt];
+  // Stamps from beyond are damage.
+  return Math.max(YEAR_2001, ...stamps.filter((stamp) => stamp < YEAR_2100));
 }
 
 /** Turns `pass current maximum device` lines into percent, each pass weighted as e2fsck's own bar does. */
@@ -121,7 +131,8 @@ export class E2fsckProgress {
     const end = E2fsckProgress.passEnds[pass!];
     if (start === undefined || end === undefined || !(maximum! > 0)) return;
     const percent = Math.floor(start + ((end - start) * Math.min(current!, maximum!)) / maximum!);
-    if (percent === this.last) return;
+    // It goes back within a pass, and to the first pass when it starts anew.
+    if (percent <= this.last) return;
     this.last = percent;
     this.onPercent(percent);
   }

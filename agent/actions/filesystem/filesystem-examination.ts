@@ -4,7 +4,6 @@ import { findUse } from '../../target/device-use.ts';
 import { probeSignature } from '../../target/signature.ts';
 import { findBackupSuperblocks, type BackupSuperblock } from './backup-superblock.ts';
 import { openDevice, readDevice } from './device-io.ts';
-import { presentFor } from './e2fsck.ts';
 import {
   filesystemBytes,
   parseSuperblock,
@@ -20,8 +19,6 @@ export interface ExtFilesystem {
   superblock: Superblock;
   /** The copy that tools must be told to use; null while the one at its place is sound. */
   backup: BackupSuperblock | null;
-  /** Seconds since 1970, see `presentFor`. */
-  now: number;
 }
 
 /**
@@ -51,7 +48,7 @@ export async function examineFilesystem(
       'the journal of this file system is on another disk',
     );
   }
-  return { device, superblock, backup, now: presentFor(superblock) };
+  return { device, superblock, backup };
 }
 
 /** Looks for a copy of the superblock although the first one reads well: its group table does not. */

@@ -1,8 +1,8 @@
 import type { ActionContext } from '../../runner/action.ts';
 import { counted } from './counted.ts';
-import { runE2fsck, type E2fsckRun } from './e2fsck.ts';
+import { latestStamp, runE2fsck, type E2fsckRun } from './e2fsck.ts';
 import { withBackupSuperblock, type ExtFilesystem } from './filesystem-examination.ts';
-import { judge, type Verdict } from './verdict.ts';
+import { judgeLook, type Verdict } from './verdict.ts';
 
 export interface FirstLook {
   filesystem: ExtFilesystem;
@@ -25,7 +25,7 @@ export async function lookFirst(
     filesystem = await withBackupSuperblock(filesystem);
     if (filesystem.backup !== null && !isLogged) run = await look(context, filesystem, isLogged);
   }
-  return { filesystem, run, verdict: judge(run) };
+  return { filesystem, run, verdict: judgeLook(run) };
 }
 
 /**
@@ -57,14 +57,14 @@ export function unfinished({ superblock, backup }: ExtFilesystem): string[] {
 
 function look(
   context: Pick<ActionContext, 'run' | 'signal' | 'progress'>,
-  { device, backup, now }: ExtFilesystem,
+  { device, superblock, backup }: ExtFilesystem,
   isLogged: boolean,
 ): Promise<E2fsckRun> {
   return runE2fsck(context, {
     device: device.path,
     mode: 'look',
     superblock: backup,
-    now,
+    now: latestStamp(superblock),
     isLogged,
     phase: 'checking',
     signal: context.signal,

@@ -34,7 +34,7 @@ describe('an image of the metadata', () => {
     expect((await image('second')).digest).toBe(first.digest);
     expect(first.digest).toBe(`sha256:${await sha256(fixture.path('first'))}`);
     await unpackMetadataImage(context, first.path, fixture.path('copy'));
-    expect((await stat(fixture.path('copy'))).size).toBe((await stat(device)).size);
+    expect((await stat(fixture.path('copy'))).size).toBe(16 * 1024 * 1024);
     let blocks = 0;
     for await (const { offset, bytes } of readClusters(first.path)) {
       blocks++;

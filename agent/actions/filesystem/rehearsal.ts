@@ -2,7 +2,7 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ActionError, type ActionContext } from '../../runner/action.ts';
 import { normalizeRanges, type ByteRange } from './byte-ranges.ts';
-import { runE2fsck, type E2fsckRun } from './e2fsck.ts';
+import { latestStamp, runE2fsck, type E2fsckRun } from './e2fsck.ts';
 import type { ExtFilesystem } from './filesystem-examination.ts';
 import { SUPERBLOCK_BYTES, SUPERBLOCK_OFFSET } from './superblock.ts';
 import { readUndoFile } from './undo-file.ts';
@@ -32,7 +32,7 @@ export async function rehearse(
   const common = {
     device: copy.name,
     directory: copy.folder,
-    now: filesystem.now,
+    now: latestStamp(filesystem.superblock),
     isLogged,
     signal: context.signal,
   };

@@ -1,12 +1,18 @@
 import { describe, expect, it } from 'vitest';
 import { E2fsckTranscript } from './e2fsck-transcript.ts';
-import { judge } from './verdict.ts';
+import { judge, judgeLook } from './verdict.ts';
+
+type Run = Parameters<typeof judge>[0];
 
 function run(exitStatus: number | null, words = '', signal: NodeJS.Signals | null = null) {
+  return judge(made(exitStatus, words, signal));
+}
+
+function made(exitStatus: Run['exitStatus'], words: string, signal: Run['signal'] = null): Run {
   const transcript = new E2fsckTranscript();
   transcript.take('err', Buffer.from(words));
   transcript.end();
-  return judge({ exitStatus, signal, transcript });
+  return { exitStatus, signal, transcript };
 }
 
 describe('the verdict on a run of e2fsck', () => {
@@ -59,5 +65,35 @@ describe('the verdict on a run of e2fsck', () => {
     expect(run(8, 'e2fsck: Cannot proceed with file system check\n').detail).toContain(
       'Cannot proceed',
     );
+  });
+});
+
+describe('the verdict on a look', () => {
+  const problem = 'Directory inode 12, block #0: directory corrupted\n';
+  const aborted = `${problem}e2fsck: aborted\n`;
+
+  it('that damage has cut short is that there are errors', () => {
+    const verdict = judgeLook(made(12, aborted));
+    expect(verdict).toMatchObject({ outcome: 'errors_left', reason: 'errors_left' });
+    expect(verdict.detail).toContain('could not look on because of them: aborted');
+  });
+
+  it.each([
+    ['nothing was found', 12, 'e2fsck: aborted\n', 'tool_failed'],
+    ['the status says only that it failed', 8, aborted, 'tool_failed'],
+    [
+      'the disk fails',
+      12,
+      `${aborted}x: Input/output error while reading block 1\n`,
+      'hardware_failing',
+    ],
+    [
+      'the tool is too old',
+      12,
+      `${aborted}e2fsck: Get a newer version of e2fsck!\n`,
+      'tool_too_old',
+    ],
+  ])('is none when %s', (_, status, words, reason) => {
+    expect(judgeLook(made(status, words)).reason).toBe(reason);
   });
 });

@@ -56,3 +56,16 @@ export function judge(run: E2fsckRun): Verdict {
   }
   return { outcome: 'clean', reason: null, detail: 'e2fsck found no errors.' };
 }
+
+/**
+ * Judges a run that only looked. Damage can keep e2fsck from looking on, and it then exits as if it had
+ * failed; that there are errors is certain all the same.
+ */
+export function judgeLook(run: E2fsckRun): Verdict {
+  const verdict = judge(run);
+  const { errors, problemCount } = run.transcript;
+  const gaveUp = run.exitStatus === (exitBits.errorsLeft | exitBits.operational);
+  if (verdict.reason !== 'tool_failed' || !gaveUp || problemCount === 0) return verdict;
+  const detail = `e2fsck found errors and could not look on because of them: ${errors.join(' / ')}.`;
+  return { outcome: 'errors_left', reason: 'errors_left', detail: detail.slice(0, 1500) };
+}

@@ -2,7 +2,7 @@ import { rm, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ActionError, type ActionContext } from '../../runner/action.ts';
 import { openDevice } from './device-io.ts';
-import { runE2fsck, type E2fsckRun } from './e2fsck.ts';
+import { latestStamp, runE2fsck, type E2fsckRun } from './e2fsck.ts';
 import type { ExtFilesystem } from './filesystem-examination.ts';
 import {
   makeMetadataImage,
@@ -126,7 +126,7 @@ async function copyWhole(
 
 async function lookAtCopy(
   context: Context,
-  { backup, now }: ExtFilesystem,
+  { superblock, backup }: ExtFilesystem,
   copy: WorkingCopy,
 ): Promise<E2fsckRun> {
   return runE2fsck(context, {
@@ -134,7 +134,7 @@ async function lookAtCopy(
     directory: copy.folder,
     mode: 'look',
     superblock: backup,
-    now,
+    now: latestStamp(superblock),
     isLogged: false,
     phase: 'comparing the copy',
     signal: context.signal,
