@@ -1,7 +1,9 @@
 import { spawn } from 'node:child_process';
+import type { ChildProcessByStdio } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
+import type { Readable } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import { startCutProxy } from '../harness/cut-proxy.ts';
@@ -73,6 +75,7 @@ const rows: Row[] = [
 describe('50 lines and exit status 7', () => {
   it.concurrent.each(rows)('survive $what', async ({ disturb, killsFollower }) => {
     const stack = await Stack.start({ throughProxy: startCutProxy });
+    let follower: ChildProcessByStdio<null, Readable, Readable> | undefined;
     try {
       await stack.authorize('command.run');
       const starts = path.join(stack.folder, 'starts');
@@ -86,7 +89,7 @@ describe('50 lines and exit status 7', () => {
         '--',
         ...counter(LINES, 500, starts),
       ];
-      const follower = spawn(interveneProgram, argv, {
+      follower = spawn(interveneProgram, argv, {
         stdio: ['ignore', 'pipe', 'pipe'],
         env: { ...process.env, ...stack.environment },
       });
@@ -121,6 +124,7 @@ describe('50 lines and exit status 7', () => {
       expect((await readWholeLog(stack, id)).out).toBe(expectedLines(LINES));
       expect(readFileSync(starts, 'utf8')).toMatch(/^started\n(?:ended \d+\n)?$/);
     } finally {
+      follower?.kill('SIGKILL');
       await stack.close();
     }
   });
