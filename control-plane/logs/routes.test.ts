@@ -191,7 +191,9 @@ describe('a follower', () => {
     }
     await upload.committed(log.length);
     // V8 frees what nobody holds a little after it found it.
-    await expect.poll(() => arrayBuffersInUse() - before).toBeLessThan(log.length / 2);
+    await expect
+      .poll(() => arrayBuffersInUse() - before, { timeout: 10_000 })
+      .toBeLessThan(log.length / 2);
     await upload.close();
     await end(order, log);
     for (let read = await reader.read(); !read.done; read = await reader.read()) {
