@@ -1,0 +1,203 @@
+import { randomBytes } from 'node:crypto';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { debianTree } from './debian-tree.ts';
+import { forwardPort } from './network-relay.ts';
+import { Daemon, eventually, run } from './process.ts';
+import type { Finished } from './process.ts';
+
+export interface BootOptions {
+  /** Debian packages besides those every tree has. */
+  packages?: readonly string[];
+  /** Folders or files of this machine to show inside, read-only, by their place there. */
+  show?: Readonly<Record<string, string>>;
+  /** The same, writable. */
+  share?: Readonly<Record<string, string>>;
+  /** Further arguments of systemd-nspawn. */
+  nspawn?: readonly string[];
+}
+
+const CGROUPS = ['/sys/fs/cgroup/systemd', '/sys/fs/cgroup/unified', '/sys/fs/cgroup'];
+
+/**
+ * A Debian 12 with a real systemd as process 1, booted by systemd-nspawn from a kept tree over which
+ * everything it writes lies in memory: it starts clean each time. It has a network namespace of its own
+ * with nothing but a loopback device. Memory limits of units are not enforced in it.
+ */
+export class BootedDebian {
+  readonly name = `iv-${randomBytes(4).toString('hex')}`;
+  readonly folder = mkdtempSync(path.join(tmpdir(), 'iv-boot-'));
+  private readonly nspawn: Daemon;
+  private readonly cgroups: readonly string[];
+  private readonly relays: (() => Promise<void>)[] = [];
+  private leaderPid = 0;
+
+  private constructor(tree: string, options: BootOptions) {
+    this.cgroups = cgroupParents().map((parent) => path.join(parent, this.name));
+    const binds = [
+      ...Object.entries(options.show ?? {}).map(([to, from]) => `--bind-ro=${from}:${to}`),
+      ...Object.entries(options.share ?? {}).map(([to, from]) => `--bind=${from}:${to}`),
+    ];
+    // systemd-nspawn wants a /run in memory, and a control group that nobody else uses.
+    const script = [
+      ...this.cgroups.map((group) => `echo $$ > ${group}/cgroup.procs`),
+      'mount -t tmpfs tmpfs /run',
+      'exec systemd-nspawn "$@"',
+    ].join('\n');
+    this.nspawn = new Daemon(
+      [
+        ...['unshare', '--mount', '--propagation', 'private', 'sh', '-ec', script, 'sh'],
+        ...['--quiet', '--register=no', '--keep-unit', '--console=read-only', '--boot'],
+        ...['--directory', tree, '--machine', this.name, '--volatile=overlay'],
+        ...[`--network-namespace-path=/proc/${process.pid}/root/run/netns/${this.name}`],
+        ...['--capability=all', ...binds, ...(options.nspawn ?? [])],
+      ],
+      path.join(this.folder, 'console.log'),
+    );
+  }
+
+  static async start(options: BootOptions = {}): Promise<BootedDebian> {
+    const booted = new BootedDebian(await debianTree(options.packages), options);
+    try {
+      await booted.boot();
+    } catch (error) {
+      const said = readFileSync(path.join(booted.folder, 'console.log'), 'utf8').slice(-4000);
+      await booted.close();
+      throw new Error(`${(error as Error).message}\nthe console said:\n${said}`, { cause: error });
+    }
+    return booted;
+  }
+
+  private async boot(): Promise<void> {
+    for (const group of this.cgroups) mkdirSync(group, { recursive: true });
+    await must(['ip', 'netns', 'add', this.name]);
+    await must(['ip', '-n', this.name, 'link', 'set', 'lo', 'up']);
+    this.nspawn.start();
+    this.leaderPid = await eventually('a first process', () => leaderOf(this.nspawn.pid), 60_000);
+    await eventually(
+      'systemd is up',
+      async () => {
+        const { stdout } = await this.exec(['systemctl', 'is-system-running']);
+        return ['running', 'degraded'].includes(stdout.trim());
+      },
+      120_000,
+    );
+  }
+
+  /** Its process 1, seen from here. */
+  get leader(): number {
+    return this.leaderPid;
+  }
+
+  /** Its root folder, seen from here; also what it wrote. */
+  get root(): string {
+    return `/proc/${this.leaderPid}/root`;
+  }
+
+  /** Put before an argv, runs that program of this machine in the network of the booted one. */
+  get inItsNetwork(): readonly string[] {
+    return ['nsenter', `--net=/run/netns/${this.name}`, '--'];
+  }
+
+  /** Runs a program inside, as root, with a clean environment. */
+  async exec(
+    argv: readonly string[],
+    options: { input?: string; timeoutMs?: number } = {},
+  ): Promise<Finished> {
+    return run([...this.argvOf(argv)], options);
+  }
+
+  /** The argv that runs another argv inside. */
+  argvOf(argv: readonly string[]): readonly string[] {
+    const namespaces = ['-m', '-u', '-i', '-p', '-n', '-C', '-r', '-w'];
+    const searchPath = 'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
+    const clean = ['/usr/bin/env', '-i', searchPath, 'HOME=/root', 'LANG=C.UTF-8'];
+    return ['nsenter', '-t', String(this.leaderPid), ...namespaces, '--', ...clean, ...argv];
+  }
+
+  /** `exec`, and anything but exit status 0 throws. */
+  async ok(
+    argv: readonly string[],
+    options: { input?: string; timeoutMs?: number } = {},
+  ): Promise<string> {
+    const done = await this.exec(argv, options);
+    if (done.status !== 0) {
+      throw new Error(`${argv.join(' ')} ended with ${done.status}:\n${done.stdout}${done.stderr}`);
+    }
+    return done.stdout;
+  }
+
+  /** Writes a file inside; folders above it are made. */
+  async write(file: string, text: string, mode = '0644'): Promise<void> {
+    await this.ok(['mkdir', '-p', path.dirname(file)]);
+    await this.ok(['dd', `of=${file}`, 'status=none'], { input: text });
+    await this.ok(['chmod', mode, file]);
+  }
+
+  /** From now on 127.0.0.1:`port` inside leads to 127.0.0.1:`port` of this machine. */
+  async reachHost(port: number): Promise<void> {
+    this.relays.push(await forwardPort(this.inItsNetwork, port, this.folder));
+  }
+
+  async close(): Promise<void> {
+    for (const end of this.relays) await end();
+    if (this.leaderPid !== 0) {
+      try {
+        process.kill(this.leaderPid, 'SIGKILL');
+      } catch {
+        // It has ended by itself.
+      }
+    }
+    await this.nspawn.end('SIGTERM');
+    await run(['ip', 'netns', 'delete', this.name]);
+    for (const group of this.cgroups) removeGroup(group);
+    rmSync(this.folder, { recursive: true, force: true });
+  }
+}
+
+/** The hierarchies that hold processes here: systemd's own and the unified one, or the unified one alone. */
+function cgroupParents(): string[] {
+  const lines = readFileSync('/proc/self/mounts', 'utf8').split('\n');
+  const mounted = new Set(lines.map((line) => line.split(' ')[1]));
+  const hybrid = CGROUPS.slice(0, 2).filter((folder) => mounted.has(folder));
+  return hybrid.length > 0 ? hybrid : CGROUPS.slice(2);
+}
+
+function leaderOf(nspawn: number): number | undefined {
+  const children = readFileSync(`/proc/${nspawn}/task/${nspawn}/children`, 'utf8').trim();
+  return children
+    .split(' ')
+    .map(Number)
+    .find((pid) => pid > 0 && /^systemd$|^init$/.test(commandOf(pid)));
+}
+
+function commandOf(pid: number): string {
+  try {
+    return readFileSync(`/proc/${pid}/comm`, 'utf8').trim();
+  } catch {
+    return '';
+  }
+}
+
+function removeGroup(folder: string): void {
+  let entries: string[];
+  try {
+    entries = readdirSync(folder, { withFileTypes: true })
+      .filter((entry) => entry.isDirectory())
+      .map((entry) => path.join(folder, entry.name));
+  } catch {
+    return;
+  }
+  entries.forEach(removeGroup);
+  try {
+    rmdirSync(folder);
+  } catch {
+    // A process is still ending in it; an empty group harms nobody.
+  }
+}
+
+async function must(argv: readonly string[]): Promise<void> {
+  const done = await run(argv);
+  if (done.status !== 0) throw new Error(`${argv.join(' ')}: ${done.stderr}`);
+}
