@@ -13,6 +13,12 @@ const run = promisify(execFile);
 const HIDDEN_DIRECTORIES = ['/root', '/home', '/run', '/tmp', '/var/tmp', '/srv', '/etc/ssh'];
 const HIDDEN_FILES = ['/etc/shadow', '/etc/shadow-', '/etc/gshadow', '/etc/gshadow-'];
 
+/**
+ * systemctl(1) as root talks to this socket and, across a pid namespace, fails: it cannot see who is at the
+ * other end. Where nothing answers there it takes the system bus instead.
+ */
+const SYSTEMD_PRIVATE = ['/run/systemd/private'];
+
 const NOBODY = 65_534;
 
 export interface SandboxPlaces {
@@ -40,7 +46,7 @@ export async function resolveSandboxPaths(
   return {
     ...host,
     hiddenDirectories: isConfined ? await existing(HIDDEN_DIRECTORIES, 'directory') : [],
-    hiddenFiles: isConfined ? await existing(HIDDEN_FILES) : [],
+    hiddenFiles: isConfined ? await existing(HIDDEN_FILES) : host.hiddenFiles,
     device: wantsDevice ? await resolveDevice(declaration, spec, places) : null,
     // After everything that may still refuse: this makes a folder.
     backups: isConfined ? await bindBackups(spec, places) : null,
@@ -59,7 +65,7 @@ export async function hostSandboxPaths(
     programs: await existing([places.programDirectory, dirname(places.nodePath)]),
     protectedPaths: await existing(places.protectedPaths),
     hiddenDirectories: [],
-    hiddenFiles: [],
+    hiddenFiles: await existing(SYSTEMD_PRIVATE),
     device: null,
     backups: null,
     undoneDirectory: null,

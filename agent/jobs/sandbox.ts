@@ -12,6 +12,7 @@ export interface SandboxPaths {
   protectedPaths: readonly string[];
   /** Folders hidden from confined runners: secrets, private files and the sockets of other programs. */
   hiddenDirectories: readonly string[];
+  /** Single files that no runner of this profile gets. */
   hiddenFiles: readonly string[];
   device: SandboxDevice | null;
   /** The folder for the backups of this job, or of the undone one. */
@@ -73,6 +74,7 @@ function hostProfile(paths: SandboxPaths): string[] {
     ['--proc', '/proc'],
     // bubblewrap may cover it read-only, but the host's settings are root's to change.
     ['--dev-bind', '/proc/sys', '/proc/sys'],
+    ...paths.hiddenFiles.map((path) => ['--ro-bind', '/dev/null', path]),
     ...paths.protectedPaths.map((path) => ['--ro-bind', path, path]),
     ...paths.programs.map((path) => ['--ro-bind', path, path]),
   ].flat();

@@ -11,6 +11,7 @@ const PACKAGES = [
   'apt',
   'bubblewrap',
   'ca-certificates',
+  'curl',
   'dbus',
   'e2fsprogs',
   'iproute2',
@@ -41,8 +42,9 @@ export async function debianTree(packages: readonly string[] = []): Promise<stri
     rmSync(draft, { recursive: true, force: true });
     throw new Error(`mmdebstrap ended with ${built.status}:\n${built.stderr.slice(-4000)}`);
   }
-  // Each boot gets an identity of its own.
+  // Each boot gets an identity and a name of its own.
   truncateSync(path.join(draft, 'etc/machine-id'));
+  rmSync(path.join(draft, 'etc/hostname'));
   try {
     renameSync(draft, tree);
   } catch (error) {

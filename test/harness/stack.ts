@@ -24,6 +24,8 @@ export interface StackOptions {
   /** Starts a proxy that the agent dials instead of the control plane. */
   throughProxy?: (port: number) => Promise<CutProxy>;
   agentConfig?: Record<string, string | number>;
+  /** `none`: no agent is enrolled or started here; the server runs elsewhere. */
+  agent?: 'none';
 }
 
 export interface Enrollment {
@@ -131,6 +133,7 @@ export class Stack {
     writeFileSync(path.join(this.folder, 'policy.toml'), this.options.policy ?? OPEN_POLICY, {
       mode: 0o600,
     });
+    if (this.options.agent === 'none') return;
     await this.enrollAgent();
     this.agent.start();
     await this.connected();
