@@ -1,5 +1,3 @@
-import { gzipSync } from 'node:zlib';
-
 export interface ArchiveEntry {
   /** Relative; at most 100 bytes. */
   name: string;
@@ -10,13 +8,13 @@ export interface ArchiveEntry {
 const BLOCK = 512;
 
 /**
- * Files as a gzip member with a ustar archive in it (POSIX.1-1988). The same files give the same bytes.
- * Members can be joined: only the last one is to have `isLast`, which ends the archive.
+ * Files as a ustar archive (POSIX.1-1988). The same files give the same bytes. Parts can be joined, also when
+ * each was compressed by itself with gzip or xz: only the last one is to have `isLast`, which ends the archive.
  */
 export function packEntries(entries: readonly ArchiveEntry[], isLast: boolean): Buffer {
   const blocks = entries.flatMap((entry) => [header(entry), entry.content, padding(entry.content)]);
   if (isLast) blocks.push(Buffer.alloc(2 * BLOCK));
-  return gzipSync(Buffer.concat(blocks), { level: 6 });
+  return Buffer.concat(blocks);
 }
 
 function header({ name, content, mode }: ArchiveEntry): Buffer {

@@ -10,21 +10,21 @@ import {
   writeFileSync,
 } from 'node:fs';
 import path from 'node:path';
+import { gzipSync } from 'node:zlib';
 import { build } from 'esbuild';
 import type { Plugin } from 'esbuild';
 import { packEntries } from './archive.ts';
 import type { ArchiveEntry } from './archive.ts';
+import { derivedFromNode, runTool, whatPackingLacks } from './node-runtime.ts';
 
 /**
- * Bundles the agent into `dist/agent`: the programs, ready to run there with any Node 24, and the archive
- * with a Node of its own that the installer fetches. Does only what is not up to date.
+ * Bundles the agent into `dist/agent`: the programs, ready to run there with any Node 24, and archives
+ * with a Node of its own, of which the installer fetches one. Does only what is not up to date.
  */
 
 const root = path.dirname(import.meta.dirname);
 const out = path.join(root, 'dist/agent');
 const arch = process.arch;
-const archiveName = `intervene-agent-linux-${arch}.tar.gz`;
-const nodeBinary = path.join(root, `node_modules/node-linux-${arch}/bin/node`);
 const inRepository = (file: string) => readFileSync(path.join(root, file));
 const sha256 = (...parts: (string | Uint8Array)[]) => {
   const hash = createHash('sha256');
@@ -107,38 +107,39 @@ function writeFiles(files: ReadonlyMap<string, Uint8Array>): boolean {
   return changed;
 }
 
-/** Node is compressed once per version: it is the same in every archive, and takes seconds. */
-function packNode(): Buffer {
-  const node = readFileSync(nodeBinary);
-  const file = path.join(out, `.node-${sha256(node).slice(0, 16)}.gz`);
-  if (existsSync(file)) return readFileSync(file);
-  say(`compressing Node (${Math.round(node.length / 1e6)} MB)`);
-  for (const name of readdirSync(out)) {
-    if (/^\.node-.*\.gz$/.test(name)) rmSync(path.join(out, name));
-  }
-  const packed = packEntries([{ name: 'bin/node', content: node, mode: 0o755 }], false);
-  replaceFile(file, packed);
-  return packed;
-}
+/** Node takes seconds to minutes to compress, and is the same in every archive of one version. */
+const packings: Readonly<Record<string, (bytes: Uint8Array) => Uint8Array>> = {
+  gz: (bytes) => gzipSync(bytes, { level: 6 }),
+  xz: (bytes) => runTool('xz-utils', ['xz', '--compress', '--threads=2', '-6'], bytes),
+};
 
-function writeArchive(files: ReadonlyMap<string, Uint8Array>): Buffer {
-  const file = path.join(out, archiveName);
+/** One archive per packing; returns `ARCH.PACKING=DIGEST` of each. */
+function writeArchives(files: ReadonlyMap<string, Uint8Array>): string[] {
   const entries: ArchiveEntry[] = [...files]
     .toSorted(([a], [b]) => (a < b ? -1 : 1))
     .map(([name, content]) => ({ name, content, mode: 0o644 }));
   entries.push({ name: 'bin/intervene-agent', content: Buffer.from(LAUNCHER), mode: 0o755 });
-  const archive = Buffer.concat([packNode(), packEntries(entries, true)]);
-  if (!existsSync(file) || !readFileSync(file).equals(archive)) {
-    replaceFile(file, archive);
-    say(`${path.relative(root, file)}: ${(archive.length / 1e6).toFixed(1)} MB`);
-  }
-  return archive;
+  const rest = packEntries(entries, true);
+  return Object.entries(packings).map(([packing, pack]) => {
+    const packNode = (node: Buffer) => {
+      say(`compressing Node (${Math.round(node.length / 1e6)} MB) with ${packing}`);
+      return pack(packEntries([{ name: 'bin/node', content: node, mode: 0o755 }], false));
+    };
+    const node = derivedFromNode(out, `.tar.${packing}`, packNode, replaceFile);
+    const archive = Buffer.concat([node, pack(rest)]);
+    const file = path.join(out, `intervene-agent-linux-${arch}.tar.${packing}`);
+    if (!existsSync(file) || !readFileSync(file).equals(archive)) {
+      replaceFile(file, archive);
+      say(`${path.relative(root, file)}: ${(archive.length / 1e6).toFixed(1)} MB`);
+    }
+    return `${arch}.${packing}=sha256:${sha256(archive)}`;
+  });
 }
 
-/** The installer carries the digest of the archive, so that the digest of the installer covers both. */
-function writeInstaller(archive: Buffer): void {
+/** The installer carries the digests of the archives, so that the digest of the installer covers them all. */
+function writeInstaller(digests: readonly string[]): void {
   const source = inRepository('agent/install/install.sh').toString();
-  const stamped = source.replace(/^bundles=''$/m, `bundles='${arch}=sha256:${sha256(archive)}'`);
+  const stamped = source.replace(/^bundles=''$/m, `bundles='${digests.join(' ')}'`);
   if (stamped === source) throw new Error('the installer has no place for the digest');
   const file = path.join(out, 'install.sh');
   if (existsSync(file) && readFileSync(file, 'utf8') === stamped) return;
@@ -149,5 +150,6 @@ function writeInstaller(archive: Buffer): void {
 mkdirSync(out, { recursive: true });
 const files = await bundle();
 if (writeFiles(files)) say(`bundled the agent: ${files.size} files in dist/agent`);
-if (existsSync(nodeBinary)) writeInstaller(writeArchive(files));
-else say(`no Node for linux-${arch} in node_modules: no archive`);
+const lacking = whatPackingLacks();
+if (lacking === null) writeInstaller(writeArchives(files));
+else say(`no archive of the agent: ${lacking}`);

@@ -17,7 +17,7 @@ PATH=/usr/sbin:/usr/bin:/sbin:/bin
 LC_ALL=C
 export PATH LC_ALL
 
-# Digest of the agent's archive per machine type; filled in when the agent is built.
+# Digest of the agent's archive per machine type and packing; filled in when the agent is built.
 bundles=''
 
 say() { printf '%s\n' "$*" >&2; }
@@ -131,6 +131,11 @@ set_places() {
   unit=$prefix/etc/systemd/system/intervene-agent.service
 }
 
+# What came as a Debian package belongs to dpkg.
+refuse_package() {
+  [ ! -e "$lib/dist/id" ] || fail "The agent came here as a package." "$1"
+}
+
 has_systemd() { [ -z "$prefix" ] && [ -d /run/systemd/system ]; }
 
 confirm() {
@@ -168,16 +173,19 @@ need_tools() {
     fail "bubblewrap is missing: jobs run only in its sandbox." "$(package_command bubblewrap)"
 }
 
-# Sets `arch` and `bundle_digest`.
+# Sets `arch`, `packing` and `bundle_digest`. What is packed with xz is a third smaller; --bundle-digest is the
+# digest of the archive that every server can unpack.
 find_bundle() {
   case $(uname -m) in
   x86_64 | amd64) arch=x64 ;;
   aarch64 | arm64) arch=arm64 ;;
   *) fail "There is no agent for $(uname -m)." ;;
   esac
+  packing=gz
+  [ -n "$bundle_digest" ] || ! command -v xz >/dev/null 2>&1 || packing=xz
   stamped=''
   for entry in $bundles; do
-    [ "${entry%%=*}" != "$arch" ] || stamped=${entry#*=}
+    [ "${entry%%=*}" != "$arch.$packing" ] || stamped=${entry#*=}
   done
   [ -n "${stamped:-$bundle_digest}" ] || fail "The digest of the agent for $arch is not known." "Give it with --bundle-digest."
   [ -z "$bundle_digest" ] || [ -z "$stamped" ] || [ "$bundle_digest" = "$stamped" ] ||
@@ -238,6 +246,7 @@ install_agent() {
   need_root
   need_tools
   find_bundle
+  refuse_package "Enrol it with: intervene-agent enroll --help"
   for place in "$lib" "$state/identity"; do
     [ ! -e "$place" ] || fail "An agent is installed here already: $place" "Remove it first: sh install.sh remove"
   done
@@ -249,12 +258,14 @@ install_agent() {
   trap roll_back EXIT
   trap 'exit 130' HUP INT TERM
   work=$(mktemp -d)
-  archive=$work/agent.tar.gz
-  fetch "$url/install/intervene-agent-linux-$arch.tar.gz" "$archive" || fail "The agent could not be fetched from $url."
+  archive=$work/agent.tar.$packing
+  fetch "$url/install/intervene-agent-linux-$arch.tar.$packing" "$archive" || fail "The agent could not be fetched from $url."
   echo "${bundle_digest#sha256:}  $archive" | sha256sum -c - >/dev/null 2>&1 ||
     fail "The agent that was fetched is not the one that was promised." "Expected $bundle_digest"
   make_directory "$lib" 755
-  tar -xzof "$archive" -C "$lib" || fail "The archive cannot be unpacked."
+  # Unpacked by name: not every tar knows the packing of several joined parts by itself.
+  case $packing in gz) unpack=gzip ;; xz) unpack=xz ;; esac
+  "$unpack" -dc -- "$archive" | tar -xof - -C "$lib" || fail "The archive cannot be unpacked."
 
   make_directory "$etc" 755
   write_config
@@ -309,6 +320,7 @@ install_unit() {
 
 remove_agent() {
   need_root
+  refuse_package "Remove it with: apt-get purge intervene-agent"
   found=''
   for place in "$unit" "$launcher" "$lib" "$etc" "$state"; do
     { [ ! -e "$place" ] && [ ! -L "$place" ]; } || found="$found $place"

@@ -10,6 +10,7 @@ import path from 'node:path';
 import { beforeEach, afterEach, describe, expect, it } from 'vitest';
 import {
   archive,
+  archiveForXz,
   digestOf,
   documents,
   installer,
@@ -105,7 +106,11 @@ describe('install.sh', () => {
   it('refuses an archive other than the one the installer was made for', async () => {
     const stamped = path.join(place.folder, 'install.sh');
     const own = readFileSync(installer, 'utf8');
-    const bundles = `bundles='${process.arch}=${digestOf(archive)}'`;
+    const digests = { gz: digestOf(archive), xz: digestOf(archiveForXz) };
+    const stamps = Object.entries(digests).map(
+      ([name, digest]) => `${process.arch}.${name}=${digest}`,
+    );
+    const bundles = `bundles='${stamps.join(' ')}'`;
     writeFileSync(stamped, own.replace("bundles=''", bundles));
     const options = Object.entries({
       ...place.usual,
@@ -169,6 +174,17 @@ describe('install.sh', () => {
     expect(said).toContain('installed here already');
     expect(place.installed()).toEqual(before);
     expect(place.tokens).toHaveLength(1);
+  });
+
+  it('leaves alone what came as a package', async () => {
+    const id = place.at('usr/lib/intervene-agent/dist/id');
+    mkdirSync(path.dirname(id), { recursive: true });
+    writeFileSync(id, '0.1.0\n');
+    for (const { status, said } of [await place.install(), await place.remove('--yes')]) {
+      expect([status, said]).toEqual([1, expect.stringContaining('came here as a package')]);
+    }
+    expect(place.installed()).toEqual(['usr/lib/intervene-agent/dist/id']);
+    expect(place.tokens).toEqual([]);
   });
 
   it('prints how it is used', async () => {

@@ -5,9 +5,11 @@ import http from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { gzipSync } from 'node:zlib';
 import { spawn } from 'node:child_process';
 import { text } from 'node:stream/consumers';
 import { packEntries } from '../../../scripts/archive.ts';
+import { runTool } from '../../../scripts/node-runtime.ts';
 import { FarEnd } from '../../connection/testing/far-end.ts';
 import { makeTrustDocuments } from '../../connection/testing/trust-documents.ts';
 
@@ -15,10 +17,10 @@ const root = path.resolve(import.meta.dirname, '../../..');
 export const installer = path.join(root, 'agent/install/install.sh');
 export const token = 't'.repeat(43);
 export const documents = makeTrustDocuments();
-const archiveName = `/install/intervene-agent-linux-${process.arch}.tar.gz`;
+const archiveName = `/install/intervene-agent-linux-${process.arch}.tar`;
 
 /** The program from source instead of a bundle, so that the archive is small. */
-export const archive: Uint8Array = packEntries(
+const unpacked = packEntries(
   [
     {
       name: 'bin/intervene-agent',
@@ -35,6 +37,8 @@ export const archive: Uint8Array = packEntries(
   ],
   true,
 );
+export const archive: Uint8Array = gzipSync(unpacked);
+export const archiveForXz: Uint8Array = runTool('xz-utils', ['xz', '--compress'], unpacked);
 
 export const digestOf = (bytes: Uint8Array): string =>
   `sha256:${createHash('sha256').update(bytes).digest('hex')}`;
@@ -59,7 +63,7 @@ export class Installation {
   readonly farEnd: FarEnd;
   readonly tokens: string[];
   readonly folder: string;
-  /** What is served as the archive; null for nothing. */
+  /** What is served as the archive, the usual one in either packing; null for nothing. */
   served: Uint8Array | null = archive;
   private readonly web: http.Server;
 
@@ -69,8 +73,10 @@ export class Installation {
     this.folder = mkdtempSync(path.join(tmpdir(), 'iv-in-'));
     mkdirSync(this.prefix);
     this.web = http.createServer((request, response) => {
-      const found = request.url === archiveName && this.served !== null;
-      response.writeHead(found ? 200 : 404).end(found ? this.served : 'not here');
+      const isXz = request.url === `${archiveName}.xz`;
+      const found = (isXz || request.url === `${archiveName}.gz`) && this.served !== null;
+      const bytes = isXz && this.served === archive ? archiveForXz : this.served;
+      response.writeHead(found ? 200 : 404).end(found ? bytes : 'not here');
     });
   }
 
