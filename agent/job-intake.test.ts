@@ -100,8 +100,8 @@ describe('an order is refused', () => {
     });
   });
 
-  it('where bubblewrap is missing', async () => {
-    it_.bwrapPath = '/nowhere/bwrap';
+  it.each(['/nowhere/bwrap', '/bin/false'])('where %s is no sandbox', async (program) => {
+    it_.bwrapPath = program;
     expect(await refusalOf(it_.command(touch()))).toBe('sandbox_unavailable');
     expect(starts()).toBe('');
   });

@@ -1,4 +1,3 @@
-import { accessSync, constants } from 'node:fs';
 import type { Logger } from 'pino';
 import { wireLimits } from '../proto/wire.ts';
 import { keyFingerprint } from '../proto/documents/keys.ts';
@@ -8,6 +7,7 @@ import type { Reporter } from './connection/report.ts';
 import type { Job, Jobs } from './jobs/job.ts';
 import type { JobSpec } from './jobs/job-spec.ts';
 import { isChanging } from './jobs/sandbox.ts';
+import { isSandboxAvailable } from './jobs/sandbox-probe.ts';
 import { createLostJob } from './lost-job.ts';
 import { hashOf } from './statements.ts';
 import type { Permission, StatementStore } from './statements.ts';
@@ -46,6 +46,7 @@ export class JobIntake {
   /** Stops that were asked for while the order was judged, or its job's folder made. */
   private readonly early = new Map<string, CancelMode>();
   private readonly unsubscribe: () => void;
+  private hasSandbox = false;
   private isClosed = false;
 
   constructor(options: JobIntakeOptions) {
@@ -102,6 +103,8 @@ export class JobIntake {
       reporter.repeat(delivery.job);
       return;
     }
+    // Once it worked, it is asked no more: this stands before every job.
+    this.hasSandbox ||= await isSandboxAvailable(this.options.bwrapPath);
     const admission = await trust.admit(delivery, (order) => this.lastCheck(order));
     if (admission.admitted) await this.accept(delivery, admission);
     else if (known === undefined && admission.usedUp !== null) {
@@ -130,10 +133,8 @@ export class JobIntake {
         'the control plane was not heard for 60 s; what it said before may be outdated';
       return { reason: 'lease_expired', detail };
     }
-    try {
-      accessSync(bwrapPath, constants.X_OK);
-    } catch {
-      const detail = `${bwrapPath} is not installed: jobs run only in its sandbox`;
+    if (!this.hasSandbox) {
+      const detail = `${bwrapPath} is missing or may make no namespaces: jobs run only in its sandbox`;
       return { reason: 'sandbox_unavailable', detail };
     }
     const permission = permissionOf(verified);

@@ -21,6 +21,7 @@ import { dropEmptyFolder, ForbiddenPathError } from './named-path.ts';
 import { killRunner, startRunner, type RunnerProgram } from './runner-process.ts';
 import { forgetRunner, renameJobFolder } from './runner-record.ts';
 import { sandboxArguments } from './sandbox.ts';
+import { systemCallFilter } from './system-call-filter.ts';
 import { deviceNodePath, resolveSandboxPaths, type SandboxPlaces } from './sandbox-paths.ts';
 import { dismissSpare, SPARE_PREFIX, SpareKeeper } from './spare.ts';
 import { SPOOL_FILE } from './spool-writer.ts';
@@ -189,7 +190,10 @@ class HeldJobs implements Jobs {
     directory: string,
   ): Promise<RunnerChannel> {
     const paths = await resolveSandboxPaths(declaration, spec, directory, this.places);
-    const sandbox = sandboxArguments(declaration, spec, paths);
+    const sandbox = {
+      arguments: sandboxArguments(declaration, spec, paths),
+      filter: systemCallFilter(declaration),
+    };
     const { backups } = paths;
     let socket;
     try {

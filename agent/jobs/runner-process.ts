@@ -13,6 +13,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { connectToRunner } from './control-channel.ts';
 import { runnerFile } from './runner-record.ts';
 import type { Socket } from 'node:net';
+import type { Writable } from 'node:stream';
 
 /** What bubblewrap or a runner that cannot run say; never output of a job. */
 const STDERR_FILE = 'runner-stderr';
@@ -34,13 +35,20 @@ export interface RunnerProgram {
   startWithinMs: number;
 }
 
+export interface Sandbox {
+  /** Arguments of bubblewrap. */
+  arguments: readonly string[];
+  /** A seccomp filter, or none. */
+  filter: Buffer | null;
+}
+
 /**
  * Starts a runner in its own session, with an empty environment and nothing inherited, and connects to
  * it. It outlives this process. Throws RunnerStartError.
  */
 export async function startRunner(
   program: RunnerProgram,
-  sandbox: readonly string[],
+  sandbox: Sandbox,
   directory: string,
 ): Promise<Socket> {
   const stderr = openSync(join(directory, STDERR_FILE), 'w', 0o600);
@@ -55,9 +63,31 @@ export async function startRunner(
     const node = [program.nodePath, '--disable-sigusr1', '--max-semi-space-size=1', program.entry];
     const child = spawn(
       program.bwrapPath,
-      [...sandbox, '--info-fd', '3', '--', ...node, String(program.startWithinMs)],
-      { cwd: '/', env: {}, detached: true, stdio: ['ignore', 'ignore', stderr, info] },
+      [
+        ...sandbox.arguments,
+        ...['--info-fd', '3'],
+        ...(sandbox.filter === null ? [] : ['--seccomp', '4']),
+        ...['--', ...node, String(program.startWithinMs)],
+      ],
+      {
+        cwd: '/',
+        env: {},
+        detached: true,
+        stdio: [
+          'ignore',
+          'ignore',
+          stderr,
+          info,
+          ...(sandbox.filter === null ? [] : ['pipe' as const]),
+        ],
+      },
     );
+    if (sandbox.filter !== null) {
+      const filter = child.stdio[4] as Writable;
+      // Whoever does not read it ends, and says why.
+      filter.on('error', () => undefined);
+      filter.end(sandbox.filter);
+    }
     child.on('error', (error) => {
       failure = error.message;
     });

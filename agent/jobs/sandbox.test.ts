@@ -84,6 +84,12 @@ async function confined(script: string, how: Confined): Promise<string> {
 const repair = (script: string, parameters: Record<string, JsonValue> = {}) =>
   confined(script, { action: 'filesystem.repair', parameters });
 
+test('the system calls of a confined runner are filtered', async () => {
+  const filtered = 'grep -Eq "^Seccomp:[[:space:]]+2$" /proc/self/status';
+  expect(await repair(filtered)).toBe('YES\n');
+  expect(await asHost(filtered)).toBe('NO\n');
+});
+
 describe('a runner of the host profile', () => {
   test('sees neither identity nor trust nor other jobs', async () => {
     const other = await jobs.start(fixture.command(['true']), {});

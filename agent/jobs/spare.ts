@@ -11,6 +11,7 @@ import type { JobsLog } from './job.ts';
 import { killRunner, startRunner, type RunnerProgram } from './runner-process.ts';
 import { forgetRunner } from './runner-record.ts';
 import { sandboxArguments } from './sandbox.ts';
+import { systemCallFilter } from './system-call-filter.ts';
 import { hostSandboxPaths, type SandboxPlaces } from './sandbox-paths.ts';
 
 export const SPARE_PREFIX = 'spare-';
@@ -112,7 +113,10 @@ async function startSpare(places: SandboxPlaces, program: RunnerProgram): Promis
     await createJobFolder(directory);
     await syncFolder(dirname(directory));
     const paths = await hostSandboxPaths(directory, places);
-    const sandbox = sandboxArguments(declared, { mode: 'apply' }, paths);
+    const sandbox = {
+      arguments: sandboxArguments(declared, { mode: 'apply' }, paths),
+      filter: systemCallFilter(declared),
+    };
     const socket = await startRunner(program, sandbox, directory);
     const channel: RunnerChannel = new ControlChannel(socket, ignore, ignore);
     return { directory, channel, mounts };
