@@ -74,6 +74,14 @@ export async function removePerson(queries: Queries, id: string): Promise<boolea
   return rows.length > 0;
 }
 
+export async function changeRole(
+  queries: Queries,
+  id: string,
+  role: Person['role'],
+): Promise<void> {
+  await queries.query('update people set role = $2 where id = $1', [id, role]);
+}
+
 export async function hasAdmin(queries: Queries): Promise<boolean> {
   const rows = await queries.query(
     `select from people where role = 'admin' and removed_at is null limit 1`,

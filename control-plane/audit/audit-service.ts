@@ -22,6 +22,10 @@ export interface AuditDependencies {
   interventions: { resolve(caller: Caller, reference: string): Promise<{ id: string }> };
 }
 
+function mayReadOperator({ role }: Caller): boolean {
+  return role === 'admin' || role === 'auditor';
+}
+
 export function createAuditService(
   database: Database,
   { accounts, interventions }: AuditDependencies,
@@ -29,7 +33,7 @@ export function createAuditService(
   async function fullName(caller: Caller, chain: string): Promise<string> {
     const [kind, ...rest] = chain.split(':');
     const reference = rest.join(':');
-    if (kind === 'operator' && caller.role === 'admin') return 'operator';
+    if (kind === 'operator' && mayReadOperator(caller)) return 'operator';
     if (kind === 'account') {
       return `account:${(await accounts.resolveAccount(caller, reference)).id}`;
     }

@@ -2,7 +2,7 @@ import { digestOf, mediaType, openDocument } from '../../proto/documents/documen
 import type { VerifiedDocument } from '../../proto/documents/document.ts';
 import { parseEnvelope } from '../../proto/documents/dsse.ts';
 import { keyFingerprint } from '../../proto/documents/keys.ts';
-import { actorOf, scopeOf } from '../accounts/caller.ts';
+import { actorOf, isEngineer, scopeOf } from '../accounts/caller.ts';
 import type { Caller } from '../accounts/caller.ts';
 import { appendAudit } from '../audit/audit.ts';
 import type { Bus } from '../cluster/bus.ts';
@@ -96,7 +96,7 @@ export function createGrantsService({ database, bus, servers }: GrantsDependenci
 async function open(queries: Queries, caller: Caller, envelope: Uint8Array): Promise<Opened> {
   const type = parseEnvelope(envelope).payloadType;
   if (type === mediaType('attestation')) {
-    if (caller.role !== 'engineer') throw wrongSigner('An attestation is signed by an engineer.');
+    if (!isEngineer(caller)) throw wrongSigner('An attestation is signed by an engineer.');
     const keys = await certifiedKeysOf(queries, caller.personId);
     return requireUnexpired(openDocument('attestation', envelope, keys));
   }

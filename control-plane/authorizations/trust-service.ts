@@ -7,10 +7,12 @@ import {
 } from '../../proto/documents/document.ts';
 import type { DocumentKind, VerifiedDocument } from '../../proto/documents/document.ts';
 import { parseEnvelope } from '../../proto/documents/dsse.ts';
+import { auditPerson } from '../accounts/accounts-service.ts';
 import type { AccountsService } from '../accounts/accounts-service.ts';
-import { actorOf } from '../accounts/caller.ts';
+import { actorOf, isEngineer } from '../accounts/caller.ts';
 import type { Caller } from '../accounts/caller.ts';
-import { findPerson } from '../accounts/person-store.ts';
+import { changeRole, findPerson } from '../accounts/person-store.ts';
+import type { Person } from '../accounts/person-store.ts';
 import { appendAudit } from '../audit/audit.ts';
 import type { Bus } from '../cluster/bus.ts';
 import type { Database, Queries } from '../database/database.ts';
@@ -95,8 +97,19 @@ export function createTrustService({ database, bus, accounts }: TrustDependencie
         const known = await findDocument(queries, digestOf(envelope));
         if (known !== null) return known;
         const document = await openCertification(queries, envelope);
-        await requireProviderPerson(queries, document.payload.person);
-        return store(caller, { ...stored(document, envelope), accountId: null }, queries);
+        const { kind, payload } = document;
+        const person = await requireCertifiable(queries, payload.person);
+        const added = await store(
+          caller,
+          { ...stored(document, envelope), accountId: null },
+          queries,
+        );
+        // The operator root outranks whoever invited the person.
+        if (kind === 'lead' && person.role === 'engineer') {
+          await changeRole(queries, person.id, 'lead');
+          await auditPerson(queries, actorOf(caller), 'person.role', { ...person, role: 'lead' });
+        }
+        return added;
       }),
 
     accountKeys: async (caller, reference) =>
@@ -185,13 +198,15 @@ function isKind(envelope: Uint8Array, kind: DocumentKind): boolean {
   return parseEnvelope(envelope).payloadType === mediaType(kind);
 }
 
-async function requireProviderPerson(queries: Queries, id: string): Promise<void> {
+/** Orders are for engineers and leads: administrators and auditors sign nothing. */
+async function requireCertifiable(queries: Queries, id: string): Promise<Person> {
   const person = await findPerson(queries, id);
-  if (person === null || person.role === 'client') {
-    throw new DomainError('not_found', 'person_not_found', `${id} is no person of the provider.`, {
+  if (person === null || !isEngineer(person)) {
+    throw new DomainError('not_found', 'person_not_found', `${id} is no engineer or lead.`, {
       next: [
         { label: 'Invite them first', command: 'intervene people invite NAME --role engineer' },
       ],
     });
   }
+  return person;
 }

@@ -102,7 +102,14 @@ printf '%s\\n' "\${COMPREPLY[@]}"`;
 
   it('knows commands, verbs, options and actions in bash', () => {
     expect(complete('ser')).toEqual(['servers']);
-    expect(complete('jobs', '')).toEqual(['list', 'show', 'cancel', 'undo', 'abandon']);
+    expect(complete('jobs', '')).toEqual([
+      'list',
+      'show',
+      'cancel',
+      'undo',
+      'take-over',
+      'abandon',
+    ]);
     expect(complete('logs', '1042/1', '--fo')).toEqual(['--follow']);
     expect(complete('run', 'web-04', 'file')).toEqual(['filesystem.check', 'filesystem.repair']);
     expect(complete('run', '--yes', 'web-04', 'comm')).toEqual(['command.run']);

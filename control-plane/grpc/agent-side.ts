@@ -13,6 +13,7 @@ import type { Database } from '../database/database.ts';
 import type { HttpApp } from '../http/environment.ts';
 import type { InterventionsService } from '../interventions/interventions-service.ts';
 import { AgentJobs } from '../jobs/agent-jobs.ts';
+import { createApproveJob } from '../jobs/approve-job.ts';
 import { JobExpiry } from '../jobs/expire-jobs.ts';
 import { JobProgress } from '../jobs/job-progress.ts';
 import { createJobsService } from '../jobs/jobs-service.ts';
@@ -82,7 +83,8 @@ export function createAgentSide(options: AgentSideOptions): AgentSide {
   const jobs = createJobsService({
     database,
     bus,
-    submitJob: createSubmitJob({ database, bus, signers, onQueued: (at) => expiry.at(at) }),
+    submitJob: createSubmitJob({ database, bus, signers, onWaiting: (at) => expiry.at(at) }),
+    approveJob: createApproveJob({ database, bus, signers }),
     stopJob: createStopJob({ database, bus }),
     progress,
   });

@@ -6,11 +6,16 @@ import type { Role } from './schemas.ts';
  */
 export type Access = 'public' | 'local' | readonly Role[];
 
-const everyone = ['client', 'engineer', 'admin'] as const;
-const provider = ['engineer', 'admin'] as const;
-const engineer = ['engineer'] as const;
+const everyone = ['client', 'engineer', 'lead', 'auditor', 'admin'] as const;
+/** All but auditors, who change nothing but their own tokens. */
+const actors = ['client', 'engineer', 'lead', 'admin'] as const;
+const provider = ['engineer', 'lead', 'admin'] as const;
+const engineer = ['engineer', 'lead'] as const;
+const lead = ['lead'] as const;
 const admin = ['admin'] as const;
 const client = ['client'] as const;
+/** Who may see what a `local` route shows, from elsewhere. */
+export const operators = ['engineer', 'lead', 'auditor', 'admin'] as const;
 
 /**
  * The only place that says so. A route without a row answers 403 to everybody; a test demands a row for
@@ -35,9 +40,9 @@ export const access: Readonly<Record<string, Access>> = {
   'DELETE /api/v1/tokens/:id': everyone,
 
   'GET /api/v1/servers': everyone,
-  'POST /api/v1/servers': everyone,
+  'POST /api/v1/servers': actors,
   'GET /api/v1/servers/:ref': everyone,
-  'POST /api/v1/servers/:ref/enrollments': everyone,
+  'POST /api/v1/servers/:ref/enrollments': actors,
   'GET /api/v1/agents': everyone,
 
   'GET /api/v1/trust/root': everyone,
@@ -47,9 +52,9 @@ export const access: Readonly<Record<string, Access>> = {
   'GET /api/v1/accounts/:ref/keys': everyone,
   'POST /api/v1/accounts/:ref/keys': client,
   'GET /api/v1/grants': everyone,
-  'POST /api/v1/grants': ['client', 'engineer'],
+  'POST /api/v1/grants': ['client', ...engineer],
   'GET /api/v1/grants/:ref': everyone,
-  'POST /api/v1/revocations': everyone,
+  'POST /api/v1/revocations': actors,
 
   'GET /api/v1/interventions': everyone,
   'POST /api/v1/interventions': provider,
@@ -60,8 +65,10 @@ export const access: Readonly<Record<string, Access>> = {
   'GET /api/v1/jobs': everyone,
   'POST /api/v1/jobs': engineer,
   'GET /api/v1/jobs/:ref': everyone,
-  'POST /api/v1/jobs/:ref/cancel': everyone,
+  'POST /api/v1/jobs/:ref/cancel': actors,
   'POST /api/v1/jobs/:ref/abandon': provider,
+  'POST /api/v1/jobs/:ref/approve': engineer,
+  'POST /api/v1/jobs/:ref/take-over': lead,
   'GET /api/v1/jobs/:ref/documents': everyone,
   'GET /api/v1/jobs/:ref/events': everyone,
   'GET /api/v1/jobs/:ref/log': everyone,

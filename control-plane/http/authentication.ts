@@ -4,7 +4,7 @@ import type { Context, MiddlewareHandler } from 'hono';
 import { matchedRoutes } from 'hono/route';
 import type { Caller } from '../accounts/caller.ts';
 import { DomainError } from '../domain-error.ts';
-import { accessTo } from './access.ts';
+import { accessTo, operators } from './access.ts';
 import type { HttpEnvironment } from './environment.ts';
 import { createRateLimit } from './rate-limit.ts';
 import type { RateLimit } from './rate-limit.ts';
@@ -32,7 +32,7 @@ export function requireAccess(
     const rule = accessTo(c.req.method, path);
     if (rule === 'public' || (rule === 'local' && isLocal(c))) return next();
     const caller = await identify(c);
-    const roles = rule === 'local' ? ['engineer', 'admin'] : (rule ?? []);
+    const roles: readonly string[] = rule === 'local' ? operators : (rule ?? []);
     if (!roles.includes(caller.role)) {
       throw new DomainError(
         'forbidden',

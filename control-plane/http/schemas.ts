@@ -20,7 +20,7 @@ export const errorBody = z
   })
   .openapi('Error');
 
-export const role = z.enum(['client', 'engineer', 'admin']);
+export const role = z.enum(['client', 'engineer', 'lead', 'auditor', 'admin']);
 export type Role = z.output<typeof role>;
 
 export const account = z
@@ -168,6 +168,9 @@ export const job = z
     reason: z.string().nullable(),
     detail: z.string(),
     orderedBy: z.string().nullable(),
+    owner: z.string().nullable().describe('who answers for it: a lead may take it over'),
+    signedBy: z.array(z.string()).describe('engineers whose signatures the order has'),
+    engineersNeeded: z.int().describe('how many must sign before the agent gets it'),
     createdAt: time,
     startBefore: time,
     deliveredAt: nullableTime,

@@ -18,7 +18,10 @@ interface ExpiredJob extends Record<string, unknown> {
   interventionId: string;
 }
 
-/** Ends queued jobs whose agent did not come before their start-before passed, also after a restart. */
+/**
+ * Ends queued jobs whose agent did not come, and proposed ones that too few signed, before their start-before
+ * passed; also after a restart.
+ */
 export class JobExpiry {
   private readonly options: ExpireJobsOptions;
   private poll: NodeJS.Timeout | undefined;
@@ -58,15 +61,20 @@ export class JobExpiry {
   async expire(): Promise<void> {
     const { database, bus } = this.options;
     const expired = await database.transaction(async (queries) => {
-      const jobs = await moveJobs<ExpiredJob>(
-        queries,
-        { where: () => `j.state = 'queued' and j.start_before <= now()`, values: [] },
-        { to: 'expired', actor: 'system', reason: 'start_before_passed' },
-        {
-          columns: `moved.id, moved.account_id as "accountId", moved.intervention_id as "interventionId"`,
-          durable: true,
-        },
-      );
+      const end = (state: 'queued' | 'proposed', reason: string) =>
+        moveJobs<ExpiredJob>(
+          queries,
+          { where: () => `j.state = '${state}' and j.start_before <= now()`, values: [] },
+          { to: 'expired', actor: 'system', reason },
+          {
+            columns: `moved.id, moved.account_id as "accountId", moved.intervention_id as "interventionId"`,
+            durable: true,
+          },
+        );
+      const jobs = [
+        ...(await end('queued', 'start_before_passed')),
+        ...(await end('proposed', 'signatures_missing')),
+      ];
       for (const job of jobs) {
         await appendAudit(queries, {
           chain: `intervention:${job.interventionId}`,

@@ -25,6 +25,11 @@ export interface Job {
   reason: string | null;
   detail: string;
   orderedBy: string | null;
+  /** Who answers for the job: whoever ordered it, or a lead who took it over. */
+  owner: string | null;
+  /** Names of those who signed the order, the first one first. */
+  signedBy: string[];
+  engineersNeeded: number;
   createdAt: Date;
   startBefore: Date;
   deliveredAt: Date | null;
@@ -47,7 +52,9 @@ const SELECT = `select j.id, j.account_id as "accountId", j.intervention_id as "
     i.number as "interventionNumber", j.number, j.server_id as "serverId", s.name as "serverName",
     j.agent_id as "agentId", j.grant_id as "grantId", j.action, j.action_version as "actionVersion",
     j.mode, j.parameters, j.order_digest as "orderDigest", j.state, j.reason, j.detail,
-    p.name as "orderedBy", j.created_at as "createdAt", j.start_before as "startBefore",
+    p.name as "orderedBy", o.name as owner, j.engineers_needed as "engineersNeeded",
+    array(select q.name from job_signatures g join people q on q.id = g.person_id
+      where g.job_id = j.id order by g.signed_at, q.id) as "signedBy", j.created_at as "createdAt", j.start_before as "startBefore",
     j.delivered_at as "deliveredAt", j.started_at as "startedAt", j.ended_at as "endedAt",
     j.cancel_requested as "cancelRequested", j.exit_status as "exitStatus", j.result,
     j.plan_digest as "planDigest", j.undoes_job_id as "undoesJobId",
@@ -57,7 +64,7 @@ const SELECT = `select j.id, j.account_id as "accountId", j.intervention_id as "
     j.log_offset as "logOffset", j.log_lines as "logLines", j.log_length as "logLength",
     j.log_digest as "logDigest", j.log_verified as "logVerified"
   from jobs j join interventions i on i.id = j.intervention_id join servers s on s.id = j.server_id
-    left join people p on p.id = j.ordered_by`;
+    left join people p on p.id = j.ordered_by left join people o on o.id = j.owner_id`;
 
 export async function findJob(queries: Queries, id: string): Promise<Job | null> {
   const rows = await queries.query<Job>(`${SELECT} where j.id = $1`, [id]);
@@ -134,12 +141,16 @@ export interface NewJob {
   planJobId: string | null;
   undoesJobId: string | null;
   orderedBy: string;
+  state: 'proposed' | 'queued';
+  engineersNeeded: number;
+  /** Ids of people. */
+  signedBy: readonly string[];
   startBefore: Date;
   /** Actor of its first event. */
   actor: string;
 }
 
-/** Stores a queued job under its intervention's next number, with its first event; returns the number. */
+/** Stores a job under its intervention's next number, with its first event; returns the number. */
 export async function insertJob(queries: Queries, job: NewJob): Promise<number> {
   const rows = await queries.query<{ number: number }>(
     `with numbered as (
@@ -147,12 +158,15 @@ export async function insertJob(queries: Queries, job: NewJob): Promise<number> 
      made as (
        insert into jobs (id, account_id, intervention_id, number, server_id, agent_id, grant_id, action,
          action_version, mode, parameters, order_envelope, order_digest, plan_job_id, undoes_job_id,
-         ordered_by, start_before, state, next_event)
-       select $1, $2, $3, number, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, 'queued', 2
-       from numbered returning id, number),
+         ordered_by, owner_id, start_before, state, engineers_needed, next_event)
+       select $1, $2, $3, number, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $15, $16, $18, $19, 2
+       from numbered returning id, number, state),
+     signed as (
+       insert into job_signatures (job_id, person_id)
+       select id, person from made, unnest($20::uuid[]) as person),
      told as (
        insert into job_events (job_id, sequence, kind, actor, content)
-       select id, 1, 'state', $17, '{"to":"queued"}' from made)
+       select id, 1, 'state', $17, jsonb_build_object('to', state) from made)
      select number from made`,
     [
       job.id,
@@ -172,6 +186,9 @@ export async function insertJob(queries: Queries, job: NewJob): Promise<number> 
       job.orderedBy,
       job.startBefore,
       job.actor,
+      job.state,
+      job.engineersNeeded,
+      job.signedBy,
     ],
   );
   return rows[0]!.number;
@@ -212,6 +229,10 @@ export async function lockJob(queries: Queries, id: string): Promise<HeldJob | n
     [id],
   );
   return rows[0] ?? null;
+}
+
+export async function setOwner(queries: Queries, id: string, personId: string): Promise<void> {
+  await queries.query('update jobs set owner_id = $2 where id = $1', [id, personId]);
 }
 
 /** A stronger wish replaces a weaker one, never the other way. */

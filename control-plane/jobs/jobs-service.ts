@@ -3,6 +3,7 @@ import type { Caller } from '../accounts/caller.ts';
 import type { Bus } from '../cluster/bus.ts';
 import type { Database } from '../database/database.ts';
 import { pickReferenced } from '../database/reference.ts';
+import type { ApproveJob } from './approve-job.ts';
 import { awaitJob } from './await-job.ts';
 import { readEvents } from './job-events.ts';
 import type { EventsPage } from './job-events.ts';
@@ -38,6 +39,9 @@ export interface JobsService {
   ): Promise<Job[]>;
   cancel(caller: Caller, reference: string, mode: CancelMode): Promise<Job>;
   abandon(caller: Caller, reference: string): Promise<Job>;
+  /** Adds a second engineer's signature; with the last one needed the job is queued. */
+  approve(caller: Caller, reference: string, envelope: Uint8Array): Promise<Job>;
+  takeOver(caller: Caller, reference: string): Promise<Job>;
   documents(caller: Caller, reference: string): Promise<JobDocuments>;
   events(jobId: string, after: number): Promise<EventsPage>;
   progress(jobId: string): Progress | null;
@@ -50,12 +54,13 @@ export interface JobsServiceOptions {
   database: Database;
   bus: Bus;
   submitJob: (caller: Caller, order: SubmittedOrder) => Promise<string>;
+  approveJob: ApproveJob;
   stopJob: StopJob;
   progress: JobProgress;
 }
 
 export function createJobsService(options: JobsServiceOptions): JobsService {
-  const { database, bus, submitJob, stopJob, progress } = options;
+  const { database, bus, submitJob, approveJob, stopJob, progress } = options;
 
   async function resolve(caller: Caller, reference: string): Promise<Job> {
     const found = await jobCandidates(database, scopeOf(caller), reference);
@@ -86,6 +91,16 @@ export function createJobsService(options: JobsServiceOptions): JobsService {
     abandon: async (caller, reference) => {
       const job = await resolve(caller, reference);
       await stopJob.abandon(caller, job);
+      return resolve(caller, job.id);
+    },
+    approve: async (caller, reference, envelope) => {
+      const job = await resolve(caller, reference);
+      await approveJob(caller, job, envelope);
+      return resolve(caller, job.id);
+    },
+    takeOver: async (caller, reference) => {
+      const job = await resolve(caller, reference);
+      await stopJob.takeOver(caller, job);
       return resolve(caller, job.id);
     },
     documents: async (caller, reference) =>

@@ -1,5 +1,7 @@
 import { readUnverified } from '../../proto/documents/document.ts';
-import { keyFingerprint } from '../../proto/documents/keys.ts';
+import { preAuthenticationEncoding } from '../../proto/documents/dsse.ts';
+import type { Envelope } from '../../proto/documents/dsse.ts';
+import { keyFingerprint, verifySignature } from '../../proto/documents/keys.ts';
 import type { PublicKey } from '../../proto/documents/keys.ts';
 import { readCertifications } from '../authorizations/certifications.ts';
 import type { Certification } from '../authorizations/certifications.ts';
@@ -32,12 +34,25 @@ export class OrderSigners {
     this.queries = queries;
   }
 
-  /** Keys of this person with which orders may be signed now. */
-  async keysOf(personId: string): Promise<PublicKey[]> {
+  /** Keys certified for this person now whose signatures on the order hold. */
+  async keysThatSigned(personId: string, envelope: Envelope): Promise<PublicKey[]> {
+    const isOf = (row: Certification) => row.person === personId;
     await this.refresh(FRESH_MS);
     // Somebody who was certified a moment ago need not wait.
-    if (!this.certified.some((row) => row.person === personId)) await this.refresh(0);
-    return this.certified.filter((row) => row.person === personId).flatMap((row) => row.keys);
+    if (!this.certified.some(isOf)) await this.refresh(0);
+    return keysThatSigned(this.certified.filter(isOf), envelope);
+  }
+
+  /** Everybody certified now who signed the order. Call `keysThatSigned` first, which refreshes. */
+  peopleWhoSigned(envelope: Envelope): string[] {
+    const people = [...new Set(this.certified.map((row) => row.person))];
+    return people.filter(
+      (person) =>
+        keysThatSigned(
+          this.certified.filter((row) => row.person === person),
+          envelope,
+        ).length > 0,
+    );
   }
 
   /** What an agent needs to trust these keys: their documents, and those of the leads who signed these. */
@@ -80,6 +95,17 @@ export class OrderSigners {
     this.documents = documents;
     this.loadedAt = started;
   }
+}
+
+function keysThatSigned(certified: readonly Certification[], envelope: Envelope): PublicKey[] {
+  const message = preAuthenticationEncoding(envelope.payloadType, envelope.payload);
+  const keys = new Map(
+    certified.flatMap((row) => row.keys).map((key) => [keyFingerprint(key), key]),
+  );
+  return envelope.signatures.flatMap((signature) => {
+    const key = keys.get(signature.keyid);
+    return key !== undefined && verifySignature(key, message, signature) ? [key] : [];
+  });
 }
 
 function read(kind: 'lead' | 'engineer', envelope: Buffer): SentDocument {

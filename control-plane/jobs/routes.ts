@@ -6,6 +6,7 @@ import { preferredWaitMs } from '../http/prefer.ts';
 import {
   base64,
   bearer,
+  envelopeBody,
   errorResponses,
   jsonBody,
   jsonResponse,
@@ -33,6 +34,12 @@ const tags = ['jobs'];
 const newJob = z.strictObject({
   order: z.base64().max(131_072).describe('the signed order, a DSSE envelope in base64'),
   ticket: z.string().min(1).max(100).nullish().describe('where no authorization names one'),
+  engineers: z
+    .int()
+    .min(1)
+    .max(4)
+    .nullish()
+    .describe("how many must sign, where the server's policy wants more than the authorization"),
 });
 
 export function registerJobRoutes(app: HttpApp, options: JobRoutesOptions): void {
@@ -51,8 +58,12 @@ export function registerJobRoutes(app: HttpApp, options: JobRoutesOptions): void
       responses: { ...errorResponses, 201: jsonResponse('the job', jobSchema) },
     }),
     async (c) => {
-      const { order, ticket } = c.req.valid('json');
-      const submitted = { envelope: Buffer.from(order, 'base64'), ticket: ticket ?? undefined };
+      const { order, ticket, engineers } = c.req.valid('json');
+      const submitted = {
+        envelope: Buffer.from(order, 'base64'),
+        ticket: ticket ?? undefined,
+        engineers: engineers ?? undefined,
+      };
       const wait = { ms: preferredWaitMs(c), signal: waitSignal(c) };
       return c.json(bodyOf(await jobs.submit(c.get('caller'), submitted, wait)), 201);
     },
@@ -152,6 +163,45 @@ export function registerJobRoutes(app: HttpApp, options: JobRoutesOptions): void
       responses: { ...errorResponses, 200: jsonResponse('the job', jobSchema) },
     }),
     async (c) => c.json(bodyOf(await jobs.abandon(c.get('caller'), c.req.valid('param').ref)), 200),
+  );
+
+  app.openapi(
+    createRoute({
+      method: 'post',
+      path: '/api/v1/jobs/{ref}/approve',
+      tags,
+      summary: "Add another engineer's signature to a proposed order",
+      security: bearer,
+      request: {
+        params: refParams,
+        ...jsonBody(z.strictObject({ order: envelopeBody })),
+      },
+      responses: {
+        ...errorResponses,
+        200: jsonResponse('the job; queued when enough have signed', jobSchema),
+      },
+    }),
+    async (c) => {
+      const { order } = c.req.valid('json');
+      return c.json(
+        bodyOf(await jobs.approve(c.get('caller'), c.req.valid('param').ref, order)),
+        200,
+      );
+    },
+  );
+
+  app.openapi(
+    createRoute({
+      method: 'post',
+      path: '/api/v1/jobs/{ref}/take-over',
+      tags,
+      summary: 'Answer for a job from now on (as a lead)',
+      security: bearer,
+      request: { params: refParams },
+      responses: { ...errorResponses, 200: jsonResponse('the job', jobSchema) },
+    }),
+    async (c) =>
+      c.json(bodyOf(await jobs.takeOver(c.get('caller'), c.req.valid('param').ref)), 200),
   );
 
   app.openapi(

@@ -6,7 +6,7 @@ import type { Database, Queries } from '../database/database.ts';
 import { DomainError } from '../domain-error.ts';
 import { appendEvents } from './job-events.ts';
 import { isFinal } from './job-states.ts';
-import { lockJob, requestCancel } from './job-store.ts';
+import { lockJob, requestCancel, setOwner } from './job-store.ts';
 import type { CancelMode, HeldJob, Job } from './job-store.ts';
 import { moveJob } from './move-job.ts';
 
@@ -54,6 +54,17 @@ export function createStopJob({ database, bus }: StopJobOptions) {
           ]);
         }
         await audit(queries, held, actor, 'job.cancel_requested', { mode });
+      }),
+
+    /** A lead answers for the job from now on. */
+    takeOver: (caller: Caller, job: Pick<Job, 'id'>): Promise<void> =>
+      change(job, async (queries, held) => {
+        const actor = actorOf(caller);
+        await setOwner(queries, held.id, caller.personId);
+        await appendEvents(queries, held.id, 'state', actor, [
+          { to: held.state, owner: caller.name },
+        ]);
+        await audit(queries, held, actor, 'job.taken_over', { owner: caller.personId });
       }),
 
     /** Closes a job without its agent's word, which corrects it if it still comes. */

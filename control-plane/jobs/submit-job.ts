@@ -1,8 +1,6 @@
 import { findAction } from '../../proto/actions/catalogue.ts';
-import { DocumentError, readUnverified } from '../../proto/documents/document.ts';
-import { preAuthenticationEncoding } from '../../proto/documents/dsse.ts';
-import type { Envelope } from '../../proto/documents/dsse.ts';
-import { keyFingerprint, verifySignature } from '../../proto/documents/keys.ts';
+import type { ActionDeclaration } from '../../proto/actions/declaration.ts';
+import { readUnverified } from '../../proto/documents/document.ts';
 import type { PublicKey } from '../../proto/documents/keys.ts';
 import type { Order } from '../../proto/documents/kinds/order.ts';
 import { actorOf, scopeOf } from '../accounts/caller.ts';
@@ -12,6 +10,8 @@ import type { Bus } from '../cluster/bus.ts';
 import type { Database } from '../database/database.ts';
 import { DomainError } from '../domain-error.ts';
 import { joinIntervention } from '../interventions/join-intervention.ts';
+import { requireDeliverable } from './deliverable.ts';
+import { engineersNeeded } from './engineers-needed.ts';
 import type { OrderSigners } from './order-signers.ts';
 import { insertJob } from './job-store.ts';
 import {
@@ -27,26 +27,27 @@ export interface SubmittedOrder {
   envelope: Uint8Array;
   /** Where the order has no authorization to take a ticket from. */
   ticket?: string | undefined;
+  /** How many engineers must sign, where the server's policy wants more than the authorization says. */
+  engineers?: number | undefined;
 }
 
 export interface SubmitJobOptions {
   database: Database;
   bus: Bus;
   signers: OrderSigners;
-  /** Told of each queued job, so that it can expire in time. */
-  onQueued: (startBefore: Date) => void;
+  /** Told of each job that waits, so that it can expire in time. */
+  onWaiting: (startBefore: Date) => void;
 }
 
-/** Documents of a delivery must fit into one message with room for what frames them. */
-const DELIVERY_MAX_BYTES = 240 * 1024;
 const NO_TICKET = 'none';
 
 /**
- * Queues a signed order for its agent and returns the id of its job. What an agent would refuse is let through
+ * Queues a signed order for its agent and returns the id of its job; one that more engineers have to sign
+ * is kept as proposed. What an agent would refuse is let through
  * where the refusal is the answer: only what cannot belong here, or could never be delivered, is turned away.
  */
 export function createSubmitJob(options: SubmitJobOptions) {
-  const { database, bus, signers, onQueued } = options;
+  const { database, bus, signers, onWaiting } = options;
   return async (caller: Caller, submitted: SubmittedOrder): Promise<string> => {
     const {
       payload: order,
@@ -54,8 +55,8 @@ export function createSubmitJob(options: SubmitJobOptions) {
       envelope,
       keyids,
     } = readUnverified('order', submitted.envelope);
-    requireSignedBy(await signers.keysOf(caller.personId), envelope);
-    requireKnownAction(order);
+    requireSigned(await signers.keysThatSigned(caller.personId, envelope));
+    const action = requireKnownAction(order);
     const startBefore = new Date(order.startBefore * 1000);
     if (startBefore.getTime() <= Date.now()) throw orderExpired();
     const [target, named] = await Promise.all([
@@ -70,8 +71,14 @@ export function createSubmitJob(options: SubmitJobOptions) {
         ? readUnverified('attestation', authorization.envelope).keyids
         : []),
     ]);
-    const parts = [submitted.envelope, authorization?.envelope, plan?.envelope, ...certificates];
-    requireDeliverable(parts.reduce((sum, part) => sum + (part?.byteLength ?? 0), 0));
+    requireDeliverable([
+      submitted.envelope,
+      authorization?.envelope,
+      plan?.envelope,
+      ...certificates,
+    ]);
+    const needed = engineersNeeded(order, action, authorization, submitted.engineers ?? 1);
+    const signedBy = needed > 1 ? signers.peopleWhoSigned(envelope) : [caller.personId];
 
     await database.transaction(async (queries) => {
       const ticket =
@@ -106,6 +113,9 @@ export function createSubmitJob(options: SubmitJobOptions) {
         planJobId: plan?.id ?? null,
         undoesJobId: undone?.id ?? null,
         orderedBy: caller.personId,
+        state: signedBy.length < needed ? 'proposed' : 'queued',
+        engineersNeeded: needed,
+        signedBy,
         startBefore,
         actor,
       }).catch((error: unknown) => {
@@ -116,24 +126,26 @@ export function createSubmitJob(options: SubmitJobOptions) {
         actor,
         kind: 'job.ordered',
         accountId,
-        content: { job: order.job, number, order: digest, action: order.action, mode: order.mode },
+        content: {
+          job: order.job,
+          number,
+          order: digest,
+          action: order.action,
+          mode: order.mode,
+          ...(needed > 1 && { engineersNeeded: needed, signatures: signedBy.length }),
+        },
       });
     });
     bus.publish('agent', agentId);
     bus.publish('job', order.job);
-    onQueued(startBefore);
+    onWaiting(startBefore);
     return order.job;
   };
 }
 
 /** Whoever sends an order in must be one of its signers; the other signatures are the agent's to judge. */
-function requireSignedBy(keys: readonly PublicKey[], envelope: Envelope): void {
-  const message = preAuthenticationEncoding(envelope.payloadType, envelope.payload);
-  const isOwn = envelope.signatures.some((signature) => {
-    const key = keys.find((candidate) => keyFingerprint(candidate) === signature.keyid);
-    return key !== undefined && verifySignature(key, message, signature);
-  });
-  if (isOwn) return;
+function requireSigned(own: readonly PublicKey[]): void {
+  if (own.length > 0) return;
   throw new DomainError(
     'forbidden',
     'order_not_yours',
@@ -142,12 +154,14 @@ function requireSignedBy(keys: readonly PublicKey[], envelope: Envelope): void {
   );
 }
 
-function requireKnownAction(order: Order): void {
-  if (findAction(order.action) === undefined) {
+function requireKnownAction(order: Order): ActionDeclaration {
+  const action = findAction(order.action);
+  if (action === undefined) {
     throw new DomainError('invalid', 'action_unknown', `There is no action ${order.action}.`, {
       next: [{ label: 'See the actions', command: 'intervene actions' }],
     });
   }
+  return action;
 }
 
 function requireAgent(
@@ -207,14 +221,6 @@ function unknownNamed(kind: string, name: string): DomainError {
     'not_found',
     `${kind}_not_found`,
     `The order names a ${kind} that is not here: ${name}.`,
-  );
-}
-
-function requireDeliverable(bytes: number): void {
-  if (bytes <= DELIVERY_MAX_BYTES) return;
-  throw new DocumentError(
-    'document_too_large',
-    `order, authorization and plan are ${bytes} bytes together`,
   );
 }
 

@@ -1,3 +1,4 @@
+import type { Attestation, Grant } from '../../proto/documents/kinds/grant.ts';
 import type { Queries } from '../database/database.ts';
 
 /** A server and its current agent, as an order names them. */
@@ -30,6 +31,7 @@ export interface OrderAuthorization {
   accountId: string;
   kind: 'grant' | 'attestation';
   ticket: string;
+  content: Grant | Attestation;
   envelope: Buffer;
 }
 
@@ -37,8 +39,8 @@ export async function findAuthorization(
   queries: Queries,
   digest: string,
 ): Promise<OrderAuthorization | null> {
-  const rows = await queries.query<OrderAuthorization>(
-    'select id, account_id as "accountId", kind, ticket, envelope from grants where digest = $1',
+  const rows = await queries.query<OrderAuthorization & Record<string, unknown>>(
+    'select id, account_id as "accountId", kind, ticket, content, envelope from grants where digest = $1',
     [digest],
   );
   return rows[0] ?? null;

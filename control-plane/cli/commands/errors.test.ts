@@ -11,7 +11,7 @@ describe('errors', () => {
     [['jobs', 'show', '1042/9'], 2, 'jobs_not_found'],
     [['serverz'], 2, 'Did you mean servers?'],
     [['people', 'invite', 'x', '--role', 'client'], 2, '--account NAME'],
-    [['people', 'invite', 'x', '--role', 'king'], 2, 'client, engineer, admin'],
+    [['people', 'invite', 'x', '--role', 'king'], 2, 'client, engineer, lead, auditor, admin'],
     [['servers', 'add', 'x', '--account', 'acmee'], 2, 'Did you mean acme?'],
     [['logs', '1042/1', '--tail', 'some'], 2, ''],
   ])('%j ends with %i and says what to do', async (words, status, text) => {

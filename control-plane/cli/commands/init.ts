@@ -35,10 +35,10 @@ export async function init(
 ): Promise<void> {
   const { terminal, profile } = context;
   refuseDataFolder(profile.folder);
-  if (profile.read() === null) await becomeEngineer(context, url, options);
+  if (profile.read() === null) await becomeLead(context, url, options);
   const api = await context.api();
   const person = await api.get<PersonBody>('/api/v1/whoami');
-  if (person.role !== 'engineer') throw notAnEngineer(person, profile);
+  if (person.role !== 'engineer' && person.role !== 'lead') throw notAnEngineer(person, profile);
   const keys = await context.keys();
   const known = await api.list<DocumentBody>('/api/v1/trust/root');
   refuseForeignRoot(known, keys);
@@ -121,8 +121,8 @@ async function publishRoot(
   return digestOf(envelope);
 }
 
-/** Logs this profile in as a new engineer, made with an administrator's power. */
-async function becomeEngineer(
+/** Logs this profile in as a new lead, made with an administrator's power. */
+async function becomeLead(
   context: CommandContext,
   url: string | undefined,
   options: InitOptions,
@@ -144,7 +144,7 @@ async function becomeEngineer(
   try {
     const invited = await admin.post<InvitationBody>('/api/v1/people', {
       name: options.engineer,
-      role: 'engineer',
+      role: 'lead',
     });
     const redeemed = await admin.post<NewTokenBody>('/api/v1/invitations/redeem', {
       invitation: invited.invitation,
@@ -186,7 +186,7 @@ function notAnEngineer(person: PersonBody, profile: Profile): CliError {
   return usageError(
     person.role === 'client'
       ? 'The operator root belongs to the provider; you are logged in as a client.'
-      : 'Administrators order nothing; the first lead is an engineer, with a profile of their own.',
+      : 'Administrators and auditors order nothing; the first lead has a profile of their own.',
     person.role === 'client'
       ? []
       : [

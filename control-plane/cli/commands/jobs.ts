@@ -70,6 +70,8 @@ export async function showJob(context: CommandContext, [named = '']: string[]): 
     ...(job.detail === '' ? [] : [['detail', job.detail] as const]),
     ...Object.entries(job.parameters).map(([name, value]) => [name, valueText(value)] as const),
     ['ordered', job.createdAt],
+    ['signed by', `${job.signedBy.join(', ') || '-'} (${job.engineersNeeded} needed)`],
+    ['owner', job.owner ?? '-'],
     ['started', job.startedAt ?? '-'],
     ['ended', job.endedAt ?? '-'],
     ['exit status', job.exitStatus === null ? '-' : String(job.exitStatus)],
@@ -87,7 +89,11 @@ export async function showJob(context: CommandContext, [named = '']: string[]): 
     const elsewhere = next.find(({ command }) => !command.startsWith('intervene jobs show'));
     terminal.say(`Next: ${elsewhere?.command ?? `intervene logs ${job.name}`}`);
   } else {
-    terminal.say(`Next: intervene logs ${job.name}`);
+    terminal.say(
+      job.state === 'proposed'
+        ? `Next: another engineer runs intervene approve ${job.name}`
+        : `Next: intervene logs ${job.name}`,
+    );
   }
 }
 
@@ -167,6 +173,20 @@ export async function undoJob(
     orderOptions,
     options.detach === true,
   );
+}
+
+/** `jobs take-over JOB`: a lead answers for what somebody else ordered. */
+export async function takeOverJob(context: CommandContext, [named = '']: string[]): Promise<void> {
+  const { terminal } = context;
+  const api = await context.api();
+  const job = await api.post<JobBody>(`/api/v1/jobs/${reference(named)}/take-over`, {});
+  if (terminal.json) {
+    terminal.printJson(job);
+    return;
+  }
+  terminal.say(glyph('ok', '✓'), `${job.name} is yours now, ordered by ${job.orderedBy ?? '-'}`);
+  terminal.say(`Next: intervene logs ${job.name} --follow`);
+  terminal.say(`      intervene jobs cancel ${job.name}`);
 }
 
 export async function abandonJob(

@@ -29,6 +29,9 @@ export async function createKey(
     await createAccountKey(context, encrypt, options);
     return;
   }
+  if (person.role === 'admin' || person.role === 'auditor') {
+    throw usageError(`People with the role ${person.role} sign nothing and need no key.`);
+  }
   const keys = await context.keys();
   const name = options.name ?? 'engineer';
   const signer = await keys.create(name, { person: person.id, name: person.name }, { encrypt });

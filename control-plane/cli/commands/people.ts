@@ -9,7 +9,7 @@ import { glyph } from '../output/terminal.ts';
 import { formatMoment } from '../output/time-text.ts';
 
 export interface InviteOptions {
-  role: 'client' | 'engineer' | 'admin';
+  role: PersonBody['role'];
   account?: string;
 }
 

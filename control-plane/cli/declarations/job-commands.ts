@@ -13,6 +13,11 @@ const orderOptions: readonly OptionDeclaration[] = [
   { flags: '--reason <text>', text: 'why, kept in the signed order' },
   { flags: '--ticket <ticket>', text: 'the ticket, where no authorization names one' },
   { flags: '--key <name>', text: 'which key signs (default engineer)' },
+  {
+    flags: '--engineers <number>',
+    text: 'who must sign before it is sent: a server may want more than the client',
+    integer: true,
+  },
 ];
 const params: OptionDeclaration = {
   flags: '--param <name=value>',
@@ -68,6 +73,19 @@ export const jobCommands: readonly CommandDeclaration[] = [
     load: async () => (await import('../commands/run.ts')).run,
   },
   {
+    name: 'approve',
+    args: '<job>',
+    summary: 'sign the order of another engineer, after reading it and its plan',
+    examples: ['intervene approve 1042/4', 'intervene approve 1042/4 --yes --order sha256:5b1e9c…'],
+    options: [
+      { flags: '--order <digest>', text: 'the order you have read; any other is not signed' },
+      { flags: '--yes', text: 'do not ask; needs --order' },
+      { flags: '--key <name>', text: 'which key signs (default engineer)' },
+    ],
+    signs: true,
+    load: async () => (await import('../commands/approve.ts')).approve,
+  },
+  {
     name: 'jobs list',
     summary: 'list jobs, the newest first',
     examples: ['intervene jobs list', 'intervene jobs list --server web-04 --state failed'],
@@ -102,6 +120,13 @@ export const jobCommands: readonly CommandDeclaration[] = [
     options: [{ flags: '--yes', text: 'do not ask' }, detach, ...orderOptions],
     signs: true,
     load: async () => (await import('../commands/jobs.ts')).undoJob,
+  },
+  {
+    name: 'jobs take-over',
+    args: '<job>',
+    summary: 'answer for a job from now on (as a lead)',
+    examples: ['intervene jobs take-over 1042/3', 'intervene jobs take-over 1042/3 --json'],
+    load: async () => (await import('../commands/jobs.ts')).takeOverJob,
   },
   {
     name: 'jobs abandon',

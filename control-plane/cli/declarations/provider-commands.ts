@@ -101,7 +101,7 @@ export const providerCommands: readonly CommandDeclaration[] = [
         flags: '--role <role>',
         text: 'what the person may do',
         required: true,
-        choices: ['client', 'engineer', 'admin'],
+        choices: ['client', 'engineer', 'lead', 'auditor', 'admin'],
       },
       { flags: '--account <name>', text: 'account of a client' },
     ],

@@ -122,6 +122,13 @@ export function describeTrouble(
         next: canBeUndone(job) ? [undo, show, again] : [show, again],
       };
     case 'expired':
+      if (job.reason === 'signatures_missing') {
+        return {
+          happened: `Too few engineers signed in time: ${job.signedBy.length} of ${job.engineersNeeded}.`,
+          safe: 'Nothing was started, and nothing will be.',
+          next: [again],
+        };
+      }
       return {
         happened: `${job.serverName} did not take the order before it ran out.${detail}`,
         safe: 'Nothing was started, and nothing will be.',

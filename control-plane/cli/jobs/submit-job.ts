@@ -17,11 +17,12 @@ export async function submitJob(
   api: ApiClient,
   job: string,
   envelope: Uint8Array,
-  ticket: string | undefined,
+  { ticket, engineers }: { ticket: string | undefined; engineers: number | undefined },
 ): Promise<JobBody> {
   const body = {
     order: Buffer.from(envelope).toString('base64'),
     ...(ticket !== undefined && { ticket }),
+    ...(engineers !== undefined && { engineers }),
   };
   for (let attempt = 1; ; attempt++) {
     try {

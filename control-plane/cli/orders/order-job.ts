@@ -3,7 +3,7 @@ import type { Order } from '../../../proto/documents/kinds/order.ts';
 import type { JobBody } from '../api/bodies.ts';
 import type { CommandContext } from '../command-context.ts';
 import { glyph } from '../output/terminal.ts';
-import { formatDuration } from '../output/time-text.ts';
+import { formatClock, formatDuration } from '../output/time-text.ts';
 import { submitJob } from '../jobs/submit-job.ts';
 import { buildOrder } from './build-order.ts';
 import { chooseGrant } from './grant-choice.ts';
@@ -16,6 +16,8 @@ export interface OrderOptions {
   onDisconnect: Order['onDisconnect'];
   reason: string;
   ticket: string | undefined;
+  /** How many must sign, where the server's policy wants more than the authorization. */
+  engineers: number | undefined;
   /** Secrets by input name, in plain text. */
   secrets: Record<string, string>;
 }
@@ -84,7 +86,7 @@ export async function orderJob(
     },
     signer,
   );
-  const job = await submitJob(api, order.job, envelope, options.ticket);
+  const job = await submitJob(api, order.job, envelope, options);
   if (!context.terminal.json) sayOrdered(context, job, choice);
   return { job, order, ticket: choice?.grant?.body.ticket ?? options.ticket ?? '' };
 }
@@ -100,6 +102,14 @@ function sayOrdered(
     ? ` · G-${grant.number} ends in ${formatDuration(Date.parse(grant.expiresAt) - surroundings.now())}`
     : '';
   terminal.say(`${job.name} · ${job.action} (${job.mode}) · class ${job.class}${ends}`);
+  if (job.state === 'proposed') {
+    const until = formatClock(Date.parse(job.startBefore), surroundings.timeZone);
+    terminal.say(
+      glyph('warn', '!'),
+      `${job.engineersNeeded} engineers must sign; ${job.signedBy.length} did. Until ${until} another one runs:`,
+    );
+    terminal.say(`  intervene approve ${job.name}`);
+  }
   if (choice !== null && choice.grant === null) {
     terminal.say(
       glyph('warn', '!'),

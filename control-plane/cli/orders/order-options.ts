@@ -13,6 +13,7 @@ export interface RawOrderOptions {
   onDisconnect?: 'finish' | 'stop';
   reason?: string;
   ticket?: string;
+  engineers?: number;
   secret?: string[];
   key?: string;
 }
@@ -27,8 +28,14 @@ export function readOrderOptions(raw: RawOrderOptions, action: ActionDeclaration
     onDisconnect: raw.onDisconnect ?? 'finish',
     reason: raw.reason ?? '',
     ticket: raw.ticket,
+    engineers: readEngineers(raw.engineers),
     secrets: readSecrets(raw.secret ?? [], action),
   };
+}
+
+function readEngineers(count: number | undefined): number | undefined {
+  if (count === undefined || (count >= 1 && count <= 4)) return count;
+  throw usageError(`--engineers ${count}: 1 to 4.`);
 }
 
 function readTimeout(text: string | undefined): number | null {

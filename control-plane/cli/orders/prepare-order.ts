@@ -69,7 +69,8 @@ function requireAgent(server: ServerBody, action: ActionDeclaration): AgentBody 
   return agent;
 }
 
-function requireCertified(
+/** Throws where the agent would refuse every signature of this key. */
+export function requireCertified(
   context: CommandContext,
   key: Signer['key'] | undefined,
   certifications: readonly Certification[],

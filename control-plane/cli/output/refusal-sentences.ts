@@ -156,7 +156,10 @@ const refusalTexts: Record<RefusalReason, RefusalText> = {
   },
   engineers_too_few: {
     happened: () => 'More engineers must sign this order than did.',
-    next: certify,
+    next: (job) => ({
+      label: 'propose it, for another engineer to approve',
+      command: `intervene run ${job.server} ${job.action} --engineers 2`,
+    }),
   },
   steps_without_undo_not_accepted: {
     happened: (job) =>
