@@ -70,6 +70,15 @@ describe('StatementStore', () => {
     expect(readdirSync(folder)).toEqual([`${open.job}.json`]);
   });
 
+  it('goes on when a job is done and the disk takes no more', () => {
+    const store = StatementStore.open(folder, NOW);
+    const done = statement({ keepUntil: NOW - 1 });
+    store.put(done);
+    rmSync(folder, { recursive: true });
+    store.setDone(done.job);
+    expect(store.get(done.job)).toMatchObject({ isDone: true });
+  });
+
   it('forgets while it goes on, too, and says what', () => {
     const store = StatementStore.open(folder, NOW);
     const [open, refused, fresh] = [

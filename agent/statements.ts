@@ -119,7 +119,11 @@ export class StatementStore {
     const statement = this.statements.get(job);
     if (statement === undefined || statement.isDone) return;
     statement.isDone = true;
-    this.write(job, 'done', '');
+    try {
+      this.write(job, 'done', '');
+    } catch {
+      // A full disk: after a restart the end is sent once more, and committed once.
+    }
   }
 
   async sync(job: string): Promise<void> {

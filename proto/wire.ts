@@ -29,6 +29,8 @@ export const wireLimits = {
   headerBytes: 16 * 1024,
   streamsPerConnection: 32,
   keepaliveMs: 10_000,
+  /** The control plane's pauses on a session are no longer; two of them fit in the agent's patience. */
+  heartbeatMs: 6_000,
   keepaliveTimeoutMs: 5_000,
   handshakeMs: 5_000,
   firstMessageMs: 5_000,

@@ -3,7 +3,8 @@ import { link, lstat, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { findAction } from '../../proto/actions/catalogue.ts';
 import { CONTROL_SOCKET } from './control-messages.ts';
-import { readSpec, syncFolder } from './job-folder.ts';
+import { syncDirectory } from '../connection/durable-file.ts';
+import { readSpec } from './job-folder.ts';
 import { JournalDamagedError } from './journal-frames.ts';
 import { JournalReader } from './journal-reader.ts';
 import type { EndedRecord, JournalRecord } from './journal-record.ts';
@@ -142,5 +143,5 @@ async function replaceJournal(
   // A folder can neither be linked nor replaced by a file.
   await (isFolder ? rename : link)(current, join(directory, DAMAGED_FILE));
   await rename(join(directory, NEW_FILE), current);
-  await syncFolder(directory);
+  await syncDirectory(directory);
 }

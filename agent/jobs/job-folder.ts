@@ -1,5 +1,5 @@
 import { close, fdatasync, mkdirSync, openSync, writeFileSync } from 'node:fs';
-import { lstat, mkdir, open, readFile, rm } from 'node:fs/promises';
+import { lstat, mkdir, readFile, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { JsonValue } from '../../proto/documents/fields.ts';
 import { planSchema, type Plan } from '../../proto/documents/kinds/plan.ts';
@@ -75,16 +75,6 @@ export async function readPlan(directory: string): Promise<Buffer | null> {
     return same(plan) === same(spec) ? bytes : null;
   } catch {
     return null;
-  }
-}
-
-/** Makes names in a folder durable. */
-export async function syncFolder(directory: string): Promise<void> {
-  const handle = await open(directory);
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
   }
 }
 

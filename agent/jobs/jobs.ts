@@ -14,7 +14,8 @@ import {
 } from './control-messages.ts';
 import { HeldJob, JobStartError, type RunnerChannel } from './held-job.ts';
 import type { Job, Jobs, JobsLog } from './job.ts';
-import { createJobFolder, hasSpool, receivedJob, syncFolder, writeReceived } from './job-folder.ts';
+import { syncDirectory } from '../connection/durable-file.ts';
+import { createJobFolder, hasSpool, receivedJob, writeReceived } from './job-folder.ts';
 import type { JobSpec, SealedInputs } from './job-spec.ts';
 import { RESERVE_FILE } from './journal-writer.ts';
 import { dropEmptyFolder, ForbiddenPathError } from './named-path.ts';
@@ -114,7 +115,7 @@ class HeldJobs implements Jobs {
     try {
       await writeReceived(directory, spec);
       // The name of a spare's folder is durable, and `load` knows its job by the journal.
-      if (spare === null) await syncFolder(this.folder);
+      if (spare === null) await syncDirectory(this.folder);
       const channel = spare?.channel ?? (await this.startRunner(declaration, spec, directory));
       if (job.isKilled) {
         channel.destroy();

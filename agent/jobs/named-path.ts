@@ -1,6 +1,6 @@
 import { lstat, mkdir, realpath, rmdir } from 'node:fs/promises';
 import { dirname, join, normalize } from 'node:path';
-import { syncFolder } from './job-folder.ts';
+import { syncDirectory } from '../connection/durable-file.ts';
 import type { JobSpec } from './job-spec.ts';
 import type { SandboxPlaces } from './sandbox-paths.ts';
 
@@ -77,7 +77,7 @@ export async function bindBackups(
   const path = join(base, `intervene-${spec.job}`);
   try {
     await mkdir(path, { mode: 0o700 });
-    await syncFolder(base);
+    await syncDirectory(base);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') return null;
     throw new ForbiddenPathError(`${path} is there already`);

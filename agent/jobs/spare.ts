@@ -5,7 +5,8 @@ import { dirname, join } from 'node:path';
 import type { ActionDeclaration } from '../../proto/actions/declaration.ts';
 import { ControlChannel } from './control-channel.ts';
 import type { RunnerChannel } from './held-job.ts';
-import { createJobFolder, syncFolder } from './job-folder.ts';
+import { syncDirectory } from '../connection/durable-file.ts';
+import { createJobFolder } from './job-folder.ts';
 import type { JobSpec } from './job-spec.ts';
 import type { JobsLog } from './job.ts';
 import { killRunner, startRunner, type RunnerProgram } from './runner-process.ts';
@@ -111,7 +112,7 @@ async function startSpare(places: SandboxPlaces, program: RunnerProgram): Promis
   const mounts = mountTable();
   try {
     await createJobFolder(directory);
-    await syncFolder(dirname(directory));
+    await syncDirectory(dirname(directory));
     const paths = await hostSandboxPaths(directory, places);
     const sandbox = {
       arguments: sandboxArguments(declared, { mode: 'apply' }, paths),

@@ -182,7 +182,7 @@ export class AgentSessions {
     }
     const monotonic = performance.now();
     for (const live of this.sessions.values()) {
-      if (monotonic - live.lastSentAt >= wireLimits.keepaliveMs) {
+      if (monotonic - live.lastSentAt >= wireLimits.heartbeatMs) {
         live.session.send({ heartbeat: {} });
       }
     }

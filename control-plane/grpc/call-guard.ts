@@ -76,10 +76,6 @@ export class CallGuard {
     };
   }
 
-  get openCalls(): number {
-    return this.open;
-  }
-
   /** Resolves when no call is open, or after `timeoutMs`. */
   async whenIdle(timeoutMs: number): Promise<void> {
     if (this.open === 0) return;

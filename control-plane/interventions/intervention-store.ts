@@ -106,15 +106,6 @@ export function interventionCandidates(
   );
 }
 
-/** Takes the next number for a job of the intervention; the row stays locked until the transaction ends. */
-export async function takeJobNumber(queries: Queries, id: string): Promise<number> {
-  const rows = await queries.query<{ number: number }>(
-    'update interventions set next_job = next_job + 1 where id = $1 returning next_job - 1 as number',
-    [id],
-  );
-  return rows[0]!.number;
-}
-
 /** Null when it was closed before, or has jobs that have not ended: their number is then not zero. */
 export async function closeIntervention(
   queries: Queries,

@@ -6,7 +6,6 @@ import type { ApiPerson, ErrorBody, TestApi } from '../../test/fixtures/http-api
 import { createTrustWorld, uuidV7 } from '../../test/fixtures/trust-world.ts';
 import type { SignedDocument, TrustWorld, WorldPerson } from '../../test/fixtures/trust-world.ts';
 import { verifyChain } from '../audit/verify-chain.ts';
-import { takeJobNumber } from './intervention-store.ts';
 import { joinIntervention } from './join-intervention.ts';
 
 const test = useTestDatabase();
@@ -61,27 +60,25 @@ async function addJob(
   grantId: string | null,
   endedAt: Date | null,
 ): Promise<void> {
-  await test.database.transaction(async (queries) => {
-    const number = await takeJobNumber(queries, interventionId);
-    await queries.query(
-      `insert into jobs (id, account_id, intervention_id, number, server_id, agent_id, grant_id, action,
-         action_version, mode, parameters, order_envelope, order_digest, state, start_before, ended_at)
-       select $1, $2, $3, $4, $5, a.id, $6, $7, 1, 'apply', '{}', $8, $9, 'succeeded', now(), $10
-       from agents a where a.server_id = $5`,
-      [
-        order.payload.job,
-        acme.id,
-        interventionId,
-        number,
-        world.server.id,
-        grantId,
-        order.payload.action,
-        Buffer.from(order.envelope),
-        order.digest,
-        endedAt,
-      ],
-    );
-  });
+  await test.database.query(
+    `with numbered as (
+       update interventions set next_job = next_job + 1 where id = $3 returning next_job - 1 as number)
+     insert into jobs (id, account_id, intervention_id, number, server_id, agent_id, grant_id, action,
+       action_version, mode, parameters, order_envelope, order_digest, state, start_before, ended_at)
+     select $1, $2, $3, numbered.number, $4, a.id, $5, $6, 1, 'apply', '{}', $7, $8, 'succeeded', now(), $9
+     from agents a, numbered where a.server_id = $4`,
+    [
+      order.payload.job,
+      acme.id,
+      interventionId,
+      world.server.id,
+      grantId,
+      order.payload.action,
+      Buffer.from(order.envelope),
+      order.digest,
+      endedAt,
+    ],
+  );
 }
 
 describe('interventions', () => {

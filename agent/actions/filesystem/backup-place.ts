@@ -2,7 +2,7 @@ import { mkdir, readdir, rm, rmdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ActionError, type ActionContext } from '../../runner/action.ts';
 import { inspectFolder } from '../../target/durable-folder.ts';
-import { syncFolder } from './durable-write.ts';
+import { syncDirectory } from '../../connection/durable-file.ts';
 import { usableOf } from './scratch-space.ts';
 
 type Context = Pick<ActionContext, 'spec' | 'directory' | 'note'>;
@@ -67,7 +67,7 @@ export async function makeBackupFolder(context: Context): Promise<string> {
   if ((await readdir(folder)).length > 0) {
     throw new ActionError('no_backup_space', `there are backups in ${folder} already`);
   }
-  await syncFolder(join(folder, '..'));
+  await syncDirectory(join(folder, '..'));
   return folder;
 }
 

@@ -1,32 +1,15 @@
 import { createHash } from 'node:crypto';
-import { open, rename } from 'node:fs/promises';
+import { open } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { syncDirectory, writeDurably } from '../../connection/durable-file.ts';
 import type { SavedBackup } from '../../runner/action.ts';
 
 const PIECE_BYTES = 1024 * 1024;
 
-/** Makes the names in a folder durable. */
-export async function syncFolder(path: string): Promise<void> {
-  const handle = await open(path);
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
-}
-
-/** Replaces a file by new content, all or nothing; it is on disk when this returns. */
-export async function writeDurably(path: string, content: string): Promise<SavedBackup> {
+/** Replaces a file by new content, all or nothing, and says what is on disk when this returns. */
+export async function writeBackup(path: string, content: string): Promise<SavedBackup> {
   const bytes = Buffer.from(content);
-  const file = await open(`${path}.new`, 'w', 0o600);
-  try {
-    await file.writeFile(bytes);
-    await file.sync();
-  } finally {
-    await file.close();
-  }
-  await rename(`${path}.new`, path);
-  await syncFolder(dirname(path));
+  await writeDurably(path, bytes);
   const digest = `sha256:${createHash('sha256').update(bytes).digest('hex')}`;
   return { path, bytes: bytes.length, digest };
 }
@@ -36,7 +19,7 @@ export async function syncAndDigest(path: string): Promise<SavedBackup> {
   const file = await open(path);
   try {
     await file.sync();
-    await syncFolder(dirname(path));
+    await syncDirectory(dirname(path));
     const hash = createHash('sha256');
     const buffer = Buffer.alloc(PIECE_BYTES);
     let bytes = 0;

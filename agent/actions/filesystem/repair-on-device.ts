@@ -5,7 +5,7 @@ import type { BlockDevice } from '../../target/block-device.ts';
 import { normalizeRanges, type ByteRange } from './byte-ranges.ts';
 import { digestDevice } from './device-digest.ts';
 import { openDevice, readDevice, syncDevice } from './device-io.ts';
-import { syncAndDigest, writeDurably } from './durable-write.ts';
+import { syncAndDigest, writeBackup } from './durable-write.ts';
 import { presentFor, runE2fsck, type E2fsckRun } from './e2fsck.ts';
 import type { ExtFilesystem } from './filesystem-examination.ts';
 import { RepairBackups } from './repair-backups.ts';
@@ -94,7 +94,7 @@ async function recordOutcome(
         outcome.outsideDigest = digests.outside;
       }
     }
-    await writeDurably(path(backupNames.outcome), JSON.stringify(outcome));
+    await writeBackup(path(backupNames.outcome), JSON.stringify(outcome));
   } finally {
     await handle.close();
   }

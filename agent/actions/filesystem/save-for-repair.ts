@@ -6,7 +6,7 @@ import { checkBackupPlace, dropBackupFolder, makeBackupFolder } from './backup-p
 import { backupBytes, repairTargetSchema } from './plan-repair.ts';
 import { digestDevice, WHOLE_DIGEST_MAX_BYTES } from './device-digest.ts';
 import { readDevice } from './device-io.ts';
-import { writeDurably } from './durable-write.ts';
+import { writeBackup } from './durable-write.ts';
 import type { ExtFilesystem } from './filesystem-examination.ts';
 import { rehearse, type Rehearsal } from './rehearsal.ts';
 import { repairFindings } from './repair-findings.ts';
@@ -108,5 +108,5 @@ async function saveBlocks(
     outsideDigest: digests?.outside ?? null,
   };
   const file = join(folder, backupNames.record);
-  return { record, backups: [before, await writeDurably(file, JSON.stringify(record))] };
+  return { record, backups: [before, await writeBackup(file, JSON.stringify(record))] };
 }

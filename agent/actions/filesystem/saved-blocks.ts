@@ -4,7 +4,7 @@ import { dirname } from 'node:path';
 import type { SavedBackup } from '../../runner/action.ts';
 import { pieces, totalBytes, type ByteRange } from './byte-ranges.ts';
 import { readDevice, writeDevice } from './device-io.ts';
-import { syncFolder } from './durable-write.ts';
+import { syncDirectory } from '../../connection/durable-file.ts';
 
 const PIECE_BYTES = 1024 * 1024;
 const MAGIC = 'intervene saved blocks 1\n';
@@ -54,7 +54,7 @@ export class SavedBlocks {
         await append(await source(start, length));
       }
       await file.sync();
-      await syncFolder(dirname(path));
+      await syncDirectory(dirname(path));
       return { path, bytes, digest: `sha256:${hash.digest('hex')}` };
     } finally {
       await file.close();

@@ -17,8 +17,3 @@ export type JobEventBody = z.output<typeof schemas.jobEvent>;
 export type JobDocumentsBody = z.output<typeof schemas.jobDocuments>;
 export type PackBody = z.output<typeof schemas.pack>;
 export type ActionBody = z.output<typeof schemas.actionBody>;
-
-export interface ListBody<T> {
-  items: T[];
-  next: string | null;
-}

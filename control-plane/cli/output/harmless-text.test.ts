@@ -1,11 +1,10 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { harmless, harmlessJson, harmlessLines } from './harmless-text.ts';
+import { harmless, harmlessJson } from './harmless-text.ts';
 
 describe('text made harmless', () => {
   it('shows every unseen character by its number', () => {
     expect(harmless('a\u001b[31mb\u202ec\n')).toBe('a⟦U+001B⟧[31mb⟦U+202E⟧c⟦U+000A⟧');
-    expect(harmlessLines('a\n\tb\r')).toBe('a\n\tb⟦U+000D⟧');
   });
 
   it('holds no control character, whatever it was made from', () => {

@@ -10,13 +10,6 @@ export function harmless(text: string): string {
   return text.replace(UNSEEN, showCodePoint);
 }
 
-/** Likewise for text of several lines: line ends and tabs stay. */
-export function harmlessLines(text: string): string {
-  return text.replace(UNSEEN, (character) =>
-    character === '\n' || character === '\t' ? character : showCodePoint(character),
-  );
-}
-
 export function showCodePoint(character: string): string {
   const code = character.codePointAt(0) ?? 0;
   return `⟦U+${code.toString(16).toUpperCase().padStart(4, '0')}⟧`;

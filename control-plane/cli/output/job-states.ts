@@ -34,15 +34,6 @@ export const agentStateTexts: Record<AgentState, { word: string; glyph: string; 
   quarantined: { word: 'quarantined', glyph: '!', style: 'bad' },
 };
 
-export type GrantState = 'valid' | 'not_yet_valid' | 'expired' | 'revoked';
-
-export const grantStateTexts: Record<GrantState, { word: string; glyph: string; style: Style }> = {
-  valid: { word: 'valid', glyph: '✓', style: 'ok' },
-  not_yet_valid: { word: 'not yet valid', glyph: '○', style: 'idle' },
-  expired: { word: 'expired', glyph: '◌', style: 'idle' },
-  revoked: { word: 'revoked', glyph: '⊘', style: 'stop' },
-};
-
 export function isFinal(state: JobState): boolean {
   return jobStateTexts[state].final;
 }
