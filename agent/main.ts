@@ -44,6 +44,17 @@ function createProgram(): Command {
       '--kernel-command-line [file]',
       'take address, CA and token from intervene.* words of /proc/cmdline',
     )
+    .option(
+      '--allow <pattern>',
+      'action, or pattern, that the local policy shall allow; may be repeated',
+      (pattern: string, before: string[] | undefined) => [...(before ?? []), pattern],
+    )
+    .addOption(
+      new Option(
+        '--highest-class <class>',
+        'highest class that the local policy shall allow',
+      ).choices(['A', 'B', 'C']),
+    )
     .option('--replace', 'give a machine that is enrolled already a new identity')
     .option('--yes', 'do not ask')
     .action(async (options: EnrollOptions) => {

@@ -1,4 +1,11 @@
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  existsSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { randomUUID } from 'node:crypto';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -90,6 +97,28 @@ describe('intervene-agent enroll', () => {
     ]);
   });
 
+  it('writes the policy it is told over the one that came with the package, and no other', async () => {
+    const policy = path.join(folder, 'policy.toml');
+    const chosen = ['--allow', 'filesystem.*', '--allow', 'service.restart'];
+    const told = [...there(), '--token', token, '--yes', ...chosen, '--highest-class', 'B'];
+    copyFileSync(path.join(root, 'agent/install/debian/policy.toml'), policy);
+    const first = await enroll(told);
+    expect(first.stderr).toContain('allows filesystem.*, service.restart, up to class B');
+    expect(readFileSync(policy, 'utf8')).toContain(
+      'allow = ["filesystem.*", "service.restart"]\nhighest-class = "B"\n',
+    );
+    const check = await agent(['policy', 'check', ...files()]);
+    expect([check.status, check.stderr]).toEqual([0, '']);
+    const again = await enroll([...told, '--replace', '--allow', 'access.*']);
+    expect([again.status, again.stderr]).toEqual([0, expect.stringContaining('stays as it is')]);
+    expect(readFileSync(policy, 'utf8')).not.toContain('access');
+  });
+
+  it('leaves the policy alone when it is told nothing of it', async () => {
+    await enroll([...there(), '--token', token, '--yes']);
+    expect(existsSync(path.join(folder, 'policy.toml'))).toBe(false);
+  });
+
   it('does not enrol twice without being told to', async () => {
     await enroll([...there(), '--token', token, '--yes']);
     const again = await enroll([...there(), '--token', token, '--yes']);
@@ -121,6 +150,7 @@ describe('intervene-agent enroll', () => {
     ],
     ['no control plane', 5, () => [...pins(), '--server-address', '127.0.0.1:1'], /ECONNREFUSED/],
     ['no address', 2, () => pins(), /--server-address/],
+    ['a pattern that is none', 2, () => [...there(), '--allow', 'a b'], /policy/],
     ['a digest that is none', 2, () => [...there(), '--root', 'x'], /rootDigest/],
   ])('ends with the right status for %s', async (_name, expected, args, message) => {
     const { status, stderr } = await enroll([...args(), '--token', token, '--yes']);

@@ -3,7 +3,7 @@ import { createInterface } from 'node:readline/promises';
 import { text } from 'node:stream/consumers';
 import path from 'node:path';
 import { z } from 'zod';
-import { digest } from '../../proto/documents/fields.ts';
+import { actionClass, actionPattern, digest } from '../../proto/documents/fields.ts';
 import { DocumentError } from '../../proto/documents/document.ts';
 import { keyFingerprint } from '../../proto/documents/keys.ts';
 import { DEFAULT_CONFIG_FILE, formatConfig, locate, serverAddress } from '../config.ts';
@@ -14,6 +14,8 @@ import { UntrustedServerError } from '../connection/server-certificate.ts';
 import { collectFacts } from '../facts.ts';
 import { parseKernelCommandLine } from '../kernel-command-line.ts';
 import { TrustedClock } from '../trust/trusted-clock.ts';
+import { formatPolicy, LOOK_ONLY } from '../install/policy-text.ts';
+import type { PolicyChoice } from '../install/policy-text.ts';
 import { describeError } from './describe-error.ts';
 
 export interface EnrollOptions extends AgentOptions {
@@ -26,6 +28,9 @@ export interface EnrollOptions extends AgentOptions {
   accountKeys: string;
   mode: 'resident' | 'rescue';
   kernelCommandLine?: string | true;
+  /** What the local policy shall let orders do; without either the policy stays as it is. */
+  allow?: string[];
+  highestClass?: string;
   replace?: boolean;
   yes?: boolean;
 }
@@ -41,6 +46,7 @@ const settingsSchema = z.object({
   rootDigest: digest,
   accountKeysDigest: digest,
   token: z.string().regex(/^[A-Za-z0-9_-]{16,200}$/, 'not a token'),
+  policy: z.object({ allow: z.array(actionPattern), highestClass: actionClass }).nullable(),
 });
 type Settings = z.output<typeof settingsSchema>;
 
@@ -49,7 +55,7 @@ const REFUSED_CODES = [3, 5, 7, 9, 16];
 
 /** Shows what will be trusted, asks, and enrols. */
 export async function enrollCommand(options: EnrollOptions): Promise<number> {
-  const { stateDirectory } = locate(options);
+  const { stateDirectory, policyFile } = locate(options);
   try {
     const settings = await readSettings(options);
     showTrust(settings, options.mode);
@@ -69,6 +75,7 @@ export async function enrollCommand(options: EnrollOptions): Promise<number> {
       replace: options.replace === true,
     });
     await writeMissingConfig(options, settings.addresses, stateDirectory);
+    if (settings.policy !== null) await writePolicy(policyFile, settings.policy);
     process.stderr.write(
       `✓ Enrolled as agent ${identity.agentId} of server ${identity.serverId}\n`,
     );
@@ -101,10 +108,16 @@ async function readSettings(options: EnrollOptions): Promise<Settings> {
     rootDigest: options.root,
     accountKeysDigest: options.accountKeys,
     token: (await readToken(options)) ?? boot?.token ?? '',
+    policy: choosePolicy(options),
   });
   if (checked.success) return checked.data;
   const issue = checked.error.issues[0]!;
   throw new UsageError(`${issue.path.join('.')}: ${issue.message}`);
+}
+
+function choosePolicy({ allow, highestClass }: EnrollOptions) {
+  if (allow === undefined && highestClass === undefined) return null;
+  return { allow: allow ?? LOOK_ONLY.allow, highestClass: highestClass ?? LOOK_ONLY.highestClass };
 }
 
 function readBootParameters(source: string | true | undefined) {
@@ -130,7 +143,7 @@ async function readToken(options: EnrollOptions): Promise<string | undefined> {
 }
 
 function showTrust(
-  { addresses, caPin, rootDigest, accountKeysDigest }: Settings,
+  { addresses, caPin, rootDigest, accountKeysDigest, policy }: Settings,
   mode: string,
 ): void {
   const lines = [
@@ -140,6 +153,13 @@ function showTrust(
     `  Operator root   ${rootDigest}`,
     `  Account keys    ${accountKeysDigest}`,
     `  Mode            ${mode}`,
+    ...(policy === null
+      ? []
+      : [
+          `Its policy allows ${policy.allow.join(', ') || 'any action'}, up to class ` +
+            `${policy.highestClass}, with the client's grant and an engineer's order.`,
+        ]),
+    'It dials out and opens no port.',
   ];
   process.stderr.write(`${lines.join('\n')}\n`);
 }
@@ -172,5 +192,15 @@ async function writeMissingConfig(
   const file = path.resolve(options.config ?? DEFAULT_CONFIG_FILE);
   if (existsSync(file) || !existsSync(path.dirname(file))) return;
   await writeDurably(file, formatConfig(addresses, stateDirectory), 0o644);
+  process.stderr.write(`  Wrote ${file}\n`);
+}
+
+/** What local root wrote stays; only what nobody touched since it was installed gives way. */
+async function writePolicy(file: string, choice: PolicyChoice): Promise<void> {
+  if (existsSync(file) && readFileSync(file, 'utf8') !== formatPolicy(LOOK_ONLY)) {
+    process.stderr.write(`! ${file} was changed here and stays as it is.\n`);
+    return;
+  }
+  await writeDurably(file, formatPolicy(choice), 0o644);
   process.stderr.write(`  Wrote ${file}\n`);
 }
