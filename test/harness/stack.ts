@@ -141,19 +141,7 @@ export class Stack {
 
   /** Invites a client, logs in, makes keys. */
   async addClient(name: string, account: string): Promise<void> {
-    const invited = await this.json<{ invitation: string }>(
-      'admin',
-      'people',
-      'invite',
-      name,
-      '--role',
-      'client',
-      '--account',
-      account,
-    );
-    const file = path.join(this.folder, `${name}.invitation`);
-    writeFileSync(file, invited.invitation, { mode: 0o600 });
-    await this.ok(name, 'login', this.url, '--invitation-file', file);
+    await this.invite(name, '--role', 'client', '--account', account);
     await this.ok(
       name,
       'keys',
@@ -162,6 +150,31 @@ export class Stack {
       '--recovery-out',
       path.join(this.folder, `${name}.recovery`),
     );
+  }
+
+  /** Invites somebody of the provider and logs in; the lead certifies an engineer for half a day. */
+  async addPerson(name: string, role: 'engineer' | 'lead' | 'auditor'): Promise<void> {
+    await this.invite(name, '--role', role);
+    if (role === 'auditor') return;
+    await this.ok(name, 'keys', 'create', '--no-passphrase');
+    const file = path.join(this.folder, `${name}.pub`);
+    writeFileSync(file, await this.ok(name, 'keys', 'export'));
+    const lead = role === 'lead' ? ['--lead'] : [];
+    await this.ok('lead', 'engineers', 'add', name, '--key-file', file, ...lead);
+  }
+
+  /** Invites a person as administrator, and logs in with a profile of the same name. */
+  private async invite(name: string, ...options: string[]): Promise<void> {
+    const invited = await this.json<{ invitation: string }>(
+      'admin',
+      'people',
+      'invite',
+      name,
+      ...options,
+    );
+    const file = path.join(this.folder, `${name}.invitation`);
+    writeFileSync(file, invited.invitation, { mode: 0o600 });
+    await this.ok(name, 'login', this.url, '--invitation-file', file);
   }
 
   async enrollAgent(): Promise<void> {
@@ -255,6 +268,18 @@ export class Stack {
     );
   }
 
+  /** Carol takes back whatever she permits now. */
+  async revokeAll(): Promise<void> {
+    const { items } = await this.request<{ items: { id: string; state: string }[] }>(
+      'carol',
+      'GET',
+      '/api/v1/grants',
+    );
+    for (const grant of items.filter(({ state }) => state === 'valid')) {
+      await this.ok('carol', 'revoke', grant.id, '--yes');
+    }
+  }
+
   async request<T>(profile: string, method: string, route: string, body?: unknown): Promise<T> {
     const token = readFileSync(
       path.join(this.environment.INTERVENE_HOME!, 'profiles', profile, 'token'),
@@ -294,6 +319,16 @@ export class Stack {
 
   async job(reference: string): Promise<JobView> {
     return this.request('lead', 'GET', `/api/v1/jobs/${reference}`);
+  }
+
+  /** The job when it has ended. */
+  async ended(reference: string, timeoutMs?: number): Promise<JobView> {
+    const open = ['proposed', 'queued', 'delivered', 'running'];
+    const ended = async () => {
+      const job = await this.job(reference);
+      return open.includes(job.state) ? null : job;
+    };
+    return eventually(`job ${reference} has ended`, ended, timeoutMs);
   }
 
   /** The pid of the postmaster this stack's control plane runs. */
