@@ -238,6 +238,7 @@ export class JobIntake {
 function permissionOf({ order, action, authorization, engineers }: VerifiedOrder): Permission {
   const isUndo = order.mode === 'undo';
   const signers = isUndo ? [] : authorization.signers.map(keyFingerprint);
+  const engineerKeys = engineers.map(({ fingerprint }) => fingerprint);
   return {
     action: order.action,
     mode: order.mode,
@@ -245,7 +246,8 @@ function permissionOf({ order, action, authorization, engineers }: VerifiedOrder
     plan: order.plan,
     grant: isUndo ? null : authorization.payload.id,
     grantExpiresAt: authorization.payload.expiresAt,
-    keys: [...new Set([...signers, ...engineers.map(({ fingerprint }) => fingerprint)])],
+    keys: [...new Set([...signers, ...engineerKeys])],
+    engineerKeys,
   };
 }
 

@@ -27,6 +27,8 @@ const permissionSchema = z.strictObject({
   grantExpiresAt: timestamp,
   /** Keys of those who signed; the revocation of one stops the job. */
   keys: z.array(fingerprint),
+  /** Those of them that signed the order. Agents before this field took all keys for stopping. */
+  engineerKeys: z.array(fingerprint).optional(),
 });
 export type Permission = z.output<typeof permissionSchema>;
 

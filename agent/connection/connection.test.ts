@@ -58,7 +58,7 @@ describe('ControlPlaneConnection', () => {
         type: 'acknowledged',
         acknowledged: { job: 'j', receipt: false, nextSequence: 0, ended: true },
       },
-      { type: 'revocations', ids: ['i'], documents: [Buffer.from('d')] },
+      { type: 'revocations', ids: ['i'], documents: [Buffer.from('d')], certifications: [] },
       { type: 'trust', rootChain: [Buffer.from('r')], accountKeys: [] },
     ]);
   });

@@ -42,7 +42,12 @@ export type Incoming =
     }
   | { type: 'delivery'; delivery: Delivery }
   | { type: 'cancel'; job: string; mode: CancelMode }
-  | { type: 'revocations'; ids: string[]; documents: Uint8Array[] }
+  | {
+      type: 'revocations';
+      ids: string[];
+      documents: Uint8Array[];
+      certifications: Uint8Array[];
+    }
   | { type: 'acknowledged'; acknowledged: Acknowledged }
   | { type: 'trust'; rootChain: Uint8Array[]; accountKeys: Uint8Array[] }
   | { type: 'drain'; reconnectAfterMs: number }

@@ -99,8 +99,13 @@ export function decodeIncoming(message: ConnectResponse__Output): Incoming | nul
       return { type: 'cancel', job: jobId!, mode: mode === 'after_step' ? 'after_step' : 'now' };
     }
     case 'revocations': {
-      const { ids, documents } = message.revocations!;
-      return { type: 'revocations', ids: ids!, documents: documents! };
+      const { ids, documents, certifications } = message.revocations!;
+      return {
+        type: 'revocations',
+        ids: ids!,
+        documents: documents!,
+        certifications: certifications!,
+      };
     }
     case 'acknowledged': {
       const { jobId, receipt, nextSequence, ended, _nextSequence } = message.acknowledged!;

@@ -15,6 +15,7 @@ import { PolicyFile } from './policy.ts';
 import { Receipts } from './receipts.ts';
 import type { EndStatement, ReceiptSubject } from './receipts.ts';
 import { Revocations } from './revocations.ts';
+import { revokersOf } from './revokers.ts';
 import type { AgentSelf, TrustState } from './trust-state.ts';
 import { TrustedClock } from './trusted-clock.ts';
 import type { TimeSource } from './trusted-clock.ts';
@@ -173,9 +174,11 @@ export class AgentTrust {
   async replaceRevocations(list: {
     ids: readonly string[];
     documents: readonly Uint8Array[];
+    /** Of the people who signed them. */
+    certifications?: readonly Uint8Array[];
   }): Promise<void> {
-    const { root, accountKeys } = this.pinned;
-    await this.revocations.replace(list, { root, accountKeys }, this.clock.read().now);
+    const revokers = revokersOf(this.pinned, list.certifications ?? []);
+    await this.revocations.replace(list, revokers, this.clock.read().now);
   }
 
   async close(): Promise<void> {

@@ -7,9 +7,11 @@ import { trustStateOf } from '../../test/fixtures/agent-trust.ts';
 import { signRoot } from '../../test/fixtures/chains.ts';
 import { createTrustWorld, createWorldKey } from '../../test/fixtures/trust-world.ts';
 import type { TrustWorld } from '../../test/fixtures/trust-world.ts';
+import type { Signer } from '../../proto/documents/keys.ts';
 import { openDocument } from '../../proto/documents/document.ts';
 import { Revocations, RevocationsError, SIGNED_KEEP_SECONDS } from './revocations.ts';
-import type { Revokers } from './revocations.ts';
+import { revokersOf } from './revokers.ts';
+import type { Revokers } from './revokers.ts';
 
 let world: TrustWorld;
 let revokers: Revokers;
@@ -17,7 +19,7 @@ let folder: string;
 let file: string;
 beforeAll(async () => {
   world = await createTrustWorld();
-  revokers = trustStateOf(world);
+  revokers = revokersOf(trustStateOf(world), []);
 });
 beforeEach(async () => {
   folder = await mkdtemp(path.join(tmpdir(), 'ivrv-'));
@@ -142,9 +144,69 @@ describe('a signed revocation', () => {
     const grant = randomUUID();
     const revocations = await Revocations.open(file);
     const documents = [revoke(grant, {}, key.signer)];
-    await revocations.replace(list([], documents), { root, accountKeys: null }, world.now);
-    await revocations.replace(list(), { root, accountKeys: null }, world.now);
+    const others = revokersOf({ root, accountKeys: null }, []);
+    await revocations.replace(list([], documents), others, world.now);
+    await revocations.replace(list(), others, world.now);
     expect(revocations.isRevoked(grant)).toBe(false);
+  });
+
+  describe('by the provider’s people, whose certifications came with it', () => {
+    const signedBy = (signer: Signer, changes: object) =>
+      world.signRevoke(changes, [signer]).envelope;
+    const [ana, ben] = [() => world.engineers[0], () => world.engineers[1]];
+    /** Whether it outlasts the list that brought it. */
+    async function lasts(envelope: Uint8Array, id: string, certifications = world.certifications) {
+      const revocations = await Revocations.open(file);
+      const people = revokersOf(trustStateOf(world), certifications);
+      await revocations.replace(list([], [envelope]), people, world.now);
+      expect(revocations.isRevoked(id)).toBe(true);
+      await revocations.replace(list(), revokers, world.now + 1);
+      const held = revocations.isRevoked(id);
+      expect((await Revocations.open(file)).isRevoked(id)).toBe(held);
+      return held;
+    }
+
+    it('outlasts the list when a lead takes the key of an engineer back', async () => {
+      const { fingerprint } = ben();
+      const envelope = signedBy(world.lead.signer, { keys: [fingerprint] });
+      expect(await lasts(envelope, fingerprint)).toBe(true);
+    });
+
+    it('outlasts it when an engineer takes the own key or a grant back', async () => {
+      const { fingerprint, signer } = ana();
+      expect(await lasts(signedBy(signer, { keys: [fingerprint] }), fingerprint)).toBe(true);
+      const grant = randomUUID();
+      expect(await lasts(signedBy(ben().signer, { grants: [grant] }), grant)).toBe(true);
+    });
+
+    it('does not when an engineer names the key of somebody else', async () => {
+      const { fingerprint } = world.lead;
+      expect(await lasts(signedBy(ana().signer, { keys: [fingerprint] }), fingerprint)).toBe(false);
+    });
+
+    it.each([
+      ['the client', () => world.account.signing.fingerprint],
+      ['the operator', () => world.root.fingerprint],
+    ])('does not when a lead names a key of %s', async (_whose, key) => {
+      expect(await lasts(signedBy(world.lead.signer, { keys: [key()] }), key())).toBe(false);
+    });
+
+    it('does not when the certification is not there, damaged, over, or revoked before', async () => {
+      const { fingerprint } = ben();
+      const envelope = signedBy(world.lead.signer, { keys: [fingerprint] });
+      expect(await lasts(envelope, fingerprint, [])).toBe(false);
+      expect(await lasts(envelope, fingerprint, [Buffer.from('junk')])).toBe(false);
+      const former = world.certify('lead', world.root.signer, { expiresAt: world.now - 1 });
+      const late = signedBy(former.signer, { keys: [fingerprint] });
+      const documents = [...world.certifications, Buffer.from(former.envelope)];
+      expect(await lasts(late, fingerprint, documents)).toBe(false);
+      const sent = signedBy(world.root.signer, { keys: [world.lead.fingerprint] });
+      const revocations = await Revocations.open(file);
+      const people = revokersOf(trustStateOf(world), world.certifications);
+      await revocations.replace(list([], [sent, envelope]), people, world.now);
+      await revocations.replace(list(), people, world.now);
+      expect(revocations.isRevoked(fingerprint)).toBe(false);
+    });
   });
 
   it('takes keys back, too', async () => {

@@ -1,17 +1,12 @@
 import { readFile } from 'node:fs/promises';
 import { z } from 'zod';
-import {
-  digestOf,
-  DocumentError,
-  openDocument,
-  readUnverified,
-} from '../../proto/documents/document.ts';
-import type { VerifiedDocument } from '../../proto/documents/document.ts';
+import { digestOf, DocumentError, readUnverified } from '../../proto/documents/document.ts';
 import { fingerprint, uuid } from '../../proto/documents/fields.ts';
-import type { PublicKey } from '../../proto/documents/keys.ts';
 import { LEAD_MAX_SECONDS } from '../../proto/documents/kinds/certification.ts';
 import type { Revoke } from '../../proto/documents/kinds/revoke.ts';
 import { writeDurably } from '../connection/durable-file.ts';
+import { openLasting } from './revokers.ts';
+import type { Revokers } from './revokers.ts';
 
 /** Longer than any grant or certification lives; account keys leave by the next version of their chain. */
 export const SIGNED_KEEP_SECONDS = LEAD_MAX_SECONDS;
@@ -28,12 +23,6 @@ export class RevocationsError extends Error {
   override name = 'RevocationsError';
 }
 
-/** Whose revocations outlast a control plane that no longer mentions them. */
-export interface Revokers {
-  root: VerifiedDocument<'root'>;
-  accountKeys: VerifiedDocument<'account-keys'> | null;
-}
-
 interface SignedRevocation {
   revoke: Revoke;
   digest: string;
@@ -42,7 +31,7 @@ interface SignedRevocation {
 
 /**
  * Grants and keys that were taken back. The control plane's list is obeyed unsigned, and replaced whole by
- * its next one; what the account or the operator signed stays until it can matter no more.
+ * its next one; what the account, the operator, or the provider's people signed stays until it can matter no more.
  */
 export class Revocations {
   private readonly file: string;
@@ -93,7 +82,7 @@ export class Revocations {
 
   /**
    * Replaces the list. It is in force at once and on disk when this resolves. Of the documents, those hold
-   * beyond the next list whose signature is the account's or the operator's; the others count as unsigned.
+   * beyond the next list whose signers have a right to that (see `openLasting`); the others count as unsigned.
    *
    * @param now trusted time in seconds
    */
@@ -109,10 +98,19 @@ export class Revocations {
         .map((revocation) => [revocation.digest, revocation]),
     );
     for (const envelope of list.documents) {
-      const read = readRevocation(envelope, revokers);
-      if (read === undefined) continue;
-      if (read.isSigned) kept.set(read.revocation.digest, read.revocation);
-      else for (const id of idsOf(read.revocation.revoke)) ids.add(id);
+      const before = [...kept.values()];
+      const lasting = openLasting(envelope, revokers, now, (key) =>
+        before.some(
+          (one) => !Buffer.from(one.envelope).equals(envelope) && one.revoke.keys.includes(key),
+        ),
+      );
+      if (lasting !== null) {
+        const { payload: revoke, digest } = lasting;
+        kept.set(digest, { revoke, digest, envelope });
+        continue;
+      }
+      const unsigned = readUnsigned(envelope);
+      for (const id of unsigned === undefined ? [] : idsOf(unsigned)) ids.add(id);
     }
     this.ids = ids;
     this.signed = [...kept.values()];
@@ -140,22 +138,9 @@ function idsOf(revoke: Revoke): string[] {
 }
 
 /** Undefined for what is no revocation at all: a courier's mistake must not undo the rest of its list. */
-function readRevocation(
-  envelope: Uint8Array,
-  revokers: Revokers,
-): { revocation: SignedRevocation; isSigned: boolean } | undefined {
-  const keys: PublicKey[] = [
-    ...revokers.root.payload.keys.filter(({ may }) => may.includes('revoke')),
-    ...(revokers.accountKeys?.payload.keys ?? []),
-  ].map(({ key }) => key);
+function readUnsigned(envelope: Uint8Array): Revoke | undefined {
   try {
-    const { payload, digest } = openDocument('revoke', envelope, keys);
-    return { revocation: { revoke: payload, digest, envelope }, isSigned: true };
-  } catch (error) {
-    if (!(error instanceof DocumentError)) throw error;
-  }
-  try {
-    return { revocation: readStored(envelope), isSigned: false };
+    return readUnverified('revoke', envelope).payload;
   } catch (error) {
     if (!(error instanceof DocumentError)) throw error;
     return undefined;

@@ -1,5 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { appendAudit } from '../audit/audit.ts';
+import { readCertifications } from '../authorizations/certifications.ts';
+import { handOverJobsOf } from '../authorizations/engineer-removal.ts';
 import type { Database, Queries } from '../database/database.ts';
 import { pickReferenced } from '../database/reference.ts';
 import { DomainError } from '../domain-error.ts';
@@ -149,6 +151,8 @@ export function createAccountsService(database: Database): AccountsService {
         if (!(await removePerson(queries, person.id))) return;
         await revokeTokensOf(queries, person.id);
         await auditPerson(queries, actorOf(caller), 'person.removed', person);
+        const certifications = await readCertifications(queries);
+        await handOverJobsOf(queries, [person.id], certifications, caller);
       });
     },
 

@@ -19,6 +19,7 @@ it('a revocation that became stronger is told though its wake-up was lost', asyn
     queries: database,
     bus: createLocalBus(),
     log: pino({ enabled: false }),
+    certificationsOf: () => Promise.resolve([]),
   });
   let told = 0;
   const stop = await trust.watch(account!.id, () => told++);

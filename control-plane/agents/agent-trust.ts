@@ -1,6 +1,7 @@
 import type { Logger } from 'pino';
 import type { ConnectResponse } from '../../proto/wire.ts';
 import { wireLimits } from '../../proto/wire.ts';
+import { readUnverified } from '../../proto/documents/document.ts';
 import { readDocumentChain } from '../authorizations/document-store.ts';
 import { revocationsFor } from '../authorizations/revocation-store.ts';
 import type { Bus } from '../cluster/bus.ts';
@@ -11,9 +12,15 @@ const POLL_MS = 5_000;
 const FRESH_MS = 500;
 /** Room for what frames the documents in a message. */
 const MESSAGE_BYTES = wireLimits.messageBytes - 8 * 1024;
+/** For the certifications of those who signed revocations; agents take so many at most. */
+const CERTIFICATION_BYTES = 64 * 1024;
+const CERTIFICATIONS = 32;
 
 /** What an agent is told of its account: what is revoked, and the newest keys. */
 export type TrustMessages = readonly ConnectResponse[];
+
+/** The documents an agent needs to trust these keys of people. */
+export type CertificationsOf = (fingerprints: readonly string[]) => Promise<readonly Buffer[]>;
 
 interface Watched {
   listeners: Set<(messages: TrustMessages) => void>;
@@ -24,14 +31,21 @@ interface Watched {
 /** Tells the agents of each account what holds no more, as soon as it is known. */
 export class AgentTrust {
   private readonly queries: Queries;
+  private readonly certificationsOf: CertificationsOf;
   private readonly bus: Bus;
   private readonly log: Logger;
   private readonly watched = new Map<string, Watched>();
   private poll: NodeJS.Timeout | undefined;
   private mark: string | undefined;
 
-  constructor(options: { queries: Queries; bus: Bus; log: Logger }) {
+  constructor(options: {
+    queries: Queries;
+    bus: Bus;
+    log: Logger;
+    certificationsOf: CertificationsOf;
+  }) {
     this.queries = options.queries;
+    this.certificationsOf = options.certificationsOf;
     this.bus = options.bus;
     this.log = options.log;
   }
@@ -84,7 +98,7 @@ export class AgentTrust {
   }
 
   private load(accountId: string, watched: Watched): Promise<TrustMessages> {
-    const messages = readTrustMessages(this.queries, accountId);
+    const messages = readTrustMessages(this.queries, accountId, this.certificationsOf);
     watched.latest = { at: performance.now(), messages };
     messages.catch(() => (watched.latest = undefined));
     return messages;
@@ -113,7 +127,11 @@ export class AgentTrust {
   }
 }
 
-async function readTrustMessages(queries: Queries, accountId: string): Promise<TrustMessages> {
+async function readTrustMessages(
+  queries: Queries,
+  accountId: string,
+  certificationsOf: CertificationsOf,
+): Promise<TrustMessages> {
   const [revoked, rootChain, accountKeys] = await Promise.all([
     revocationsFor(queries, accountId),
     readDocumentChain(queries, null),
@@ -122,8 +140,14 @@ async function readTrustMessages(queries: Queries, accountId: string): Promise<T
   const ids = revoked.map((row) => row.subject);
   const signed = distinct(revoked.flatMap((row) => row.envelope ?? []));
   const idBytes = ids.reduce((sum, id) => sum + id.length + 4, 0);
+  const documents = newestThatFit(signed, MESSAGE_BYTES - CERTIFICATION_BYTES - idBytes);
+  const signers = documents.flatMap((envelope) => readUnverified('revoke', envelope).keyids);
+  const certifications = newestThatFit(
+    (await certificationsOf([...new Set(signers)])).slice(0, CERTIFICATIONS),
+    CERTIFICATION_BYTES,
+  );
   return [
-    { revocations: { ids, documents: newestThatFit(signed, MESSAGE_BYTES - idBytes) } },
+    { revocations: { ids, documents, certifications } },
     {
       trust: {
         rootChain: rootChain.map((row) => row.envelope),

@@ -116,9 +116,8 @@ export function grantCandidates(
   return queries.query<GrantRow>(
     `${SELECT}
      where ($1::uuid is null or g.account_id = $1)
-       and case when $2::bigint is not null then g.number = $2
-                else g.id::text = $3 or g.id::text like $4 end
-     order by g.id::text = $3 desc, g.number limit ${REFERENCE_LIMIT}`,
+       and (g.number = $2::bigint or g.id::text = $3 or g.id::text like $4)
+     order by coalesce(g.number = $2, false) desc, g.id::text = $3 desc, g.number limit ${REFERENCE_LIMIT}`,
     [scope, grantNumber(reference), text, suffix],
   );
 }

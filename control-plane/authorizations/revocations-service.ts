@@ -10,6 +10,7 @@ import type { Database, Queries } from '../database/database.ts';
 import { DomainError } from '../domain-error.ts';
 import { accountSigners, readAccountKeys } from './account-keys.ts';
 import { readCertifications, readRoot, rootKeys } from './certifications.ts';
+import { handOverJobsOf, withoutCertification } from './engineer-removal.ts';
 import type { StoredGrant } from './grant-store.ts';
 import type { GrantsService } from './grants-service.ts';
 import { accountsWithAgents, agentKeysOf, storeRevocation } from './revocation-store.ts';
@@ -48,7 +49,9 @@ export function createRevocationsService({
   }
 
   async function revoke(caller: Caller, rows: readonly NewRevocation[]): Promise<string[]> {
-    await database.transaction(async (queries) => {
+    const handedOver = await database.transaction(async (queries) => {
+      const ofProvider = rows.some((row) => row.kind === 'key' && row.accountId === null);
+      const before = ofProvider ? await readCertifications(queries) : [];
       for (const row of rows) {
         if (!(await storeRevocation(queries, row))) continue;
         await appendAudit(queries, {
@@ -64,8 +67,15 @@ export function createRevocationsService({
           },
         });
       }
+      const leaving = ofProvider ? await withoutCertification(queries, before) : [];
+      return handOverJobsOf(queries, leaving, before, caller);
     });
     await tell(rows);
+    for (const { id, agentId } of handedOver) {
+      bus.publish('job', id);
+      bus.publish('end', id);
+      bus.publish('agent', agentId);
+    }
     return rows.map((row) => row.subject);
   }
 
@@ -109,8 +119,8 @@ function ofGrant(
   };
 }
 
-/** On whose strength something is revoked. */
-type Authority = 'account' | 'engineer' | 'root';
+/** On whose strength something is revoked. Leads take back keys of others, engineers their own. */
+type Authority = 'account' | 'lead' | 'engineer' | 'root';
 
 async function openRevoke(
   queries: Queries,
@@ -123,10 +133,9 @@ async function openRevoke(
     caller.accountId === null
       ? []
       : await accountSigners(queries, caller.accountId, ['signing', 'recovery']);
-  const engineers =
-    caller.role === 'client'
-      ? []
-      : (await readCertifications(queries)).flatMap((certification) => certification.keys);
+  const certified = caller.role === 'client' ? [] : await readCertifications(queries);
+  const engineers = certified.flatMap(({ keys }) => keys);
+  const leads = certified.filter(({ kind }) => kind === 'lead').flatMap(({ keys }) => keys);
   const document = openDocument('revoke', envelope, [...root, ...account, ...engineers]);
   const among = (keys: readonly PublicKey[]) => {
     const known = new Set(keys.map(keyFingerprint));
@@ -134,6 +143,7 @@ async function openRevoke(
   };
   if (among(root)) return { document, authority: 'root' };
   if (among(account)) return { document, authority: 'account' };
+  if (among(leads)) return { document, authority: 'lead' };
   return { document, authority: 'engineer' };
 }
 
@@ -145,10 +155,20 @@ async function accountOfKey(
   fingerprint: string,
 ): Promise<string | null> {
   if (authority === 'root') return null;
-  if (authority === 'engineer') {
+  if (authority === 'engineer' || authority === 'lead') {
     const certified = await readCertifications(queries);
-    const isCertified = certified.some((row) => row.keys.map(keyFingerprint).includes(fingerprint));
-    if (isCertified) return null;
+    const holder = certified.find((row) => row.keys.map(keyFingerprint).includes(fingerprint));
+    if (holder !== undefined && (authority === 'lead' || holder.person === caller.personId)) {
+      return null;
+    }
+    if (holder !== undefined) {
+      throw new DomainError(
+        'forbidden',
+        'lead_needed',
+        `Only a lead takes the keys of ${holder.name} back.`,
+        { next: [{ label: 'See who is one', command: 'intervene engineers list' }] },
+      );
+    }
   } else {
     const accountId = caller.accountId!;
     const own = await readAccountKeys(queries, accountId);

@@ -66,9 +66,14 @@ export interface AgentSide {
 export function createAgentSide(options: AgentSideOptions): AgentSide {
   const { database, bus, authority, log, servers, interventions } = options;
   const sessions = new AgentSessions({ database, log });
-  const trust = new AgentTrust({ queries: database, bus, log });
   const uploads = new LogUploads({ database, bus });
   const signers = new OrderSigners(database);
+  const trust = new AgentTrust({
+    queries: database,
+    bus,
+    log,
+    certificationsOf: (fingerprints) => signers.envelopesFor(fingerprints),
+  });
   const progress = new JobProgress(bus);
   const verifier = new LogVerifier({ database, bus, log });
   const expiry = new JobExpiry({ database, bus, log });

@@ -1,6 +1,8 @@
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { readUnverified } from '../../proto/documents/document.ts';
+import { eventually } from '../harness/process.ts';
 import { Stack } from '../harness/stack.ts';
 import type { JobView } from '../harness/stack.ts';
 
@@ -91,5 +93,40 @@ describe('the people of a provider', () => {
     const refused = await stack.cli('otto', 'jobs', 'cancel', items[0]!.name);
     expect(refused.stderr).toContain('role_not_allowed');
     expect((await stack.cli('otto', 'keys', 'create', '--no-passphrase')).status).toBe(2);
+  });
+
+  describe('when one of them leaves', () => {
+    beforeAll(async () => {
+      await stack.addPerson('lena', 'lead');
+      await stack.revokeAll();
+      await stack.authorize('command.run');
+    });
+
+    it('refuses what waits, hands what runs to the lead, and the agent remembers it for good', async () => {
+      const run = ['run', 'web-04', 'command.run', '--yes', '--detach', '--'];
+      const runs = await stack.json<Job>('bert', ...run, 'sleep', '90');
+      await eventually('the job runs', async () => (await stack.job(runs.id)).state === 'running');
+      await stack.agent.end('SIGKILL');
+      const waits = await stack.json<Job>('bert', ...run, 'true');
+
+      const removed = await stack.cli('lena', 'engineers', 'remove', 'bert', '--reason', 'left');
+      expect(removed.status, removed.stderr).toBe(0);
+      expect(await stack.job(runs.id)).toMatchObject({ state: 'running', owner: 'lena' });
+      stack.agent.start();
+      const refused = await stack.ended(waits.id);
+      expect(refused).toMatchObject({ state: 'refused', reason: 'revoked' });
+      const shown = await stack.cli('lena', 'jobs', 'show', waits.name);
+      expect(shown.stdout).toContain('revoked');
+
+      const file = path.join(stack.state, 'trust/revocations.json');
+      const held = JSON.parse(readFileSync(file, 'utf8')) as { signed: string[] };
+      const revoked = held.signed.flatMap(
+        (one) => readUnverified('revoke', Buffer.from(one, 'base64')).payload.keys,
+      );
+      expect(revoked).toHaveLength(1);
+      expect((await stack.cli('bert', ...run, 'true')).stderr).toContain('order_not_yours');
+      await stack.ok('lena', 'jobs', 'cancel', runs.name);
+      expect((await stack.ended(runs.id)).state).toBe('cancelled');
+    });
   });
 });

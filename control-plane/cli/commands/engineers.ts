@@ -67,11 +67,11 @@ export async function renewEngineer(
   );
 }
 
-/** `engineers remove NAME`: takes the keys back, signed by the operator root or by oneself as engineer. */
+/** `engineers remove NAME`: takes the keys back, signed by the operator root, or by oneself as a lead. */
 export async function removeEngineer(
   context: CommandContext,
   [name = '']: string[],
-  options: { reason?: string },
+  options: { reason?: string; stop?: boolean },
 ): Promise<void> {
   const { terminal } = context;
   const api = await context.api();
@@ -88,17 +88,24 @@ export async function removeEngineer(
       keys: fingerprints,
       issuedAt: context.nowSeconds(),
       reason: options.reason ?? '',
-      afterStep: false,
+      // What runs goes on under a lead, unless the keys may be in other hands.
+      afterStep: options.stop !== true,
     },
     [signer],
   );
   await api.post('/api/v1/revocations', { envelope: Buffer.from(envelope).toString('base64') });
-  if (terminal.json) terminal.printJson({ revoked: fingerprints });
-  else
-    terminal.say(
-      glyph('ok', '✓'),
-      `${name} can order nothing any more: ${fingerprints.join(', ')}`,
-    );
+  if (terminal.json) {
+    terminal.printJson({ revoked: fingerprints });
+    return;
+  }
+  terminal.say(glyph('ok', '✓'), `${name} can order nothing any more: ${fingerprints.join(', ')}`);
+  terminal.say(
+    options.stop
+      ? 'Orders of theirs that wait are refused by the agents, and what runs is stopped.'
+      : 'Orders of theirs that wait are refused by the agents; what runs has a lead as owner.',
+  );
+  terminal.say('Next: intervene jobs list --state running');
+  terminal.say(`      intervene people remove ${JSON.stringify(name)}   (as an administrator)`);
 }
 
 export async function listEngineers(context: CommandContext): Promise<void> {

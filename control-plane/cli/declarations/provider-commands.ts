@@ -158,9 +158,12 @@ export const providerCommands: readonly CommandDeclaration[] = [
     summary: "take an engineer's keys back",
     examples: [
       'intervene engineers remove "Ada L"',
-      'intervene engineers remove "Ada L" --reason "laptop stolen"',
+      'intervene engineers remove "Ada L" --stop --reason "laptop stolen"',
     ],
-    options: [{ flags: '--reason <text>', text: 'kept in the signed document' }],
+    options: [
+      { flags: '--stop', text: 'stop what runs, too: the keys may be in other hands' },
+      { flags: '--reason <text>', text: 'kept in the signed document' },
+    ],
     signs: true,
     load: async () => (await import('../commands/engineers.ts')).removeEngineer,
   },
