@@ -111,6 +111,11 @@ const parts: Part[] = [
       vitest(['--project', 'unit', 'control-plane'], { INTERVENE_TEST_POSTGRESQL: 'debian' }),
   },
   {
+    name: 'fuzz',
+    what: 'documents, messages, requests and frames of any content',
+    run: () => vitest(['--project', 'fuzz']),
+  },
+  {
     name: 'system',
     what: 'whole system: real processes, killed, cut off, attacked',
     unavailable: () =>
