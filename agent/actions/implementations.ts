@@ -9,6 +9,10 @@ const implementations: Record<string, () => Promise<ActionImplementation>> = {
   'command.run': () => Promise.resolve(commandRun),
   'filesystem.check': async () => (await import('./filesystem/index.ts')).filesystemCheck,
   'filesystem.repair': async () => (await import('./filesystem/index.ts')).filesystemRepair,
+  'service.status': async () => (await import('./service/index.ts')).serviceStatus,
+  'service.restart': async () => (await import('./service/index.ts')).serviceRestart,
+  'service.configure': async () => (await import('./service/index.ts')).serviceConfigure,
+  'service.override': async () => (await import('./service/index.ts')).serviceConfigure,
 };
 
 /** Undefined for an action this agent cannot carry out. */

@@ -1,11 +1,16 @@
 import { commandRun } from './command.ts';
 import type { ActionDeclaration } from './declaration.ts';
 import { filesystemCheck, filesystemRepair } from './filesystem.ts';
+import { serviceConfigure, serviceOverride, serviceRestart, serviceStatus } from './service.ts';
 
 /** Every action there is, in the order people see them. */
 export const actions: readonly ActionDeclaration[] = [
   filesystemCheck,
   filesystemRepair,
+  serviceStatus,
+  serviceRestart,
+  serviceConfigure,
+  serviceOverride,
   commandRun,
 ];
 

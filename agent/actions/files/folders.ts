@@ -1,0 +1,56 @@
+import { mkdir, rmdir } from 'node:fs/promises';
+import { basename, dirname } from 'node:path';
+import { TargetPathError, type TargetFolder, type TargetRoot } from '../../target/target-root.ts';
+
+/** The folders on the way to one that are not there yet, the outermost first. */
+export async function missingFolders(root: TargetRoot, path: string): Promise<string[]> {
+  const missing: string[] = [];
+  for (let at = path; at !== '/'; at = dirname(at)) {
+    const found = await openIfThere(root, at);
+    if (found !== null) {
+      await found.close();
+      break;
+    }
+    missing.unshift(at);
+  }
+  return missing;
+}
+
+/** Makes a folder, and those above it that are missing, for everybody to read; durable when it returns. */
+export async function makeFolders(root: TargetRoot, path: string): Promise<void> {
+  for (const missing of await missingFolders(root, path)) {
+    const parent = await root.openFolder(dirname(missing));
+    try {
+      await mkdir(parent.entry(basename(missing)), { mode: 0o755 });
+      await parent.sync();
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+    } finally {
+      await parent.close();
+    }
+  }
+}
+
+/** Removes folders that were made, the last first, as far as nothing else lies in them. */
+export async function removeFolders(root: TargetRoot, paths: readonly string[]): Promise<void> {
+  for (const path of paths.toReversed()) {
+    const parent = await openIfThere(root, dirname(path));
+    if (parent === null) continue;
+    try {
+      await rmdir(parent.entry(basename(path)));
+      await parent.sync();
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException;
+      if (code !== 'ENOENT' && code !== 'ENOTEMPTY') throw error;
+    } finally {
+      await parent.close();
+    }
+  }
+}
+
+async function openIfThere(root: TargetRoot, path: string): Promise<TargetFolder | null> {
+  return root.openFolder(path).catch((error: unknown) => {
+    if (error instanceof TargetPathError && error.why === 'missing') return null;
+    throw error;
+  });
+}

@@ -1,0 +1,104 @@
+import { open, readdir, rm } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { ActionError, type ActionContext } from '../../runner/action.ts';
+import type { TargetRoot } from '../../target/target-root.ts';
+import { copyOpen, withDraft } from './change-files.ts';
+import { openFolderOf, readState, stateDigest } from './file-state.ts';
+import { removeFolders } from './folders.ts';
+import { copyName, draftName, readSavedFile, recordPattern, type SavedFile } from './saved-file.ts';
+
+type Context = Pick<ActionContext, 'run'>;
+
+/** A file that a job has saved, and what has become of it. */
+export interface FoundFile {
+  index: number;
+  saved: SavedFile;
+  /** `changed`: by somebody else since, so that nothing may be put over it. */
+  standing: 'before' | 'after' | 'changed';
+}
+
+/** What the files a job saved are like now, in the order they were changed. Changes nothing. */
+export async function findSavedFiles(root: TargetRoot, folder: string): Promise<FoundFile[]> {
+  const names = await readdir(folder).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return [];
+    throw error;
+  });
+  const indices = names
+    .map((name) => recordPattern.exec(name)?.[1])
+    .filter((index) => index !== undefined)
+    .map(Number)
+    .toSorted((a, b) => a - b);
+  const found: FoundFile[] = [];
+  for (const index of indices) {
+    const saved = await readSavedFile(folder, index);
+    const now = stateDigest(await readState(root, saved.path));
+    const standing = now === saved.before ? 'before' : now === saved.after ? 'after' : 'changed';
+    found.push({ index, saved, standing });
+  }
+  return found;
+}
+
+/** Throws ActionError `changed_since` when somebody has changed one of the files after the job. */
+export function requireUnchanged(files: readonly FoundFile[]): void {
+  const other = files.find(({ standing }) => standing === 'changed');
+  if (other === undefined) return;
+  throw new ActionError(
+    'changed_since',
+    `${other.saved.path} has been changed after the job: putting the old file back would destroy that`,
+  );
+}
+
+/**
+ * Puts back what a job changed, last change first: the same bytes, mode, owner, times and extended
+ * attributes, or no file where there was none. May be cut off anywhere and begun again.
+ */
+export async function restoreFiles(
+  context: Context,
+  root: TargetRoot,
+  folder: string,
+  files: readonly FoundFile[],
+): Promise<void> {
+  for (const file of files.toReversed()) {
+    await removeDraft(root, file.saved);
+    if (file.standing === 'after') await restore(context, root, folder, file);
+    if (!file.saved.existed) await removeFolders(root, file.saved.madeFolders);
+    if (stateDigest(await readState(root, file.saved.path)) === file.saved.before) continue;
+    throw new ActionError('undo_incomplete', `${file.saved.path} is not as it was before the job`);
+  }
+}
+
+async function restore(
+  context: Context,
+  root: TargetRoot,
+  backups: string,
+  { index, saved }: FoundFile,
+): Promise<void> {
+  const { path } = saved;
+  const name = basename(path);
+  const folder = (await openFolderOf(root, path)) ?? (await root.openFolder(dirname(path)));
+  try {
+    if (!saved.existed) {
+      await rm(folder.entry(name), { force: true });
+    } else {
+      const copy = await open(join(backups, copyName(index)), 'r');
+      try {
+        await withDraft(folder, name, saved.job, (draft) => copyOpen(context, copy, draft, []));
+      } finally {
+        await copy.close();
+      }
+    }
+    await folder.sync();
+  } finally {
+    await folder.close();
+  }
+}
+
+async function removeDraft(root: TargetRoot, { path, job }: SavedFile): Promise<void> {
+  const folder = await openFolderOf(root, path);
+  if (folder === null) return;
+  try {
+    await rm(folder.entry(draftName(basename(path), job)), { force: true });
+  } finally {
+    await folder.close();
+  }
+}

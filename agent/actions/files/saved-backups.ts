@@ -1,0 +1,32 @@
+import { readFile, stat } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import type { JournalRecord } from '../../jobs/journal-record.ts';
+import { ActionError, type ActionContext, type SavedBackup } from '../../runner/action.ts';
+import { contentDigest } from './file-state.ts';
+
+/**
+ * The folder with what a job saved, each file of it compared with the digest in the job's journal; null
+ * when it had saved nothing, and so changed nothing. Throws ActionError `backup_damaged`.
+ */
+export async function findSavedBackups(undone: ActionContext['undone']): Promise<string | null> {
+  if (undone === null) throw new ActionError('undo_not_possible', 'no job to undo was named');
+  const backups = undone.records.flatMap((record: JournalRecord): SavedBackup[] =>
+    record.type === 'step_saved' ? record.backups : [],
+  );
+  if (backups.length === 0) return null;
+  const named = dirname(backups[0]!.path);
+  const isThere = await stat(named).then(
+    () => true,
+    () => false,
+  );
+  const folder = isThere ? named : join(undone.directory, 'backups');
+  for (const { path, digest } of backups) {
+    const own = join(folder, path.slice(named.length + 1));
+    const bytes = await readFile(own).catch((error: Error) => {
+      throw new ActionError('backup_damaged', `a backup cannot be read: ${error.message}`);
+    });
+    if (contentDigest(bytes) === digest) continue;
+    throw new ActionError('backup_damaged', `${own} is not what was saved`);
+  }
+  return folder;
+}

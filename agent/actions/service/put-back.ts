@@ -1,0 +1,43 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { ActionContext } from '../../runner/action.ts';
+import { findSavedFiles, requireUnchanged, restoreFiles } from '../files/restore-files.ts';
+import { LIVE } from './plan-configure.ts';
+import { mustSystemctl } from './systemctl.ts';
+import {
+  linkSnapshotSchema,
+  readLinks,
+  requireLinksUnchanged,
+  restoreLinks,
+  type LinkSnapshot,
+} from './unit-links.ts';
+
+export const LINKS_BEFORE = 'links-before.json';
+export const LINKS_AFTER = 'links-after.json';
+
+/**
+ * Puts back the links and files that a job has saved in `folder`, and has systemd read them. Throws
+ * ActionError `changed_since`, before anything is written, when somebody has changed one since.
+ */
+export async function putBack(context: ActionContext, folder: string): Promise<void> {
+  const files = await findSavedFiles(LIVE, folder);
+  requireUnchanged(files);
+  const before = await readSnapshot(join(folder, LINKS_BEFORE));
+  const now = await readLinks(LIVE);
+  // Cut off in between, nobody wrote down what had changed: then it is what differs now.
+  const after = (await readSnapshot(join(folder, LINKS_AFTER))) ?? now;
+  if (before !== null) {
+    requireLinksUnchanged(before, after, now);
+    await restoreLinks(LIVE, before, after);
+  }
+  await restoreFiles(context, LIVE, folder, files);
+  await mustSystemctl(context, ['daemon-reload'], 'reload_failed');
+}
+
+async function readSnapshot(path: string): Promise<LinkSnapshot | null> {
+  const text = await readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return null;
+    throw error;
+  });
+  return text === null ? null : linkSnapshotSchema.parse(JSON.parse(text) as unknown);
+}
