@@ -3,6 +3,12 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import { useCliWorld } from '../../test/fixtures/cli-world.ts';
 import { endJob, journalEvents, planJob, refuseJob } from '../../test/fixtures/far-answers.ts';
 import type { FarJob } from '../../test/fixtures/far-end.ts';
+import {
+  configuredWeb,
+  failedRestart,
+  restartPlan,
+  webStatus,
+} from '../../test/fixtures/service-results.ts';
 import type { CommandOptions, CommandRun } from '../../test/fixtures/command-line.ts';
 
 const its = useCliWorld();
@@ -26,6 +32,15 @@ const repair = ['run', 'web-04', 'filesystem.repair', '--plan', '1042/1', '--yes
 const command = ['run', 'web-04', 'command.run', '--yes', '--', 'uptime'];
 const planWords = ['plan', 'web-04', 'filesystem.repair', '--param', 'device=/dev/vdb'];
 
+const unit = ['--param', 'unit=nginx.service'];
+const restartWords = ['plan', 'web-04', 'service.restart', ...unit];
+const answering = (changes: Parameters<typeof endJob>[2]) => () => {
+  its.farEnd.onOrder = (job) => {
+    if (job.order.mode === 'plan') planJob(its.world, job, restartPlan(job.order));
+    else endJob(job, [], changes);
+  };
+};
+
 const scenes: Record<string, Scene> = {
   'servers-list': { words: ['servers', 'list'] },
   'servers-show': { words: ['servers', 'show', 'web-04'] },
@@ -36,6 +51,32 @@ const scenes: Record<string, Scene> = {
   'actions-one': { words: ['actions', 'filesystem.repair'] },
   plan: { words: planWords },
   'run-repair': { words: repair, before: () => its.cli.run(planWords) },
+  'service-status': {
+    words: ['run', 'web-04', 'service.status', ...unit],
+    before: answering({ result: webStatus }),
+  },
+  'service-plan': { words: restartWords, before: answering({}) },
+  'service-restart-failed': {
+    words: ['run', 'web-04', 'service.restart', '--plan', '1042/1', '--yes'],
+    before: async () => {
+      answering({ state: 'failed', reason: 'restart_failed', result: failedRestart })();
+      await its.cli.run(restartWords);
+    },
+  },
+  'service-configure': {
+    words: ['run', 'web-04', 'service.configure', '--plan', '1042/1', '--yes'],
+    before: async () => {
+      answering({ result: configuredWeb })();
+      await its.cli.run([
+        'plan',
+        'web-04',
+        'service.configure',
+        ...unit,
+        '--param',
+        'enabled=true',
+      ]);
+    },
+  },
   'run-refused': {
     words: command,
     before: () => {

@@ -3,7 +3,7 @@ import { open, rename, rm, type FileHandle } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { ActionError, type ActionContext, type SavedBackup } from '../../runner/action.ts';
 import type { TargetFolder, TargetRoot } from '../../target/target-root.ts';
-import { syncAndDigest, writeDurably } from '../filesystem/durable-write.ts';
+import { syncAndDigest, writeBackup } from '../filesystem/durable-write.ts';
 import { openFolderOf, openPlain, readStateIn, stateDigest, stateOf } from './file-state.ts';
 import { makeFolders, missingFolders } from './folders.ts';
 import type { FileChange } from './plan-file-change.ts';
@@ -73,7 +73,7 @@ export async function prepareChange(
       madeFolders,
     };
     const record = join(place.folder, recordName(place.index));
-    backups.unshift(await writeDurably(record, JSON.stringify(saved)));
+    backups.unshift(await writeBackup(record, JSON.stringify(saved)));
     return { change, saved, backups };
   } finally {
     await inside?.close();

@@ -4,7 +4,7 @@ import type { Plan } from '../../../proto/documents/kinds/plan.ts';
 import { ActionError, type ActionContext, type ActionResult } from '../../runner/action.ts';
 import { StoppedError } from '../../runner/stop-control.ts';
 import { makeBackupFolder } from '../filesystem/backup-place.ts';
-import { writeDurably } from '../filesystem/durable-write.ts';
+import { writeBackup } from '../filesystem/durable-write.ts';
 import { makeChange, prepareChange } from '../files/change-files.ts';
 import { contentDigest } from '../files/file-state.ts';
 import type { PlannedFileChange } from '../files/plan-file-change.ts';
@@ -78,12 +78,12 @@ async function changeLinks(
 ): Promise<void> {
   await context.step(configureStepTexts.links, async (confirm) => {
     const before = JSON.stringify(await readLinks(LIVE));
-    await confirm([await writeDurably(join(folder, LINKS_BEFORE), before)]);
+    await confirm([await writeBackup(join(folder, LINKS_BEFORE), before)]);
     for (const [, ...words] of commands) {
       await mustSystemctl(context, words, 'configure_failed');
     }
     const after = JSON.stringify(await readLinks(LIVE));
-    await confirm([await writeDurably(join(folder, LINKS_AFTER), after)]);
+    await confirm([await writeBackup(join(folder, LINKS_AFTER), after)]);
   });
 }
 

@@ -9,7 +9,7 @@ import {
 import type { Plan } from '../../../proto/documents/kinds/plan.ts';
 import { ActionError, type ActionContext, type ActionResult } from '../../runner/action.ts';
 import { makeBackupFolder } from '../filesystem/backup-place.ts';
-import { writeDurably } from '../filesystem/durable-write.ts';
+import { writeBackup } from '../filesystem/durable-write.ts';
 import { affectedUnits } from './affected-units.ts';
 import { checkConfiguration } from './check-configuration.ts';
 import { requireSame } from './definition-digest.ts';
@@ -81,7 +81,7 @@ async function restart(
       others: affected.map((other) => other.unit),
     };
     const file = join(await makeBackupFolder(context), RUN_STATE_FILE);
-    await confirm([await writeDurably(file, JSON.stringify(state))]);
+    await confirm([await writeBackup(file, JSON.stringify(state))]);
     const { stopWithinSeconds } = parameters;
     const killing =
       stopWithinSeconds === undefined

@@ -5,13 +5,9 @@ import { ActionError, type ActionContext } from '../../runner/action.ts';
 type Context = Pick<ActionContext, 'run'>;
 export type Properties = ReadonlyMap<string, string>;
 
-/**
- * Process 1 speaks on its private socket only with whom it can see, and a runner lives in a process
- * namespace of its own: so systemctl is told to go over the D-Bus daemon.
- */
+/** Plain words in one language and time zone, whatever the server's are. */
 const ENVIRONMENT = {
   ...minimalEnvironment,
-  SYSTEMCTL_FORCE_BUS: '1',
   SYSTEMD_COLORS: '0',
   SYSTEMD_PAGER: '',
   TZ: 'UTC',
