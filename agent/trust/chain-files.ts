@@ -1,6 +1,6 @@
 import { mkdir, readdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
-import { digestOf, DocumentError } from '../../proto/documents/document.ts';
+import { digestOf, DocumentError, readUnverified } from '../../proto/documents/document.ts';
 import type { VerifiedDocument } from '../../proto/documents/document.ts';
 import { syncDirectory, writeDurably } from '../connection/durable-file.ts';
 
@@ -42,11 +42,21 @@ export function extendChain<K extends ChainKind>(
   } else {
     const known = new Set(chain.map(({ document }) => document.digest));
     from = digests.findLastIndex((digest) => known.has(digest));
+    if (from === -1 && isBeforePin(chain[0]!.document, envelopes[0])) return chain;
   }
   for (const envelope of envelopes.slice(from + 1)) {
     chain.push({ document: rules.next(chain.at(-1)!.document, envelope), envelope });
   }
   return chain;
+}
+
+/** Long chains come in parts; one that ends before the pinned document has nothing to say. */
+function isBeforePin<K extends ChainKind>(
+  pinned: VerifiedDocument<K>,
+  envelope: Uint8Array | undefined,
+): boolean {
+  if (envelope === undefined) return false;
+  return readUnverified(pinned.kind, envelope).payload.version < pinned.payload.version;
 }
 
 const FILE = /^\d{4,}\.json$/;

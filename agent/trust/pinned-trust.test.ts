@@ -75,6 +75,30 @@ describe('pinned trust', () => {
     expect(versions(await load())).toEqual([3, 2]);
   });
 
+  it('takes long chains over in parts, also ones that end before what was pinned', async () => {
+    const trust = await install();
+    expect(await trust.accept(chains([root1], []))).toBe(false);
+    expect(await trust.accept(chains([root2], []))).toBe(true);
+    expect(await trust.accept(chains([root3], [keys2]))).toBe(true);
+    expect(versions(await load())).toEqual([3, 2]);
+    const late = await install(chains([root2], [keys2]), {
+      rootDigest: digestOf(root2),
+      accountKeysDigest: digestOf(keys2),
+    });
+    expect(await late.accept(chains([root1], [keys1]))).toBe(false);
+    expect(await late.accept(chains([root3], []))).toBe(true);
+    expect(versions(late)).toEqual([3, 2]);
+  });
+
+  it('refuses a part that leaves one out, or follows from another', async () => {
+    const trust = await install();
+    await expect(trust.accept(chains([root3], []))).rejects.toThrow(DocumentError);
+    await trust.accept(chains([root2], []));
+    await expect(trust.accept(chains([fork3], []))).rejects.toThrow(DocumentError);
+    await expect(trust.accept(chains([fork2], []))).rejects.toThrow(DocumentError);
+    expect(versions(await load())).toEqual([2, 1]);
+  });
+
   it('keeps envelopes as they came, readable by their owner alone', async () => {
     await install();
     const file = path.join(directory, 'root', '0001.json');

@@ -4,6 +4,7 @@ import { wireLimits } from '../../proto/wire.ts';
 import { readUnverified } from '../../proto/documents/document.ts';
 import { readDocumentChain } from '../authorizations/document-store.ts';
 import { revocationsFor } from '../authorizations/revocation-store.ts';
+import { trustPages } from './trust-pages.ts';
 import type { Bus } from '../cluster/bus.ts';
 import type { Queries } from '../database/database.ts';
 
@@ -148,12 +149,11 @@ async function readTrustMessages(
   );
   return [
     { revocations: { ids, documents, certifications } },
-    {
-      trust: {
-        rootChain: rootChain.map((row) => row.envelope),
-        accountKeys: accountKeys.map((row) => row.envelope),
-      },
-    },
+    ...trustPages(
+      rootChain.map((row) => row.envelope),
+      accountKeys.map((row) => row.envelope),
+      MESSAGE_BYTES,
+    ).map((trust) => ({ trust })),
   ];
 }
 

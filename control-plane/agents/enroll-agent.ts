@@ -2,6 +2,7 @@ import { createHash, randomUUID } from 'node:crypto';
 import { ageRecipient } from '../../proto/documents/fields.ts';
 import { ed25519KeySchema, keyFingerprint } from '../../proto/documents/keys.ts';
 import type { Ed25519Key } from '../../proto/documents/keys.ts';
+import { wireLimits } from '../../proto/wire.ts';
 import type { EnrollRequest__Output } from '../../proto/wire.ts';
 import { appendAudit } from '../audit/audit.ts';
 import type { Database } from '../database/database.ts';
@@ -14,7 +15,10 @@ import { burnEnrollment, findBurntToken, readTrustChain } from './enrollment-sto
 import type { BurntEnrollment } from './enrollment-store.ts';
 import { clientNeeded, hashToken } from './enrollments.ts';
 import { readAgentVersion, readFacts } from './facts.ts';
+import { trustPages } from './trust-pages.ts';
 
+/** Of documents in the answer, with room for the certificate. */
+const ANSWER_BYTES = wireLimits.messageBytes - 32 * 1024;
 const LIFETIME_SECONDS = { resident: 3600, rescue: 4 * 3600 } as const;
 
 /** How long a certificate of this kind of agent holds, in seconds. */
@@ -118,8 +122,12 @@ export function createEnrollAgent({ database, authority, sessions }: EnrollAgent
       serverId,
       accountId,
       certificate: certificate.der,
-      rootChain: rootChain.map((row) => row.envelope),
-      accountKeys: accountKeys.map((row) => row.envelope),
+      // What does not fit follows when the agent connects.
+      ...trustPages(
+        rootChain.map((row) => row.envelope),
+        accountKeys.map((row) => row.envelope),
+        ANSWER_BYTES,
+      )[0]!,
     };
   };
 }

@@ -2,7 +2,8 @@ import { readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { followAccountKeysChain } from '../../../proto/documents/chain.ts';
-import { openDocument, readUnverified } from '../../../proto/documents/document.ts';
+import { digestOf, openDocument, readUnverified } from '../../../proto/documents/document.ts';
+import { keyFingerprint } from '../../../proto/documents/keys.ts';
 import { FAR_NOW } from '../../../test/fixtures/far-end.ts';
 import { envelopeBytes, useCliWorld } from '../../../test/fixtures/cli-world.ts';
 
@@ -59,6 +60,72 @@ describe('keys of a client', () => {
     const { payload } = readUnverified('account-keys', envelopeBytes(its.farEnd.accountKeys[1]));
     expect(payload.keys.map((entry) => entry.use)).toEqual(['signing', 'recovery']);
     expect((await its.cli.run(words, phone)).stderr).toContain('not one of the account any more');
+  });
+
+  const newest = () =>
+    readUnverified('account-keys', envelopeBytes(its.farEnd.accountKeys.at(-1))).payload;
+  const fingerprints = async (profile = asCarol) =>
+    (await its.cli.run(['keys', 'list'], profile)).stdout
+      .split('\n')
+      .flatMap((line) => line.split('\t')[1] ?? []);
+
+  it('rotate: a new one is signed by the one it replaces, which the account gives up', async () => {
+    await create();
+    const [old] = await fingerprints();
+    const done = await its.cli.run(['keys', 'rotate', '--no-passphrase'], asCarol);
+    expect(done.status, done.stderr).toBe(0);
+    expect(done.stderr).toContain(`Given up: ${old}`);
+    const { version, keys } = newest();
+    expect([version, keys.map((entry) => entry.use).toSorted()]).toEqual([
+      2,
+      ['recovery', 'signing'],
+    ]);
+    expect(keys.map(({ key }) => keyFingerprint(key))).not.toContain(old);
+    const chain = its.farEnd.accountKeys.map(envelopeBytes);
+    expect(followAccountKeysChain(chain, digestOf(chain[0]!)).payload.version).toBe(2);
+    // The old key signs nothing any more, also here.
+    const grant = ['authorize', 'web-04', '--ticket', 'T', '--actions', '*', '--backup', 'yes'];
+    const words = [...grant, '--interruption', 'yes', '--yes', '--key', 'signing'];
+    expect((await its.cli.run(words, asCarol)).stderr).toContain('not a signing key');
+  });
+
+  it('recover: the key on paper makes new ones, and ends every other', async () => {
+    const paper = its.file('paper', (await create()).stdout);
+    await create();
+    its.cli.login(its.farEnd, 'phone', 'client-token');
+    const phone = { profile: 'phone' };
+    const recover = ['keys', 'recover', '--no-passphrase', '--recovery-key-file', paper];
+    const done = await its.cli.run(recover, phone);
+    expect(done.status, done.stderr).toBe(0);
+    const uses = () =>
+      newest()
+        .keys.map((entry) => entry.use)
+        .toSorted();
+    expect(uses()).toEqual(['recovery', 'signing']);
+    expect((await its.cli.run(recover, phone)).stderr).toContain('recovery_key_wrong');
+    const next = its.file('next', done.stdout);
+    const [kept] = await fingerprints(phone);
+    its.cli.login(its.farEnd, 'tablet', 'client-token');
+    const again = await its.cli.run([...recover.slice(0, -1), next, '--keep', kept!], {
+      profile: 'tablet',
+    });
+    expect(again.status, again.stderr).toBe(0);
+    expect(uses()).toEqual(['recovery', 'signing', 'signing']);
+    const wrong = await its.cli.run([...recover, '--keep', `SHA256:${'A'.repeat(43)}`], phone);
+    expect(wrong.status).toBe(2);
+  });
+
+  it('are nothing to rotate or recover for people of the provider, or before there are any', async () => {
+    for (const verb of ['rotate', 'recover']) {
+      const words = ['keys', verb, ...(verb === 'recover' ? ['--recovery-key-file', '-'] : [])];
+      expect(await its.cli.run(words)).toMatchObject({
+        status: 2,
+        stderr: expect.stringContaining('not_a_client'),
+      });
+    }
+    const early = await its.cli.run(['keys', 'rotate', '--no-passphrase'], asCarol);
+    expect(early).toMatchObject({ status: 2, stderr: expect.stringContaining('no_account_key') });
+    expect(its.farEnd.accountKeys).toEqual([]);
   });
 
   it('show the recovery key on a terminal until its last group is typed', async () => {

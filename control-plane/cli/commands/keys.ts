@@ -47,6 +47,45 @@ export async function createKey(
   );
 }
 
+/** `keys rotate`: a new signing key of the account in place of the one of this machine, which signs it. */
+export async function rotateKey(
+  context: CommandContext,
+  _args: string[],
+  options: CreateKeyOptions,
+): Promise<void> {
+  requireClient(context, 'rotate');
+  refuseDataFolder(context.profile.folder);
+  const encrypt = options.passphrase !== false;
+  await createAccountKey(context, encrypt, { ...options, replaces: 'own' });
+}
+
+/**
+ * `keys recover`: all keys of the account are lost or in other hands. The one on paper signs a new signing key
+ * and a new recovery key; every other signing key is given up.
+ */
+export async function recoverKeys(
+  context: CommandContext,
+  _args: string[],
+  options: CreateKeyOptions,
+): Promise<void> {
+  requireClient(context, 'recover');
+  refuseDataFolder(context.profile.folder);
+  const encrypt = options.passphrase !== false;
+  await createAccountKey(context, encrypt, { ...options, replaces: 'all' });
+}
+
+function requireClient(context: CommandContext, verb: string): void {
+  if (context.profile.require().person.role === 'client') return;
+  throw usageError(
+    `Only keys of an account are chained; there is nothing to ${verb} here.`,
+    [
+      { label: 'make another key', command: 'intervene keys create --name engineer-2' },
+      { label: 'a lead certifies it', command: 'intervene engineers add NAME --key-file FILE' },
+    ],
+    'not_a_client',
+  );
+}
+
 export async function listKeys(context: CommandContext): Promise<void> {
   const { terminal } = context;
   const items = (await context.keys()).list();

@@ -3,6 +3,7 @@ import { reference } from '../api/api-client.ts';
 import type { CommandContext } from '../command-context.ts';
 import { exitStatus } from '../exit-status.ts';
 import { glyph } from '../output/terminal.ts';
+import { findAccountKey } from '../trust/own-account-key.ts';
 
 /**
  * `intervene revoke GRANT`: takes a permission back. It goes out unsigned first, because agents obey that at
@@ -61,7 +62,7 @@ async function signRevocation(
 ): Promise<boolean> {
   if (context.profile.require().person.role !== 'client') return false;
   const keys = await context.keys();
-  const name = keys.list().find((key) => key.name.startsWith('signing'))?.name;
+  const name = (await findAccountKey(context, grant.accountId))?.name;
   if (name === undefined || !(keys.opensUnattended(name) || context.prompt.isPossible))
     return false;
   const [{ signDocument }, signer] = [

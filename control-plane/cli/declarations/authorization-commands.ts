@@ -30,6 +30,45 @@ export const authorizationCommands: readonly CommandDeclaration[] = [
     load: async () => (await import('../commands/keys.ts')).createKey,
   },
   {
+    name: 'keys rotate',
+    summary: "replace this machine's signing key of the account by a new one",
+    examples: ['intervene keys rotate', 'intervene keys rotate --name signing-2027'],
+    options: [
+      { flags: '--name <name>', text: 'name of the new key on this machine' },
+      { flags: '--no-passphrase', text: 'protect the key by its file mode alone' },
+    ],
+    signs: true,
+    load: async () => (await import('../commands/keys.ts')).rotateKey,
+  },
+  {
+    name: 'keys recover',
+    summary: 'all keys are lost: the one on paper makes new ones, and ends the others',
+    examples: [
+      'intervene keys recover --recovery-key-file recovery.txt',
+      'intervene keys recover --recovery-key-file - --keep SHA256:mJ4…',
+    ],
+    options: [
+      {
+        flags: '--recovery-key-file <file>',
+        text: 'the recovery key as it was printed; - for standard input',
+        required: true,
+      },
+      {
+        flags: '--keep <fingerprint>',
+        text: 'a signing key that is not lost; may be given several times',
+        many: true,
+      },
+      {
+        flags: '--recovery-out <file>',
+        text: 'write the new recovery key there instead of showing it',
+      },
+      { flags: '--name <name>', text: 'name of the new key on this machine' },
+      { flags: '--no-passphrase', text: 'protect the key by its file mode alone' },
+    ],
+    signs: true,
+    load: async () => (await import('../commands/keys.ts')).recoverKeys,
+  },
+  {
     name: 'keys list',
     summary: 'list the keys of this profile',
     examples: ['intervene keys list', 'intervene keys list --profile client --json'],

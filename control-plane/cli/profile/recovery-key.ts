@@ -34,7 +34,7 @@ export function readRecoveryKey(printed: string): Signer {
       [
         {
           label: 'compare it with the paper, eight letters at a time',
-          command: 'intervene keys create --recovery-key-file FILE',
+          command: 'intervene keys recover --recovery-key-file FILE',
         },
       ],
       'recovery_key_wrong',

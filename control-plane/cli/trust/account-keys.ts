@@ -20,6 +20,12 @@ export interface AccountKeyOptions {
   recoveryOut?: string;
   /** Fingerprints of keys that the account gives up. */
   remove?: string[];
+  /**
+   * Of the signing keys there were, `own` gives up the one that signs this, and `all` every one but those
+   * in `keep`.
+   */
+  replaces?: 'own' | 'all';
+  keep?: string[];
 }
 
 type Current = VerifiedDocument<'account-keys'>;
@@ -43,6 +49,7 @@ export async function createAccountKey(
   const chain = await api.list<DocumentBody>(path);
   const current = chain.length === 0 ? null : follow(context, chain);
   const authority = current === null ? null : await authorityFor(context, current, options);
+  const givenUp = givenUpKeys(current, authority, options);
   const renewsRecovery = current === null || options.recoveryKeyFile !== undefined;
 
   const name = options.name ?? keys.freeName('signing');
@@ -56,7 +63,7 @@ export async function createAccountKey(
       previous: current?.digest ?? null,
       issuedAt: context.nowSeconds(),
       keys: [
-        ...keptKeys(current, renewsRecovery, options.remove ?? []),
+        ...keptKeys(current, renewsRecovery, givenUp),
         { key: signer.key, name: `${person.name}, ${name}`.slice(0, 200), use: 'signing' },
         ...(recovery === null
           ? []
@@ -77,13 +84,45 @@ export async function createAccountKey(
       fingerprint: keyFingerprint(signer.key),
       version,
       pin,
+      removed: givenUp,
       recoveryKey: options.recoveryOut === undefined ? (recovery?.printed ?? null) : null,
     });
     return;
   }
   terminal.say(glyph('ok', '✓'), `key "${name}"  ${keyFingerprint(signer.key)}`);
   terminal.say(glyph('ok', '✓'), `account keys, version ${version}; servers pin ${pin}`);
+  if (givenUp.length > 0) {
+    terminal.say(
+      `Given up: ${givenUp.join(', ')}. Servers accept it no more, nor what it permitted.`,
+    );
+    terminal.say(`Next: intervene authorize SERVER --ticket T --actions ...${profile.flag}`);
+    return;
+  }
   terminal.say(`Next: intervene enroll SERVER --mode resident${profile.flag}`);
+}
+
+function givenUpKeys(
+  current: Current | null,
+  authority: Signer | null,
+  { remove = [], replaces, keep = [] }: AccountKeyOptions,
+): string[] {
+  if (current === null && replaces !== undefined) {
+    throw usageError(
+      'The account has no keys yet, so there is nothing to replace.',
+      [{ label: 'make the first ones', command: 'intervene keys create' }],
+      'no_account_key',
+    );
+  }
+  const signing = (current?.payload.keys ?? [])
+    .filter(({ use }) => use === 'signing')
+    .map(({ key }) => keyFingerprint(key));
+  const unknown = keep.find((fingerprint) => !signing.includes(fingerprint));
+  if (unknown !== undefined) throw usageError(`${unknown} is no signing key of the account.`);
+  const own = authority === null ? '' : keyFingerprint(authority.key);
+  const replaced = signing.filter((fingerprint) =>
+    replaces === 'own' ? fingerprint === own : replaces === 'all' && !keep.includes(fingerprint),
+  );
+  return [...new Set([...remove, ...replaced])];
 }
 
 function follow(context: CommandContext, chain: readonly DocumentBody[]): Current {
@@ -118,7 +157,10 @@ async function authorityFor(
     code: 'no_account_key',
     happened: 'The account has keys already, and none of them is on this machine.',
     next: [
-      { label: 'with the key on paper', command: 'intervene keys create --recovery-key-file FILE' },
+      {
+        label: 'with the key on paper',
+        command: 'intervene keys recover --recovery-key-file FILE',
+      },
     ],
     exitStatus: exitStatus.refused,
   });

@@ -1,9 +1,6 @@
 import { actions } from '../../../proto/actions/catalogue.ts';
-import { readUnverified, signDocument } from '../../../proto/documents/document.ts';
-import { keyFingerprint } from '../../../proto/documents/keys.ts';
+import { signDocument } from '../../../proto/documents/document.ts';
 import type { GrantBody } from '../api/bodies.ts';
-import type { DocumentBody } from '../api/bodies.ts';
-import { reference } from '../api/api-client.ts';
 import { CliError } from '../cli-error.ts';
 import type { CommandContext } from '../command-context.ts';
 import { exitStatus } from '../exit-status.ts';
@@ -11,6 +8,7 @@ import { glyph } from '../output/terminal.ts';
 import { formatClock } from '../output/time-text.ts';
 import { consentText } from './consent-text.ts';
 import type { GrantTerms } from './consent-text.ts';
+import { findAccountKey } from './own-account-key.ts';
 
 /** Shows the words, asks, signs exactly them, and hands the grant to the control plane. */
 export async function signGrant(
@@ -57,20 +55,8 @@ async function accountKeyName(
   account: string,
   wanted: string | undefined,
 ): Promise<{ name: string; fingerprint: string }> {
-  const [api, keys] = [await context.api(), await context.keys()];
-  const chain = await api.list<DocumentBody>(`/api/v1/accounts/${reference(account)}/keys`);
-  const newest = chain.toSorted((a, b) => (b.version ?? 0) - (a.version ?? 0))[0];
-  const signing = new Set(
-    newest === undefined
-      ? []
-      : readUnverified('account-keys', Buffer.from(newest.envelope, 'base64'))
-          .payload.keys.filter((entry) => entry.use === 'signing')
-          .map((entry) => keyFingerprint(entry.key)),
-  );
-  const own = keys
-    .list()
-    .find((key) => signing.has(key.fingerprint) && (wanted === undefined || key.name === wanted));
-  if (own !== undefined) return own;
+  const own = await findAccountKey(context, account, wanted);
+  if (own !== null) return own;
   throw new CliError({
     code: 'no_account_key',
     happened:
