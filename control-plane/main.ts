@@ -2,6 +2,7 @@ import path from 'node:path';
 import type { Writable } from 'node:stream';
 import { pino } from 'pino';
 import type { Logger } from 'pino';
+import { shell } from '../proto/documents/command-text.ts';
 import { readConfig } from './config.ts';
 import type { ControlPlaneConfig, UpOptions } from './config.ts';
 import { createControlPlane } from './server.ts';
@@ -66,7 +67,7 @@ function tell(
   const relative = path.relative(process.cwd(), newAdminTokenFile);
   const file = relative.length < newAdminTokenFile.length ? relative : newAdminTokenFile;
   progress.line(
-    `Next: intervene init ${url} --engineer NAME --admin-token-file ${file}` +
+    `Next: ${shell`intervene init ${url} --engineer NAME --admin-token-file ${file}`}` +
       "   (operator root and first engineer, on the lead's own machine)",
   );
 }

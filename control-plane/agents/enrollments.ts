@@ -1,4 +1,5 @@
 import { createHash, randomBytes, randomUUID } from 'node:crypto';
+import { shell } from '../../proto/documents/command-text.ts';
 import { actorOf } from '../accounts/caller.ts';
 import type { Caller } from '../accounts/caller.ts';
 import { appendAudit } from '../audit/audit.ts';
@@ -106,7 +107,7 @@ export function clientNeeded(server: string): DomainError {
       next: [
         {
           label: 'the client makes the install line',
-          command: `intervene enroll ${server} --mode resident`,
+          command: shell`intervene enroll ${server} --mode resident`,
         },
       ],
     },

@@ -3,6 +3,8 @@ import { exitStatus } from './exit-status.ts';
 export interface NextStep {
   label: string;
   command: string;
+  /** Somebody else runs it, not the person of this profile. */
+  byOther?: true;
 }
 
 /** Texts of an error as people read it: `message` is what happened. */

@@ -28,12 +28,13 @@ export class CommandContext {
   constructor(surroundings: Surroundings, options: CommonOptions) {
     this.surroundings = surroundings;
     this.options = options;
+    this.profile = new Profile(surroundings.home, options.profile ?? surroundings.profile);
     this.terminal = new Terminal(surroundings, {
       json: options.json === true,
       color: options.color !== false,
+      profile: this.profile.name,
     });
     this.prompt = new Prompt(this.terminal, surroundings, { input: options.input !== false });
-    this.profile = new Profile(surroundings.home, options.profile ?? surroundings.profile);
   }
 
   /** The control plane, as the person of this profile. Throws CliError when nobody has logged in. */

@@ -38,6 +38,7 @@ export async function runProgram(
     const terminal = new Terminal(surroundings, {
       json: flags.includes('--json'),
       color: !flags.includes('--no-color'),
+      profile: program.opts<CommonOptions>().profile ?? surroundings.profile,
     });
     return reportError(
       terminal,

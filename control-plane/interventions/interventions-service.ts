@@ -1,3 +1,4 @@
+import { shell } from '../../proto/documents/command-text.ts';
 import { actorOf, scopeOf } from '../accounts/caller.ts';
 import type { Caller } from '../accounts/caller.ts';
 import { appendAudit } from '../audit/audit.ts';
@@ -73,7 +74,10 @@ export function createInterventionsService(
         `${server.name} has an open intervention for ${ticket}: ${intervention.number}.`,
         {
           next: [
-            { label: 'See it', command: `intervene interventions show ${intervention.number}` },
+            {
+              label: 'See it',
+              command: shell`intervene interventions show ${intervention.number}`,
+            },
           ],
         },
       );
@@ -97,7 +101,7 @@ export function createInterventionsService(
             `${openJobs} of its jobs have not ended.`,
             {
               next: [
-                { label: 'See them', command: `intervene jobs list --intervention ${number}` },
+                { label: 'See them', command: shell`intervene jobs list --intervention ${number}` },
               ],
             },
           );

@@ -1,3 +1,4 @@
+import { shell } from '../../proto/documents/command-text.ts';
 import { readUnverified } from '../../proto/documents/document.ts';
 import { encodeEnvelope, parseEnvelope } from '../../proto/documents/dsse.ts';
 import { keyFingerprint } from '../../proto/documents/keys.ts';
@@ -38,7 +39,7 @@ export function createApproveJob({ database, bus, signers }: ApproveJobOptions) 
         'invalid',
         'order_mismatch',
         `What was signed is not the order of ${name}.`,
-        { next: [{ label: 'Look again', command: `intervene approve ${name}` }] },
+        { next: [{ label: 'Look again', command: shell`intervene approve ${name}` }] },
       );
     }
     const keys = await signers.keysThatSigned(caller.personId, approved.envelope);
@@ -94,7 +95,7 @@ function notProposed(name: string, state: string): DomainError {
     'conflict',
     'job_not_proposed',
     `${name} waits for nobody's signature: it is ${state}.`,
-    { next: [{ label: 'See it', command: `intervene jobs show ${name}` }] },
+    { next: [{ label: 'See it', command: shell`intervene jobs show ${name}` }] },
   );
 }
 
@@ -120,7 +121,7 @@ function requireAnother(caller: Caller, proposal: Proposal, name: string): void 
       'conflict',
       'approved_before',
       `You approved ${name} before: somebody else has to sign as well.`,
-      { next: [{ label: 'See who signed', command: `intervene jobs show ${name}` }] },
+      { next: [{ label: 'See who signed', command: shell`intervene jobs show ${name}` }] },
     );
   }
 }
@@ -144,7 +145,7 @@ function requireMaySign(
       'invalid',
       'type_not_allowed_for_key',
       'An order is approved with the key of the command line, not with a passkey.',
-      { next: [{ label: 'Sign it there', command: `intervene approve ${name}` }] },
+      { next: [{ label: 'Sign it there', command: shell`intervene approve ${name}` }] },
     );
   }
   if (authorization === null) return;

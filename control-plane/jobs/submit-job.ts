@@ -1,3 +1,4 @@
+import { shell } from '../../proto/documents/command-text.ts';
 import { findAction } from '../../proto/actions/catalogue.ts';
 import type { ActionDeclaration } from '../../proto/actions/declaration.ts';
 import { readUnverified } from '../../proto/documents/document.ts';
@@ -174,7 +175,9 @@ function requireAgent(
   const { accountId, agentId, serverId, serverName } = target;
   if (agentId === null) {
     throw new DomainError('conflict', 'agent_missing', `${serverName} has no agent.`, {
-      next: [{ label: 'Enrol one', command: `intervene enroll ${serverName} --mode resident` }],
+      next: [
+        { label: 'Enrol one', command: shell`intervene enroll ${serverName} --mode resident` },
+      ],
     });
   }
   if (target.agentQuarantined) {
@@ -233,7 +236,7 @@ function orderExpired(): DomainError {
 function jobExists(jobId: string): DomainError {
   return new DomainError('conflict', 'job_exists', `Job ${jobId} was ordered before.`, {
     safe: 'It was not ordered a second time.',
-    next: [{ label: 'See it', command: `intervene jobs show ${jobId}` }],
+    next: [{ label: 'See it', command: shell`intervene jobs show ${jobId}` }],
   });
 }
 

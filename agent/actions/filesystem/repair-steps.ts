@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { commandText } from '../../../proto/documents/command-text.ts';
 import type { PlanStep } from '../../../proto/documents/kinds/plan.ts';
 import type { ActionContext } from '../../runner/action.ts';
 import { backupFolderInPlan } from './backup-place.ts';
@@ -85,7 +86,7 @@ export function repairSteps(
       verify: 'The exit status of e2fsck, and the next step.',
       undo: {
         possible: true,
-        how: `The saved blocks are written back and compared; by hand: e2undo ${undoFile} ${device.path}`.slice(
+        how: `The saved blocks are written back and compared; by hand: ${commandText(['e2undo', undoFile, device.path])}`.slice(
           0,
           500,
         ),

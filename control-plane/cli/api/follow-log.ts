@@ -1,5 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { shell } from '../../../proto/documents/command-text.ts';
 import { RecordDecoder, SpoolFormatError } from '../../../proto/spool/record.ts';
 import type { LogRecord } from '../../../proto/spool/record.ts';
 import { CliError, UnreachableError } from '../cli-error.ts';
@@ -136,7 +137,7 @@ export async function followLog(api: ApiClient, options: FollowLogOptions): Prom
         code: 'log_damaged',
         happened: `What came from byte ${offset} of the log is no log record.`,
         safe: 'The job is not touched by this; its log is kept on the server until it is stored whole.',
-        next: [{ label: 'read it again', command: `intervene logs ${options.job}` }],
+        next: [{ label: 'read it again', command: shell`intervene logs ${options.job}` }],
         exitStatus: exitStatus.failed,
         cause,
       });
@@ -219,7 +220,7 @@ function gaveUp(job: string, cause: unknown): CliError {
     code: 'outcome_unknown',
     happened: `The control plane did not answer for as long as job ${job} may run; how it ended is not known.`,
     safe: 'The job went on by itself; its agent keeps the result until it can hand it over.',
-    next: [{ label: 'when the control plane is back', command: `intervene jobs show ${job}` }],
+    next: [{ label: 'when the control plane is back', command: shell`intervene jobs show ${job}` }],
     exitStatus: exitStatus.unreachable,
     cause,
   });

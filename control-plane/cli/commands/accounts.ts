@@ -1,3 +1,4 @@
+import { shell } from '../../../proto/documents/command-text.ts';
 import type { AccountBody } from '../api/bodies.ts';
 import type { CommandContext } from '../command-context.ts';
 import { printTable } from '../output/table.ts';
@@ -13,9 +14,7 @@ export async function addAccount(context: CommandContext, [name = '']: string[])
   }
   terminal.printName(account.id);
   terminal.say(glyph('ok', '✓'), `account ${account.name}`);
-  terminal.say(
-    `Next: intervene servers add SERVER --account ${account.name}${context.profile.flag}`,
-  );
+  terminal.sayNext(shell`intervene servers add SERVER --account ${account.name}`);
 }
 
 export async function listAccounts(context: CommandContext): Promise<void> {
@@ -36,6 +35,6 @@ export async function listAccounts(context: CommandContext): Promise<void> {
     items,
   );
   if (items.length === 0) {
-    terminal.say(`No account yet. Next: intervene accounts add NAME${context.profile.flag}`);
+    terminal.sayNext('intervene accounts add NAME', { after: 'No account yet.' });
   }
 }

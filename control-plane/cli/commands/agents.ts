@@ -38,8 +38,6 @@ export async function listAgents(context: CommandContext): Promise<void> {
     items,
   );
   if (items.length === 0) {
-    terminal.say(
-      `No agent yet. Next: intervene enroll SERVER --mode resident${context.profile.flag}`,
-    );
+    terminal.sayNext('intervene enroll SERVER --mode resident', { after: 'No agent yet.' });
   }
 }

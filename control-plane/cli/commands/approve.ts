@@ -1,3 +1,4 @@
+import { shell } from '../../../proto/documents/command-text.ts';
 import { findAction } from '../../../proto/actions/catalogue.ts';
 import { orderClass } from '../../../proto/documents/coverage.ts';
 import { addSignature, readUnverified } from '../../../proto/documents/document.ts';
@@ -46,7 +47,7 @@ export async function approve(
   if (options.yes && options.order === undefined) {
     throw usageError(
       '--yes needs --order DIGEST, the order you have read.',
-      [{ label: 'read it', command: `intervene approve ${named}` }],
+      [{ label: 'read it', command: shell`intervene approve ${named}` }],
       'needs_order',
     );
   }
@@ -75,7 +76,7 @@ export async function approve(
       ? `${job.name} is signed by ${job.signedBy.join(' and ')}; ${job.engineersNeeded} are needed.`
       : `${job.name} is signed by ${job.signedBy.join(' and ')}, and on its way to ${job.serverName}.`,
   );
-  terminal.say(`Next: intervene logs ${job.name} --follow`);
+  terminal.sayNext(shell`intervene logs ${job.name} --follow`);
 }
 
 async function fetchOrder(api: ApiClient, named: string): Promise<Shown> {
@@ -96,7 +97,7 @@ async function fetchOrder(api: ApiClient, named: string): Promise<Shown> {
       code: 'job_not_proposed',
       happened: `${job.name} waits for nobody's signature: it is ${job.state}.`,
       safe: 'Nothing was signed.',
-      next: [{ label: 'see it', command: `intervene jobs show ${job.name}` }],
+      next: [{ label: 'see it', command: shell`intervene jobs show ${job.name}` }],
       exitStatus: exitStatus.refused,
     });
   }
@@ -113,7 +114,7 @@ function requireNamedOrder({ digest, job }: Shown, named: string | undefined): v
     code: 'order_mismatch',
     happened: `The order of ${job.name} is ${digest}, not the one you named.`,
     safe: 'Nothing was signed.',
-    next: [{ label: 'read it', command: `intervene approve ${job.name}` }],
+    next: [{ label: 'read it', command: shell`intervene approve ${job.name}` }],
     exitStatus: exitStatus.refused,
   });
 }

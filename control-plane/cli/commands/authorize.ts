@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
+import { shell } from '../../../proto/documents/command-text.ts';
 import { actions } from '../../../proto/actions/catalogue.ts';
 import { readUnverified } from '../../../proto/documents/document.ts';
 import { GRANT_DEFAULT_SECONDS, GRANT_MAX_SECONDS } from '../../../proto/documents/kinds/grant.ts';
@@ -59,7 +60,7 @@ async function newTerms(
     throw usageError('A permission needs a server, --ticket and --actions.', [
       {
         label: '',
-        command: `intervene authorize ${named[0] ?? 'SERVER'} --ticket T --actions 'filesystem.*' --for 4h`,
+        command: shell`intervene authorize ${named[0] ?? 'SERVER'} --ticket T --actions 'filesystem.*' --for 4h`,
       },
     ]);
   }

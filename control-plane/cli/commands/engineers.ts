@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { shell } from '../../../proto/documents/command-text.ts';
 import { readUnverified, signDocument } from '../../../proto/documents/document.ts';
 import { keyFingerprint } from '../../../proto/documents/keys.ts';
 import type { Signer } from '../../../proto/documents/keys.ts';
@@ -35,7 +36,7 @@ export async function addEngineer(
       [
         {
           label: 'if that is the person you mean',
-          command: `intervene engineers add ${JSON.stringify(file.name)} --key-file ${path}`,
+          command: shell`intervene engineers add ${file.name} --key-file ${path}`,
         },
       ],
     );
@@ -52,7 +53,7 @@ export async function renewEngineer(
   const { person } = context.profile.require();
   if (name === undefined || name === person.name) {
     const own = (await context.keys()).publicPart('engineer');
-    if (own === null) throw noOwnKey(context);
+    if (own === null) throw noOwnKey();
     await certify(context, { person: person.id, name: person.name, keys: [own.key] }, options);
     return;
   }
@@ -165,7 +166,7 @@ async function certify(
     glyph('ok', '✓'),
     `${who.name} is certified as ${kind} until ${formatMoment(until * 1000, context.surroundings.timeZone)}`,
   );
-  terminal.say('Next: intervene engineers list');
+  terminal.sayNext('intervene engineers list');
 }
 
 /** The key that may certify engineers: one's own as a lead, else the operator root. */
@@ -185,11 +186,11 @@ async function issuer(context: CommandContext): Promise<Signer> {
   });
 }
 
-function noOwnKey(context: CommandContext): CliError {
+function noOwnKey(): CliError {
   return new CliError({
     code: 'no_key',
     happened: 'This profile has no key to certify.',
-    next: [{ label: '', command: `intervene keys create${context.profile.flag}` }],
+    next: [{ label: '', command: 'intervene keys create' }],
     exitStatus: exitStatus.usage,
   });
 }
@@ -211,7 +212,7 @@ function unknownEngineer(name: string, certifications: readonly Certification[])
     next: [
       {
         label: 'a lead certifies a new key',
-        command: `intervene engineers add NAME --key-file FILE`,
+        command: 'intervene engineers add NAME --key-file FILE',
       },
     ],
     exitStatus: exitStatus.usage,

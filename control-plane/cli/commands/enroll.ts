@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { shell } from '../../../proto/documents/command-text.ts';
 import type { ApiClient } from '../api/api-client.ts';
 import { reference } from '../api/api-client.ts';
 import type { AgentBody, DocumentBody, EnrollmentBody, ServerBody } from '../api/bodies.ts';
@@ -159,21 +160,25 @@ async function waitForAgent(
         code: 'enrollment_expired',
         happened: `${server.name} did not enroll in time; the line is of no use any more.`,
         next: [
-          { label: 'make a new one', command: `intervene enroll ${server.name} --mode resident` },
+          {
+            label: 'make a new one',
+            command: shell`intervene enroll ${server.name} --mode resident`,
+          },
         ],
         exitStatus: exitStatus.unreachable,
       });
     }
     terminal.say(glyph('ok', '✓'), `connected, agent ${agent.version}`);
     terminal.say(`Compare with what the installer printed: ${agent.keyFingerprint}`);
-    terminal.say(
-      `Next: intervene authorize ${server.name} --ticket T --actions 'filesystem.check'   (the client)`,
+    terminal.sayNext(
+      shell`intervene authorize ${server.name} --ticket T --actions 'filesystem.check'`,
+      context.profile.require().person.role === 'client' ? {} : { who: 'the client' },
     );
     return exitStatus.succeeded;
   } catch (error) {
     if (!left.signal.aborted) throw error;
     terminal.say(`Not waiting any more. ${server.name} can still enroll with this line.`);
-    terminal.say(`Next: intervene servers show ${server.name}`);
+    terminal.sayNext(shell`intervene servers show ${server.name}`);
     return exitStatus.left;
   } finally {
     stopListening();

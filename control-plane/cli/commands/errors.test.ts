@@ -29,7 +29,7 @@ describe('errors', () => {
       error: {
         code: 'server_not_found',
         exitStatus: 2,
-        next: [{ command: 'intervene servers list' }],
+        next: [{ command: 'intervene --profile ana servers list' }],
       },
     });
   });

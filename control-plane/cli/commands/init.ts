@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { shell } from '../../../proto/documents/command-text.ts';
 import { digestOf, signDocument } from '../../../proto/documents/document.ts';
 import { followRootChain } from '../../../proto/documents/chain.ts';
 import { keyFingerprint } from '../../../proto/documents/keys.ts';
@@ -9,6 +10,7 @@ import type { DocumentBody, InvitationBody, NewTokenBody, PersonBody } from '../
 import { CliError, usageError } from '../cli-error.ts';
 import type { CommandContext } from '../command-context.ts';
 import { exitStatus } from '../exit-status.ts';
+import { ownCommand } from '../output/own-command.ts';
 import { glyph, styled } from '../output/terminal.ts';
 import type { KeyStore } from '../profile/key-store.ts';
 import { Profile, refuseDataFolder } from '../profile/profile.ts';
@@ -61,7 +63,7 @@ export async function init(
   }
   report(context, person, rootDigest, own);
   if (!terminal.json) {
-    terminal.say('Next: intervene accounts add NAME   (as an administrator)');
+    terminal.sayNext('intervene accounts add NAME', { who: 'an administrator' });
   }
 }
 
@@ -79,7 +81,10 @@ function report(
   terminal.printName(rootDigest);
   terminal.say(glyph('ok', '✓'), `operator root    ${rootDigest}`);
   terminal.say(glyph('ok', '✓'), `lead, 90 days    ${person.name}  ${keyFingerprint(own.key)}`);
-  terminal.say(glyph('ok', '✓'), 'engineer, 12 h   renew it with: intervene engineers renew');
+  terminal.say(
+    glyph('ok', '✓'),
+    `engineer, 12 h   renew it with: ${ownCommand('intervene engineers renew', profile.name)}`,
+  );
   terminal.say(
     styled('warn', 'Keep a copy of the root key where no network reaches it: '),
     `${profile.keysFolder}/root.key`,
@@ -192,7 +197,7 @@ function notAnEngineer(person: PersonBody, profile: Profile): CliError {
       : [
           {
             label: '',
-            command: `intervene init --profile lead --engineer NAME --admin-profile ${profile.name}`,
+            command: shell`intervene init --profile lead --engineer NAME --admin-profile ${profile.name}`,
           },
         ],
   );

@@ -1,6 +1,6 @@
+import { commandText } from '../../../proto/documents/command-text.ts';
 import type { ActionClass } from '../../../proto/documents/fields.ts';
 import type { EnrollmentBody } from '../api/bodies.ts';
-import { commandText } from '../orders/plan-view.ts';
 
 /** Digests a server will be told to trust. */
 export interface Pins {

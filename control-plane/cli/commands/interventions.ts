@@ -1,3 +1,4 @@
+import { shell } from '../../../proto/documents/command-text.ts';
 import { writeFileSync } from 'node:fs';
 import { reference } from '../api/api-client.ts';
 import type { InterventionBody, JobBody, PackBody } from '../api/bodies.ts';
@@ -27,7 +28,7 @@ export async function openIntervention(
   }
   terminal.printName(String(intervention.number));
   terminal.say(glyph('ok', '✓'), `intervention ${intervention.number} on ${server.name}`);
-  terminal.say(`Next: intervene run ${server.name} ACTION --ticket ${intervention.ticket}`);
+  terminal.sayNext(shell`intervene run ${server.name} ACTION --ticket ${intervention.ticket}`);
 }
 
 export async function listInterventions(
@@ -104,7 +105,7 @@ export async function closeIntervention(
     return;
   }
   terminal.say(glyph('ok', '✓'), `intervention ${intervention.number} is closed`);
-  terminal.say(`Next: intervene interventions pack ${intervention.number} --output FILE`);
+  terminal.sayNext(shell`intervene interventions pack ${intervention.number} --output FILE`);
 }
 
 /** `interventions pack`: everything that `verify` needs, as a file or on stdout. */
@@ -124,6 +125,6 @@ export async function packIntervention(
   if (terminal.json) terminal.printJson({ file: options.output, jobs: pack.jobs.length });
   else {
     terminal.say(glyph('ok', '✓'), `${formatCount(pack.jobs.length, 'job')} in ${options.output}`);
-    terminal.say(`Next: intervene verify ${options.output}${context.profile.flag}`);
+    terminal.sayNext(shell`intervene verify ${options.output}`);
   }
 }

@@ -1,8 +1,10 @@
+import { shell } from '../../../proto/documents/command-text.ts';
 import { readUnverified } from '../../../proto/documents/document.ts';
 import type { ApiClient } from '../api/api-client.ts';
 import { reference } from '../api/api-client.ts';
 import type { JobBody, JobDocumentsBody } from '../api/bodies.ts';
 import { usageError } from '../cli-error.ts';
+import type { NextStep } from '../cli-error.ts';
 import type { CommandContext } from '../command-context.ts';
 import { exitStatus } from '../exit-status.ts';
 import { describeTrouble } from '../jobs/outcome-card.ts';
@@ -40,10 +42,12 @@ export async function listJobs(
   }
   printJobs(context, items);
   if (items.length === 0) {
-    terminal.say('No job. Next: intervene run SERVER ACTION');
+    terminal.sayNext('intervene run SERVER ACTION', { after: 'No job.' });
   } else {
     const more = jobs.length > items.length ? `the newest ${items.length} · more: --all · ` : '';
-    terminal.say(`${more}one: intervene jobs show ${items[0]?.name ?? 'JOB'}`);
+    terminal.sayNext(shell`intervene jobs show ${items[0]?.name ?? 'JOB'}`, {
+      label: `${more}one`,
+    });
   }
 }
 
@@ -87,13 +91,13 @@ export async function showJob(context: CommandContext, [named = '']: string[]): 
     const { safe, next } = describeTrouble(job, '');
     terminal.say(`Safe: ${safe}`);
     const elsewhere = next.find(({ command }) => !command.startsWith('intervene jobs show'));
-    terminal.say(`Next: ${elsewhere?.command ?? `intervene logs ${job.name}`}`);
+    terminal.sayNext(elsewhere?.command ?? shell`intervene logs ${job.name}`, byWhom(elsewhere));
   } else {
-    terminal.say(
-      job.state === 'proposed'
-        ? `Next: another engineer runs intervene approve ${job.name}`
-        : `Next: intervene logs ${job.name}`,
-    );
+    if (job.state === 'proposed') {
+      terminal.sayNext(shell`intervene approve ${job.name}`, { who: 'another engineer' });
+    } else {
+      terminal.sayNext(shell`intervene logs ${job.name}`);
+    }
   }
 }
 
@@ -121,7 +125,7 @@ export async function cancelJob(
       ? `${job.name} stops after the step that runs`
       : `${job.name} is told to stop; a step that may not be cut short ends first`,
   );
-  terminal.say(`Next: intervene logs ${job.name} --follow`);
+  terminal.sayNext(shell`intervene logs ${job.name} --follow`);
 }
 
 /** `jobs undo JOB`: takes back what the job changed, under the authorization it ran with. */
@@ -134,7 +138,7 @@ export async function undoJob(
   const job = await getJob(api, named);
   if (job.mode !== 'apply') {
     throw usageError(`${job.name} is a ${job.mode} job; only what was applied can be undone.`, [
-      { label: 'see the jobs', command: `intervene jobs list --server ${job.serverName}` },
+      { label: 'see the jobs', command: shell`intervene jobs list --server ${job.serverName}` },
     ]);
   }
   const documents = await api.get<JobDocumentsBody>(`/api/v1/jobs/${reference(job.id)}/documents`);
@@ -143,7 +147,7 @@ export async function undoJob(
   if (action.undo === 'none') {
     throw usageError(
       `What ${action.id} does cannot be undone.`,
-      [{ label: 'see what it did', command: `intervene jobs show ${job.name}` }],
+      [{ label: 'see what it did', command: shell`intervene jobs show ${job.name}` }],
       'undo_not_possible',
     );
   }
@@ -185,8 +189,8 @@ export async function takeOverJob(context: CommandContext, [named = '']: string[
     return;
   }
   terminal.say(glyph('ok', '✓'), `${job.name} is yours now, ordered by ${job.orderedBy ?? '-'}`);
-  terminal.say(`Next: intervene logs ${job.name} --follow`);
-  terminal.say(`      intervene jobs cancel ${job.name}`);
+  terminal.sayNext(shell`intervene logs ${job.name} --follow`);
+  terminal.sayNext(shell`intervene jobs cancel ${job.name}`, { label: 'Stop' });
 }
 
 export async function abandonJob(
@@ -215,6 +219,11 @@ export async function abandonJob(
       `${job.name} is closed; a later receipt of the agent corrects it`,
     );
   return exitStatus.succeeded;
+}
+
+/** A refused job may need somebody else to act. */
+function byWhom(step: NextStep | undefined): { who?: string } {
+  return step?.byOther ? { who: 'the client' } : {};
 }
 
 export function getJob(api: ApiClient, named: string): Promise<JobBody> {

@@ -196,7 +196,7 @@ describe('engineers', () => {
     const path = its.file('ana.pub', (await its.cli.run(['keys', 'export'])).stdout);
     const add = (...words: string[]) =>
       its.cli.run(['engineers', 'add', ...words, '--key-file', path]);
-    expect((await add('Bea')).stderr).toContain('intervene engineers add "Ana"');
+    expect((await add('Bea')).stderr).toContain('engineers add Ana --key-file');
     expect((await add('Ana', '--for', '8d')).status).toBe(2);
     expect(await add('Ana')).toMatchObject({
       status: 3,

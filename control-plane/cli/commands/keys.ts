@@ -1,3 +1,4 @@
+import { shell } from '../../../proto/documents/command-text.ts';
 import { keyFingerprint } from '../../../proto/documents/keys.ts';
 import { usageError } from '../cli-error.ts';
 import type { CommandContext } from '../command-context.ts';
@@ -41,10 +42,11 @@ export async function createKey(
     return;
   }
   terminal.say(glyph('ok', '✓'), `key "${name}"  ${fingerprint}`);
-  terminal.say(`Next: intervene keys export ${name}${profile.flag} > ${name}.pub`);
-  terminal.say(
-    `      a lead runs: intervene engineers add ${JSON.stringify(person.name)} --key-file ${name}.pub`,
-  );
+  terminal.sayNext(shell`intervene keys export ${name} > ${name}.pub`);
+  terminal.sayNext(shell`intervene engineers add ${person.name} --key-file ${name}.pub`, {
+    label: 'Then',
+    who: 'a lead',
+  });
 }
 
 /** `keys rotate`: a new signing key of the account in place of the one of this machine, which signs it. */
@@ -103,7 +105,7 @@ export async function listKeys(context: CommandContext): Promise<void> {
     items,
   );
   if (items.length === 0) {
-    terminal.say(`No key yet. Next: intervene keys create${context.profile.flag}`);
+    terminal.sayNext('intervene keys create', { after: 'No key yet.' });
   }
 }
 
@@ -116,7 +118,7 @@ export async function exportKey(context: CommandContext, [named]: string[]): Pro
   if (publicPart === null) {
     throw usageError(
       `There is no key ${JSON.stringify(name)} in this profile.`,
-      [{ label: 'see your keys', command: `intervene keys list${context.profile.flag}` }],
+      [{ label: 'see your keys', command: 'intervene keys list' }],
       'no_key',
     );
   }

@@ -60,7 +60,7 @@ describe('login', () => {
       },
     );
     expect(done.status).toBe(2);
-    expect(done.stderr).toContain('intervene login https://cp.example.net');
+    expect(done.stderr).toContain('login https://cp.example.net');
   });
 
   it.each(['cp.example.net', 'ftp://x'])('refuses %s', async (url) => {

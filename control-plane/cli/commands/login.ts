@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
+import { shell } from '../../../proto/documents/command-text.ts';
 import type { CommandContext } from '../command-context.ts';
 import { CliError, usageError } from '../cli-error.ts';
 import { exitStatus } from '../exit-status.ts';
@@ -27,7 +28,9 @@ export async function login(
     throw new CliError({
       code: 'profile_taken',
       happened: `Profile "${profile.name}" belongs to ${before.url} and holds its pinned keys.`,
-      next: [{ label: 'use another profile', command: `intervene login ${url} --profile NAME` }],
+      next: [
+        { label: 'use another profile', command: shell`intervene login ${url} --profile NAME` },
+      ],
       exitStatus: exitStatus.usage,
     });
   }
@@ -52,7 +55,7 @@ export async function login(
   if (rootDigest !== null && sameServer?.rootDigest !== rootDigest) {
     terminal.say(`Pinned the operator root ${rootDigest}, as seen now.`);
   }
-  terminal.say(`Next: ${nextCommand(person)}${profile.flag}`);
+  terminal.sayNext(nextCommand(person));
 }
 
 async function obtainToken(
@@ -127,7 +130,7 @@ export function checkUrl(text: string): string {
   throw new CliError({
     code: 'url_not_protected',
     happened: `A token must not travel over ${url.protocol}//; only this machine itself is reached by http.`,
-    next: [{ label: '', command: `intervene login https://${url.host}` }],
+    next: [{ label: '', command: shell`intervene login https://${url.host}` }],
     exitStatus: exitStatus.usage,
   });
 }

@@ -1,6 +1,7 @@
 import { createWriteStream } from 'node:fs';
 import { once } from 'node:events';
 import { createHash } from 'node:crypto';
+import { shell } from '../../../proto/documents/command-text.ts';
 import type { JobBody } from '../api/bodies.ts';
 import { followLog } from '../api/follow-log.ts';
 import type { FollowedLog, LogStart } from '../api/follow-log.ts';
@@ -42,7 +43,7 @@ export async function logs(
   if (options.raw && (terminal.outIsTty || terminal.json)) {
     throw usageError(
       '--raw gives bytes as the server wrote them; they go into a pipe or a file, never to a terminal.',
-      [{ label: '', command: `intervene logs ${named} --raw > FILE` }],
+      [{ label: '', command: shell`intervene logs ${named} --raw > FILE` }],
     );
   }
   const api = await context.api();
@@ -87,7 +88,7 @@ async function printStored(
     const followed = { job: read.job, missingBytes: 0, surplusBytes: 0, digest: null };
     await reportOutcome(context, followed, '');
   } else if (!isFinal(read.job.state)) {
-    terminal.say(`The job goes on. Next: intervene logs ${job.name} --follow`);
+    terminal.sayNext(shell`intervene logs ${job.name} --follow`, { after: 'The job goes on.' });
   }
   return exitStatus.succeeded;
 }

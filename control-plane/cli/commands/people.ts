@@ -1,3 +1,4 @@
+import { shell } from '../../../proto/documents/command-text.ts';
 import type { AccountBody, InvitationBody, PersonBody } from '../api/bodies.ts';
 import { reference } from '../api/api-client.ts';
 import { CliError, usageError } from '../cli-error.ts';
@@ -25,7 +26,7 @@ export async function invitePerson(
       options.role === 'client'
         ? 'A client belongs to an account; say which.'
         : 'Only clients belong to an account.',
-      [{ label: '', command: `intervene people invite ${name} --role client --account NAME` }],
+      [{ label: '', command: shell`intervene people invite ${name} --role client --account NAME` }],
     );
   }
   const api = await context.api();
@@ -43,7 +44,7 @@ export async function invitePerson(
   const until = formatMoment(Date.parse(invitation.expiresAt), context.surroundings.timeZone);
   terminal.print(invitation.invitation);
   terminal.say(glyph('ok', '✓'), `invitation for ${name}, good once, until ${until}`);
-  terminal.say(`Next: ${name} runs intervene login ${context.profile.require().url}`);
+  terminal.sayNext(shell`intervene login ${context.profile.require().url}`, { who: name });
 }
 
 export async function listPeople(context: CommandContext): Promise<void> {
@@ -73,7 +74,9 @@ export async function removePerson(context: CommandContext, [name = '']: string[
   if (terminal.json) terminal.printJson({ removed: name });
   else {
     terminal.say(glyph('ok', '✓'), `${name} has no access to the control plane any more`);
-    terminal.say(`An engineer's keys are taken back with: intervene engineers remove ${name}`);
+    terminal.sayNext(shell`intervene engineers remove ${name}`, {
+      label: "An engineer's keys are taken back with",
+    });
   }
 }
 
@@ -90,7 +93,7 @@ export async function findAccount(context: CommandContext, named: string): Promi
   throw new CliError({
     code: 'account_not_found',
     happened: `There is no account ${JSON.stringify(named)}.${meant === null ? '' : ` Did you mean ${meant}?`}`,
-    next: [{ label: 'see all', command: `intervene accounts list${context.profile.flag}` }],
+    next: [{ label: 'see all', command: 'intervene accounts list' }],
     exitStatus: exitStatus.usage,
   });
 }

@@ -1,3 +1,4 @@
+import { shell } from '../../../proto/documents/command-text.ts';
 import type { ActionDeclaration } from '../../../proto/actions/declaration.ts';
 import { reference } from '../api/api-client.ts';
 import type { JobDocumentsBody } from '../api/bodies.ts';
@@ -36,7 +37,7 @@ export async function plan(
   const action = requireAction(id);
   if (!action.plans) {
     throw usageError(`${action.id} has no plan.`, [
-      { label: 'run it', command: `intervene run ${server} ${action.id}` },
+      { label: 'run it', command: shell`intervene run ${server} ${action.id}` },
     ]);
   }
   const parameters = parseParameters(action, options.param ?? []);
@@ -58,8 +59,8 @@ export async function plan(
   }
   if (read === null) return reportOutcome(context, followed, ticket);
   await showPlan(context, read, action, preparation.server.name, 'out', followed.job.name);
-  context.terminal.say(
-    `Next: intervene run ${preparation.server.name} ${action.id} --plan ${shortDigest(read.digest)}`,
+  context.terminal.sayNext(
+    shell`intervene run ${preparation.server.name} ${action.id} --plan ${shortDigest(read.digest)}`,
   );
   return exitStatus.succeeded;
 }
@@ -116,7 +117,7 @@ export async function fetchPlan(
       code: 'plan_missing',
       happened: `The job ${job} ended without a plan.`,
       safe: 'Nothing was changed.',
-      next: [{ label: 'see why', command: `intervene logs ${job}` }],
+      next: [{ label: 'see why', command: shell`intervene logs ${job}` }],
     });
   }
   const read = readPlan(documents.plan, claimed);

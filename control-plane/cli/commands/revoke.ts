@@ -1,3 +1,4 @@
+import { shell } from '../../../proto/documents/command-text.ts';
 import type { GrantBody } from '../api/bodies.ts';
 import { reference } from '../api/api-client.ts';
 import type { CommandContext } from '../command-context.ts';
@@ -45,7 +46,7 @@ export async function revoke(
       ? 'Your signature went with it: the agent can prove who asked.'
       : 'Not signed: no key of the account opens here. Agents obey it all the same.',
   );
-  terminal.say(`Next: intervene jobs list --server ${grant.servers[0]?.name ?? 'SERVER'}`);
+  terminal.sayNext(shell`intervene jobs list --server ${grant.servers[0]?.name ?? 'SERVER'}`);
   return exitStatus.succeeded;
 }
 

@@ -38,7 +38,7 @@ describe('run of what is planned first', () => {
       expect(done.stderr).toContain(text);
     }
     expect(done.stderr).toMatch(/Corrected.*: 212 problems reported/);
-    expect(done.stderr).toContain('intervene jobs undo 1042/2');
+    expect(done.stderr).toContain('Undo: intervene --profile ana jobs undo 1042/2');
   });
 
   it('changes nothing without the name of the server', async () => {

@@ -135,7 +135,7 @@ describe('run', () => {
       'true',
     ]);
     expect(done).toMatchObject({ status: 0, stdout: '1042/1\n' });
-    expect(done.stderr).toContain('intervene logs 1042/1 --follow');
+    expect(done.stderr).toContain('Next: intervene --profile ana logs 1042/1 --follow');
   });
 
   it('on Ctrl-C leaves at once with 130, and says that the job goes on', async () => {
@@ -146,7 +146,7 @@ describe('run', () => {
     const done = await its.cli.run(command, { interruptWhen: (seen) => seen.includes('working') });
     expect(done.status).toBe(130);
     expect(done.stderr).toContain('1042/1 goes on.');
-    expect(done.stderr).toContain('Stop: intervene jobs cancel 1042/1');
+    expect(done.stderr).toContain('Stop: intervene --profile ana jobs cancel 1042/1');
     expect(its.farEnd.requests.some(({ path }) => path.endsWith('/cancel'))).toBe(false);
   });
 

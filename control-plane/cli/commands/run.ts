@@ -1,4 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
+import { commandText, shell } from '../../../proto/documents/command-text.ts';
 import { orderClass } from '../../../proto/documents/coverage.ts';
 import type { ActionDeclaration } from '../../../proto/actions/declaration.ts';
 import type { JobBody } from '../api/bodies.ts';
@@ -17,7 +18,6 @@ import type { OrderOptions, OrderedJob, WantedJob } from '../orders/order-job.ts
 import { readOrderOptions } from '../orders/order-options.ts';
 import type { RawOrderOptions } from '../orders/order-options.ts';
 import { parseParameters } from '../orders/parameters.ts';
-import { commandText } from '../orders/plan-view.ts';
 import { prepareOrder } from '../orders/prepare-order.ts';
 import type { Preparation } from '../orders/prepare-order.ts';
 import type { ReadPlan } from '../orders/read-plan.ts';
@@ -125,7 +125,10 @@ async function namedPlan(
   const read = await fetchPlan(preparation, job.id, job.planDigest);
   if (read.plan.action !== action.id) {
     throw usageError(`The plan ${named} is for ${read.plan.action}, not for ${action.id}.`, [
-      { label: '', command: `intervene run ${server.name} ${read.plan.action} --plan ${named}` },
+      {
+        label: '',
+        command: shell`intervene run ${server.name} ${read.plan.action} --plan ${named}`,
+      },
     ]);
   }
   if (
@@ -134,7 +137,7 @@ async function namedPlan(
   ) {
     throw usageError(
       `The plan ${named} was made with other parameters; leave --param out, or plan again.`,
-      [{ label: '', command: `intervene plan ${server.name} ${action.id}` }],
+      [{ label: '', command: shell`intervene plan ${server.name} ${action.id}` }],
     );
   }
   return read;
@@ -161,7 +164,7 @@ export async function orderAndFollow(
     terminal.printJson(ordered.job);
   } else {
     terminal.printName(ordered.job.name);
-    terminal.say(`Next: intervene logs ${ordered.job.name} --follow`);
+    terminal.sayNext(shell`intervene logs ${ordered.job.name} --follow`);
   }
   return exitStatus.succeeded;
 }

@@ -1,3 +1,4 @@
+import { shell } from '../../../proto/documents/command-text.ts';
 import { reference } from '../api/api-client.ts';
 import type { ApiClient } from '../api/api-client.ts';
 import type { ServerBody } from '../api/bodies.ts';
@@ -43,7 +44,11 @@ export async function addServer(
   }
   terminal.printName(server.id);
   terminal.say(glyph('ok', '✓'), `server ${server.name} of ${server.accountName}`);
-  terminal.say(`Next: intervene enroll ${server.name} --mode resident${context.profile.flag}`);
+  // Enrolling is the owner's: their policy, and their keys to be trusted.
+  terminal.sayNext(
+    shell`intervene enroll ${server.name} --mode resident`,
+    ownAccount === null ? { who: 'the client' } : {},
+  );
 }
 
 export async function listServers(context: CommandContext): Promise<void> {
@@ -76,7 +81,7 @@ export async function listServers(context: CommandContext): Promise<void> {
     items,
   );
   if (items.length === 0) {
-    terminal.say(`No server yet. Next: intervene servers add NAME${context.profile.flag}`);
+    terminal.sayNext('intervene servers add NAME', { after: 'No server yet.' });
   }
 }
 

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { shell } from '../../../proto/documents/command-text.ts';
 import { reference } from '../api/api-client.ts';
 import type { ApiClient } from '../api/api-client.ts';
 import type { JobBody, JobEventBody, ServerBody } from '../api/bodies.ts';
@@ -49,8 +50,8 @@ export class LeftError extends CliError {
       happened: `Not following any more. ${job} goes on.`,
       safe: 'The job goes on by itself.',
       next: [
-        { label: 'Follow', command: `intervene logs ${job} --follow` },
-        { label: 'Stop', command: `intervene jobs cancel ${job}` },
+        { label: 'Follow', command: shell`intervene logs ${job} --follow` },
+        { label: 'Stop', command: shell`intervene jobs cancel ${job}` },
       ],
       exitStatus: exitStatus.left,
     });

@@ -1,6 +1,8 @@
+import { shell } from '../../../proto/documents/command-text.ts';
 import type { Channel, Gap, LogRecord } from '../../../proto/spool/record.ts';
 import type { JobBody } from '../api/bodies.ts';
 import { LogTextFilter } from '../output/log-text-filter.ts';
+import { ownCommand } from '../output/own-command.ts';
 import { styled } from '../output/terminal.ts';
 import type { Terminal } from '../output/terminal.ts';
 import { formatBytes, formatCount } from '../output/time-text.ts';
@@ -79,7 +81,7 @@ export class TextLogView implements LogView {
     if (hidden === 0) return;
     this.terminal.say(
       styled('muted', `${formatCount(hidden, 'control sequence')} hidden`),
-      ` · exact bytes: intervene logs ${job.name} --raw > FILE`,
+      ` · exact bytes: ${ownCommand(shell`intervene logs ${job.name} --raw > FILE`, this.terminal.profile)}`,
     );
   }
 

@@ -1,4 +1,6 @@
+import { shell } from '../../../proto/documents/command-text.ts';
 import type { JobBody } from '../api/bodies.ts';
+import type { NextStep } from '../cli-error.ts';
 import type { CommandContext } from '../command-context.ts';
 import { exitStatusOfJob } from '../exit-status.ts';
 import { sayParts } from '../output/error-report.ts';
@@ -62,7 +64,7 @@ function saySuccess(context: CommandContext, followed: FollowedJob): void {
     ` · ${job.name}${digestText(followed)}`,
   );
   if (job.mode === 'apply' && job.undoesJobId === null && canBeUndone(job)) {
-    terminal.say(`Undo: intervene jobs undo ${job.name}`);
+    terminal.sayNext(shell`intervene jobs undo ${job.name}`, { label: 'Undo' });
   }
 }
 
@@ -80,14 +82,14 @@ function sayTrouble(context: CommandContext, job: JobBody, ticket: string, statu
 export function describeTrouble(
   job: JobBody,
   ticket: string,
-): { happened: string; safe: string; next: { label: string; command: string }[] } {
-  const show = { label: 'see all of it', command: `intervene jobs show ${job.name}` };
-  const log = { label: 'read its log', command: `intervene logs ${job.name}` };
+): { happened: string; safe: string; next: NextStep[] } {
+  const show = { label: 'see all of it', command: shell`intervene jobs show ${job.name}` };
+  const log = { label: 'read its log', command: shell`intervene logs ${job.name}` };
   const again = {
     label: 'order it again',
-    command: `intervene run ${job.serverName} ${job.action}`,
+    command: shell`intervene run ${job.serverName} ${job.action}`,
   };
-  const undo = { label: 'take back what it did', command: `intervene jobs undo ${job.name}` };
+  const undo = { label: 'take back what it did', command: shell`intervene jobs undo ${job.name}` };
   const detail = job.detail === '' ? '' : ` ${job.detail}`;
   switch (job.state) {
     case 'refused':
@@ -138,7 +140,7 @@ export function describeTrouble(
         next: [
           {
             label: 'see whether its agent is there',
-            command: `intervene servers show ${job.serverName}`,
+            command: shell`intervene servers show ${job.serverName}`,
           },
           again,
         ],
@@ -153,7 +155,7 @@ export function describeTrouble(
       return {
         happened: `The job is ${jobStateTexts[job.state].word.toLowerCase()}; how it ends is not known here.${detail}`,
         safe: 'It goes on by itself.',
-        next: [{ label: 'follow', command: `intervene logs ${job.name} --follow` }],
+        next: [{ label: 'follow', command: shell`intervene logs ${job.name} --follow` }],
       };
   }
 }

@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { shell } from '../../../proto/documents/command-text.ts';
 import { reference } from '../api/api-client.ts';
 import type { ApiClient } from '../api/api-client.ts';
 import type { JobBody } from '../api/bodies.ts';
@@ -56,7 +57,7 @@ function notDelivered(job: string, cause: unknown): CliError {
     code: 'order_not_delivered',
     happened: `The control plane did not confirm the order of job ${job}: ${(cause as Error).message}`,
     safe: 'It may have it all the same; the order starts at most once, and not at all after 15 minutes.',
-    next: [{ label: 'see whether it is there', command: `intervene jobs show ${job}` }],
+    next: [{ label: 'see whether it is there', command: shell`intervene jobs show ${job}` }],
     exitStatus: exitStatus.unreachable,
     cause,
   });

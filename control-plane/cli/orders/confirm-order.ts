@@ -1,3 +1,4 @@
+import { shell } from '../../../proto/documents/command-text.ts';
 import type { ActionDeclaration } from '../../../proto/actions/declaration.ts';
 import type { ActionClass } from '../../../proto/documents/fields.ts';
 import { CliError, usageError } from '../cli-error.ts';
@@ -41,7 +42,7 @@ function requireNamedPlan(order: OrderToConfirm): void {
   if (!order.yes || order.class !== 'C' || !order.action.plans || order.planNamed) return;
   throw usageError(
     `${order.action.id} is of class C: --yes needs --plan ID, the plan you have read.`,
-    [{ label: 'print a plan', command: `intervene plan ${order.server} ${order.action.id}` }],
+    [{ label: 'print a plan', command: shell`intervene plan ${order.server} ${order.action.id}` }],
     'needs_plan',
   );
 }

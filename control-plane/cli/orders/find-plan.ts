@@ -1,3 +1,4 @@
+import { shell } from '../../../proto/documents/command-text.ts';
 import { CliError, usageError } from '../cli-error.ts';
 import type { JobBody } from '../api/bodies.ts';
 import { exitStatus } from '../exit-status.ts';
@@ -27,14 +28,14 @@ export function findPlan(jobs: readonly JobBody[], named: string, server: string
   if (found.length > 1) {
     throw usageError(
       `${JSON.stringify(named)} fits several plans: ${found.map((job) => `${shortDigest(job.planDigest ?? '')} (${job.name})`).join(', ')}.`,
-      [{ label: 'say more of it', command: `intervene jobs list --server ${server}` }],
+      [{ label: 'say more of it', command: shell`intervene jobs list --server ${server}` }],
       'ambiguous',
     );
   }
   throw new CliError({
     code: 'plan_not_found',
     happened: `There is no plan ${JSON.stringify(named)} for ${server}; at least four digits are needed.`,
-    next: [{ label: 'see the jobs', command: `intervene jobs list --server ${server}` }],
+    next: [{ label: 'see the jobs', command: shell`intervene jobs list --server ${server}` }],
     exitStatus: exitStatus.usage,
   });
 }

@@ -1,4 +1,5 @@
 import type { ActionDeclaration } from '../../../proto/actions/declaration.ts';
+import { shell } from '../../../proto/documents/command-text.ts';
 import type { Order } from '../../../proto/documents/kinds/order.ts';
 import type { JobBody } from '../api/bodies.ts';
 import type { CommandContext } from '../command-context.ts';
@@ -106,9 +107,9 @@ function sayOrdered(
     const until = formatClock(Date.parse(job.startBefore), surroundings.timeZone);
     terminal.say(
       glyph('warn', '!'),
-      `${job.engineersNeeded} engineers must sign; ${job.signedBy.length} did. Until ${until} another one runs:`,
+      `${job.engineersNeeded} engineers must sign; ${job.signedBy.length} did. Until ${until} another one must too.`,
     );
-    terminal.say(`  intervene approve ${job.name}`);
+    terminal.sayNext(shell`intervene approve ${job.name}`, { who: 'another engineer' });
   }
   if (choice !== null && choice.grant === null) {
     terminal.say(

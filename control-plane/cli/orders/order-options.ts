@@ -1,5 +1,6 @@
 import { isUtf8 } from 'node:buffer';
 import { readFileSync } from 'node:fs';
+import { shell } from '../../../proto/documents/command-text.ts';
 import type { ActionDeclaration } from '../../../proto/actions/declaration.ts';
 import { usageError } from '../cli-error.ts';
 import { suggest } from '../output/suggestion.ts';
@@ -56,7 +57,7 @@ function readSecrets(pairs: readonly string[], action: ActionDeclaration): Recor
       const meant = suggest(name, action.sealedInputs);
       throw usageError(
         `${action.id} takes no secret ${JSON.stringify(name)}.${meant === null ? '' : ` Did you mean ${meant}?`}`,
-        [{ label: 'see what it takes', command: `intervene actions ${action.id}` }],
+        [{ label: 'see what it takes', command: shell`intervene actions ${action.id}` }],
       );
     }
     const secret = readFileSync(path === '-' ? 0 : path);

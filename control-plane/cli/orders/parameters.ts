@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { shell } from '../../../proto/documents/command-text.ts';
 import type { ActionDeclaration } from '../../../proto/actions/declaration.ts';
 import type { JsonValue } from '../../../proto/documents/fields.ts';
 import { parseStrictJson } from '../../../proto/documents/strict-json.ts';
@@ -96,7 +97,7 @@ function exampleOf(schema: z.ZodType): string {
 function wrongParameter(action: ActionDeclaration, what: string) {
   return usageError(
     `${what}.`,
-    [{ label: 'see its parameters', command: `intervene actions ${action.id}` }],
+    [{ label: 'see its parameters', command: shell`intervene actions ${action.id}` }],
     'parameters_invalid',
   );
 }

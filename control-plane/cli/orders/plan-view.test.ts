@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import type { Plan } from '../../../proto/documents/kinds/plan.ts';
 import type { Piece } from '../output/terminal.ts';
-import { commandText, planLines } from './plan-view.ts';
+import { commandText } from '../../../proto/documents/command-text.ts';
+import { planLines } from './plan-view.ts';
 
 const step: Plan['steps'][number] = {
   id: 'fstab',

@@ -1,3 +1,4 @@
+import { commandText } from '../../../proto/documents/command-text.ts';
 import type { ActionClass } from '../../../proto/documents/fields.ts';
 import type { Plan, PlanStep } from '../../../proto/documents/kinds/plan.ts';
 import { wrapText } from '../output/display-width.ts';
@@ -123,13 +124,4 @@ function paragraph(text: string, indent: string, columns: number): Piece[][] {
 
 export function valueText(value: unknown): string {
   return typeof value === 'string' ? value : JSON.stringify(value);
-}
-
-/** One command as a line that can be copied into a shell and means the same. */
-export function commandText(argv: readonly string[]): string {
-  return argv
-    .map((word) =>
-      /^[A-Za-z0-9_@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`,
-    )
-    .join(' ');
 }

@@ -1,3 +1,4 @@
+import { shell } from '../../../proto/documents/command-text.ts';
 import type { ActionDeclaration } from '../../../proto/actions/declaration.ts';
 import { keyFingerprint } from '../../../proto/documents/keys.ts';
 import type { Signer } from '../../../proto/documents/keys.ts';
@@ -52,7 +53,7 @@ function requireAgent(server: ServerBody, action: ActionDeclaration): AgentBody 
       code: 'no_agent',
       happened: `${server.name} has no agent.`,
       safe: 'Nothing was ordered.',
-      next: [{ label: '', command: `intervene enroll ${server.name} --mode resident` }],
+      next: [{ label: '', command: shell`intervene enroll ${server.name} --mode resident` }],
       exitStatus: exitStatus.unreachable,
     });
   }
@@ -80,7 +81,7 @@ export function requireCertified(
       code: 'no_key',
       happened: 'You have no key to sign orders with.',
       safe: 'Nothing was ordered.',
-      next: [{ label: '', command: `intervene keys create${context.profile.flag}` }],
+      next: [{ label: '', command: 'intervene keys create' }],
       exitStatus: exitStatus.refused,
     });
   }
@@ -88,15 +89,19 @@ export function requireCertified(
   if (certificationOf(certifications, key, now) !== undefined) return;
   const fingerprint = keyFingerprint(key);
   const { profile } = context;
-  const name = JSON.stringify(profile.require().person.name);
+  const { name } = profile.require().person;
   throw new CliError({
     code: 'not_certified',
     happened: `No certification of your key ${fingerprint} is valid now.`,
     safe: 'Nothing was ordered.',
     next: [
-      { label: 'if you are a lead', command: `intervene engineers renew${profile.flag}` },
-      { label: 'else hand this to a lead', command: `intervene keys export${profile.flag} > FILE` },
-      { label: 'who runs', command: `intervene engineers add ${name} --key-file FILE` },
+      { label: 'if you are a lead', command: 'intervene engineers renew' },
+      { label: 'else hand this to a lead', command: 'intervene keys export > FILE' },
+      {
+        label: 'who runs',
+        command: shell`intervene engineers add ${name} --key-file FILE`,
+        byOther: true,
+      },
     ],
     exitStatus: exitStatus.refused,
   });

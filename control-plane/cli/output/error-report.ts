@@ -1,6 +1,8 @@
 import { CliError } from '../cli-error.ts';
+import type { NextStep } from '../cli-error.ts';
 import { exitStatus } from '../exit-status.ts';
 import { wrapText } from './display-width.ts';
+import { ownCommand } from './own-command.ts';
 import { glyph, styled } from './terminal.ts';
 import type { Terminal } from './terminal.ts';
 
@@ -15,7 +17,10 @@ export function reportError(terminal: Terminal, error: unknown): number {
         code: known.code,
         happened: known.message,
         safe: known.safe,
-        next: known.next,
+        next: known.next.map(({ label, command, byOther }) => ({
+          label,
+          command: byOther ? command : ownCommand(command, terminal.profile),
+        })),
         exitStatus: known.exitStatus,
       },
     });
@@ -39,7 +44,9 @@ export function reportError(terminal: Terminal, error: unknown): number {
 function sayLeft(terminal: Terminal, { message, next }: CliError): void {
   terminal.say(message, styled('muted', `   exit ${exitStatus.left}`));
   if (next.length === 0) return;
-  terminal.say(`  ${next.map((step) => `${step.label}: ${step.command}`).join('   ')}`);
+  terminal.say(
+    `  ${next.map((step) => `${step.label}: ${ownCommand(step.command, terminal.profile)}`).join('   ')}`,
+  );
 }
 
 /** Happened, Safe, Next: the form of every bad news. */
@@ -48,14 +55,15 @@ export function sayParts(
   title: string,
   happened: string,
   safe: string,
-  next: readonly { label: string; command: string }[],
+  next: readonly NextStep[],
 ): void {
   terminal.say(glyph('bad', '✗'), styled('bold', title));
   part('Happened', happened);
   part('Safe', safe);
   for (const [at, step] of next.entries()) {
     const label = step.label === '' ? [] : ['   ', styled('muted', `(${step.label})`)];
-    terminal.say(`  ${(at === 0 ? 'Next' : '').padEnd(INDENT - 2)}`, step.command, ...label);
+    const command = step.byOther ? step.command : ownCommand(step.command, terminal.profile);
+    terminal.say(`  ${(at === 0 ? 'Next' : '').padEnd(INDENT - 2)}`, command, ...label);
   }
 
   function part(name: string, text: string): void {

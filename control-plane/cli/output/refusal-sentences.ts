@@ -1,3 +1,4 @@
+import { shell } from '../../../proto/documents/command-text.ts';
 import type { RefusalReason } from '../../../proto/documents/reasons.ts';
 import type { NextStep } from '../cli-error.ts';
 
@@ -16,27 +17,28 @@ interface RefusalText {
 
 const askClient = (refused: RefusedJob): NextStep => ({
   label: 'the client gives permission',
-  command: `intervene authorize ${refused.server} --ticket ${refused.ticket} --actions ${refused.action}`,
+  command: shell`intervene authorize ${refused.server} --ticket ${refused.ticket} --actions ${refused.action}`,
+  byOther: true,
 });
 const orderAgain = (refused: RefusedJob): NextStep => ({
   label: 'order it again',
-  command: `intervene run ${refused.server} ${refused.action}`,
+  command: shell`intervene run ${refused.server} ${refused.action}`,
 });
 const planAgain = (refused: RefusedJob): NextStep => ({
   label: 'plan again',
-  command: `intervene plan ${refused.server} ${refused.action}`,
+  command: shell`intervene plan ${refused.server} ${refused.action}`,
 });
 const showServer = (refused: RefusedJob): NextStep => ({
   label: 'see what the server says of itself',
-  command: `intervene servers show ${refused.server}`,
+  command: shell`intervene servers show ${refused.server}`,
 });
 const showAction = (refused: RefusedJob): NextStep => ({
   label: 'see its parameters',
-  command: `intervene actions ${refused.action}`,
+  command: shell`intervene actions ${refused.action}`,
 });
 const showJobs = (refused: RefusedJob): NextStep => ({
   label: 'see the other jobs',
-  command: `intervene jobs list --server ${refused.server}`,
+  command: shell`intervene jobs list --server ${refused.server}`,
 });
 const certify = (): NextStep => ({
   label: 'see who is certified',
@@ -158,7 +160,7 @@ const refusalTexts: Record<RefusalReason, RefusalText> = {
     happened: () => 'More engineers must sign this order than did.',
     next: (job) => ({
       label: 'propose it, for another engineer to approve',
-      command: `intervene run ${job.server} ${job.action} --engineers 2`,
+      command: shell`intervene run ${job.server} ${job.action} --engineers 2`,
     }),
   },
   steps_without_undo_not_accepted: {
@@ -166,7 +168,8 @@ const refusalTexts: Record<RefusalReason, RefusalText> = {
       `A step of ${job.action} cannot be undone, and the authorization does not accept that.`,
     next: (job) => ({
       label: 'the client accepts it',
-      command: `intervene authorize ${job.server} --ticket ${job.ticket} --actions ${job.action} --accept-no-undo`,
+      command: shell`intervene authorize ${job.server} --ticket ${job.ticket} --actions ${job.action} --accept-no-undo`,
+      byOther: true,
     }),
   },
   policy_missing: {
@@ -208,7 +211,7 @@ const refusalTexts: Record<RefusalReason, RefusalText> = {
   },
   undo_not_possible: {
     happened: () => 'There is nothing that could be put back for this job.',
-    next: (job) => ({ label: 'see what it did', command: `intervene jobs show ${job.job}` }),
+    next: (job) => ({ label: 'see what it did', command: shell`intervene jobs show ${job.job}` }),
   },
   nonce_used: {
     happened: (job) => `${job.server} has seen this order before; an order starts once, for ever.`,

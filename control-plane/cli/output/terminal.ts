@@ -1,5 +1,6 @@
 import type { OutputStream, Surroundings } from '../surroundings.ts';
 import { harmless, harmlessJson } from './harmless-text.ts';
+import { ownCommand } from './own-command.ts';
 
 /** The six status colours, and weight for the outcome alone. */
 export type Style = 'ok' | 'warn' | 'bad' | 'info' | 'idle' | 'stop' | 'bold' | 'muted';
@@ -34,9 +35,22 @@ export function glyph(style: Style, text: string): StyledText {
   return { text: `${text} `, style, decoration: true };
 }
 
+/** How a command to copy is told. */
+export interface NextLine {
+  /** Stands where `Next` stands otherwise: `Undo`. */
+  label?: string;
+  /** A sentence in front of it, on the same line. */
+  after?: string;
+  /** Somebody else runs it, under a profile of their own. */
+  who?: string;
+  note?: string;
+}
+
 /** Data goes to stdout; everything said to the person goes to stderr. */
 export class Terminal {
   readonly json: boolean;
+  /** Who the person is here; commands to copy name it. */
+  readonly profile: string;
   readonly outIsTty: boolean;
   readonly talkIsTty: boolean;
   /** Whether program output on stdout may keep its colours. */
@@ -50,11 +64,12 @@ export class Terminal {
 
   constructor(
     surroundings: Pick<Surroundings, 'stdout' | 'stderr' | 'color'>,
-    options: { json: boolean; color: boolean },
+    options: { json: boolean; color: boolean; profile?: string },
   ) {
     this.out = surroundings.stdout;
     this.talk = surroundings.stderr;
     this.json = options.json;
+    this.profile = options.profile ?? 'default';
     this.outIsTty = this.out.isTTY === true;
     this.talkIsTty = this.talk.isTTY === true;
     const color = surroundings.color && options.color;
@@ -89,6 +104,15 @@ export class Terminal {
   /** A line for the person. */
   say(...pieces: Piece[]): void {
     this.write(this.talk, `${render(pieces, this.talkIsTty, this.colorsTalk)}\n`);
+  }
+
+  /** A command to copy, which `shell` has quoted: `Next: intervene --profile erin jobs list`. */
+  sayNext(command: string, { label = 'Next', after, who, note }: NextLine = {}): void {
+    const line = who === undefined ? ownCommand(command, this.profile) : `${who} runs ${command}`;
+    this.say(
+      `${after === undefined ? '' : `${after} `}${label}: ${line}`,
+      note === undefined ? '' : `   (${note})`,
+    );
   }
 
   /** JSON as data: one line, or indented for a person who looks at it. */

@@ -124,7 +124,7 @@ export class KeyStore {
     throw new CliError({
       code: 'key_exists',
       happened: `There is a key "${name}" already; a key is never overwritten.`,
-      next: [{ label: 'see your keys', command: `intervene keys list${this.profile.flag}` }],
+      next: [{ label: 'see your keys', command: 'intervene keys list' }],
       exitStatus: exitStatus.usage,
     });
   }
@@ -153,7 +153,7 @@ export class KeyStore {
     return new CliError({
       code: 'no_key',
       happened: `Profile "${this.profile.name}" has no key "${name}".`,
-      next: [{ label: '', command: `intervene keys create${this.profile.flag}` }],
+      next: [{ label: '', command: 'intervene keys create' }],
       exitStatus: exitStatus.usage,
     });
   }

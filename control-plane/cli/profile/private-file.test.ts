@@ -83,7 +83,7 @@ describe('a profile', () => {
     expect(() => profile.require()).toThrow(
       expect.objectContaining({
         exitStatus: 2,
-        next: [{ label: '', command: 'intervene login URL --profile carol' }],
+        next: [{ label: '', command: 'intervene login URL' }],
       }),
     );
   });

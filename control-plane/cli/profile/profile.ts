@@ -60,7 +60,7 @@ export class Profile {
     throw new CliError({
       code: 'not_logged_in',
       happened: `Nobody has logged in as profile "${this.name}" on this machine.`,
-      next: [{ label: '', command: `intervene login URL${this.flag}` }],
+      next: [{ label: '', command: 'intervene login URL' }],
       exitStatus: exitStatus.usage,
     });
   }
@@ -79,7 +79,7 @@ export class Profile {
     throw new CliError({
       code: 'not_logged_in',
       happened: `Profile "${this.name}" has no token.`,
-      next: [{ label: '', command: `intervene login URL${this.flag}` }],
+      next: [{ label: '', command: 'intervene login URL' }],
       exitStatus: exitStatus.usage,
     });
   }

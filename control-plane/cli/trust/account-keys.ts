@@ -95,10 +95,10 @@ export async function createAccountKey(
     terminal.say(
       `Given up: ${givenUp.join(', ')}. Servers accept it no more, nor what it permitted.`,
     );
-    terminal.say(`Next: intervene authorize SERVER --ticket T --actions ...${profile.flag}`);
+    terminal.sayNext('intervene authorize SERVER --ticket T --actions ...');
     return;
   }
-  terminal.say(`Next: intervene enroll SERVER --mode resident${profile.flag}`);
+  terminal.sayNext('intervene enroll SERVER --mode resident');
 }
 
 function givenUpKeys(

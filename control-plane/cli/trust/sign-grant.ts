@@ -1,4 +1,5 @@
 import { actions } from '../../../proto/actions/catalogue.ts';
+import { shell } from '../../../proto/documents/command-text.ts';
 import { signDocument } from '../../../proto/documents/document.ts';
 import type { GrantBody } from '../api/bodies.ts';
 import { CliError } from '../cli-error.ts';
@@ -16,7 +17,7 @@ export async function signGrant(
   terms: GrantTerms,
   options: { yes?: boolean; key?: string },
 ): Promise<void> {
-  const { terminal, prompt, surroundings, profile } = context;
+  const { terminal, prompt, surroundings } = context;
   const shownText = consentText(terms, actions, surroundings.timeZone);
   const key = await accountKeyName(context, terms.account, options.key);
   for (const line of shownText.trimEnd().split('\n')) terminal.say(line);
@@ -43,10 +44,8 @@ export async function signGrant(
   }
   terminal.printName(`G-${grant.number}`);
   const until = formatClock(terms.expiresAt * 1000, surroundings.timeZone);
-  terminal.say(
-    glyph('ok', '✓'),
-    `G-${grant.number} signed, valid until ${until}.  Undo: intervene revoke G-${grant.number}${profile.flag}`,
-  );
+  terminal.say(glyph('ok', '✓'), `G-${grant.number} signed, valid until ${until}.`);
+  terminal.sayNext(shell`intervene revoke G-${grant.number}`, { label: 'Undo' });
 }
 
 /** A signing key of this machine that stands in the account's newest keys. */
@@ -64,7 +63,7 @@ async function accountKeyName(
         ? 'No key of this machine is a signing key of the account.'
         : `The key "${wanted}" is not a signing key of the account.`,
     safe: 'Nobody was given any permission.',
-    next: [{ label: 'make one', command: `intervene keys create${context.profile.flag}` }],
+    next: [{ label: 'make one', command: 'intervene keys create' }],
     exitStatus: exitStatus.refused,
   });
 }
