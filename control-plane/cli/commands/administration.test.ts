@@ -10,7 +10,9 @@ describe('administration', () => {
   it('adds and lists accounts', async () => {
     const added = await its.cli.run(['accounts', 'add', 'acme'], asAdmin);
     expect(added).toMatchObject({ status: 0, stdout: `${its.world.account.id}\n` });
-    expect(added.stderr).toContain('Next: intervene --profile admin servers add SERVER --account acme');
+    expect(added.stderr).toContain(
+      'Next: intervene --profile admin servers add SERVER --account acme',
+    );
     expect((await its.cli.run(['accounts', 'list'], asAdmin)).stdout).toMatch(/^acme\t/);
   });
 

@@ -105,7 +105,7 @@ export async function removeEngineer(
       ? 'Orders of theirs that wait are refused by the agents, and what runs is stopped.'
       : 'Orders of theirs that wait are refused by the agents; what runs has a lead as owner.',
   );
-  terminal.say('Next: intervene jobs list --state running');
+  terminal.sayNext('intervene jobs list --state running');
   terminal.say(`      intervene people remove ${JSON.stringify(name)}   (as an administrator)`);
 }
 
