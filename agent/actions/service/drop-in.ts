@@ -25,15 +25,12 @@ export function dropInText(settings: readonly string[]): string {
 
 /**
  * What a drop-in sets that only `service.override` may set or take away: its settings that are not bounded,
- * and lines that are no settings at all. Reads as systemd does: a backslash at the end of a line joins it
- * with the next.
+ * and lines that are no settings at all.
  */
 export function unboundedSettings(text: string): string[] {
   let section = '';
   const found: string[] = [];
-  for (const raw of text.replaceAll(/\\\r?\n/g, ' ').split('\n')) {
-    const line = raw.trim();
-    if (line === '' || line.startsWith('#') || line.startsWith(';')) continue;
+  for (const line of settingLines(text)) {
     const [, title] = /^\[(.*)\]$/.exec(line) ?? [];
     const [, key] = /^([^=\s]+)\s*=/.exec(line) ?? [];
     if (title !== undefined) section = title;
@@ -41,4 +38,20 @@ export function unboundedSettings(text: string): string[] {
     else if (!isBoundedSetting(`${section}.${key}`)) found.push(`${section}.${key}`);
   }
   return [...new Set(found)];
+}
+
+/** As systemd.syntax(7) has it: a backslash at the end takes in the next line, but no comment goes on. */
+function settingLines(text: string): string[] {
+  const lines: string[] = [];
+  let begun = '';
+  for (const raw of text.split(/\r\n|\n|\r|\0/)) {
+    if (/^\s*[#;]/.test(raw)) continue;
+    const goesOn = /(?:^|[^\\])(?:\\\\)*\\$/.test(raw);
+    begun += goesOn ? `${raw.slice(0, -1)} ` : raw;
+    if (goesOn) continue;
+    if (begun.trim() !== '') lines.push(begun.trim());
+    begun = '';
+  }
+  if (begun.trim() !== '') lines.push(begun.trim());
+  return lines;
 }
