@@ -55,6 +55,7 @@ function createProgram(): Command {
         'highest class that the local policy shall allow',
       ).choices(['A', 'B', 'C']),
     )
+    .option('--allow-no-undo', 'the local policy shall allow what cannot be taken back, too')
     .option('--replace', 'give a machine that is enrolled already a new identity')
     .option('--yes', 'do not ask')
     .action(async (options: EnrollOptions) => {

@@ -101,11 +101,12 @@ describe('intervene-agent enroll', () => {
     const policy = path.join(folder, 'policy.toml');
     const chosen = ['--allow', 'filesystem.*', '--allow', 'service.restart'];
     const told = [...there(), '--token', token, '--yes', ...chosen, '--highest-class', 'B'];
+    told.push('--allow-no-undo');
     copyFileSync(path.join(root, 'agent/install/debian/policy.toml'), policy);
     const first = await enroll(told);
     expect(first.stderr).toContain('allows filesystem.*, service.restart, up to class B');
     expect(readFileSync(policy, 'utf8')).toContain(
-      'allow = ["filesystem.*", "service.restart"]\nhighest-class = "B"\n',
+      'highest-class = "B"\nallow-steps-without-undo = true\n',
     );
     const check = await agent(['policy', 'check', ...files()]);
     expect([check.status, check.stderr]).toEqual([0, '']);

@@ -31,6 +31,7 @@ export interface EnrollOptions extends AgentOptions {
   /** What the local policy shall let orders do; without either the policy stays as it is. */
   allow?: string[];
   highestClass?: string;
+  allowNoUndo?: boolean;
   replace?: boolean;
   yes?: boolean;
 }
@@ -46,7 +47,13 @@ const settingsSchema = z.object({
   rootDigest: digest,
   accountKeysDigest: digest,
   token: z.string().regex(/^[A-Za-z0-9_-]{16,200}$/, 'not a token'),
-  policy: z.object({ allow: z.array(actionPattern), highestClass: actionClass }).nullable(),
+  policy: z
+    .object({
+      allow: z.array(actionPattern),
+      highestClass: actionClass,
+      allowNoUndo: z.boolean(),
+    })
+    .nullable(),
 });
 type Settings = z.output<typeof settingsSchema>;
 
@@ -115,9 +122,14 @@ async function readSettings(options: EnrollOptions): Promise<Settings> {
   throw new UsageError(`${issue.path.join('.')}: ${issue.message}`);
 }
 
-function choosePolicy({ allow, highestClass }: EnrollOptions) {
-  if (allow === undefined && highestClass === undefined) return null;
-  return { allow: allow ?? LOOK_ONLY.allow, highestClass: highestClass ?? LOOK_ONLY.highestClass };
+function choosePolicy({ allow, highestClass, allowNoUndo }: EnrollOptions) {
+  const chosen = { allow, highestClass, allowNoUndo };
+  if (Object.values(chosen).every((choice) => choice === undefined)) return null;
+  return {
+    allow: allow ?? LOOK_ONLY.allow,
+    highestClass: highestClass ?? LOOK_ONLY.highestClass,
+    allowNoUndo: allowNoUndo ?? LOOK_ONLY.allowNoUndo,
+  };
 }
 
 function readBootParameters(source: string | true | undefined) {
@@ -157,7 +169,8 @@ function showTrust(
       ? []
       : [
           `Its policy allows ${policy.allow.join(', ') || 'any action'}, up to class ` +
-            `${policy.highestClass}, with the client's grant and an engineer's order.`,
+            `${policy.highestClass}, ${policy.allowNoUndo ? 'also' : 'not'} what cannot be undone, ` +
+            `with the client's grant and an engineer's order.`,
         ]),
     'It dials out and opens no port.',
   ];

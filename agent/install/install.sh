@@ -4,12 +4,13 @@
 #   sh install.sh --control-plane HOST:PORT --url URL --ca DIGEST --root DIGEST --account-keys DIGEST
 #                 (--token TOKEN | --token-stdin | --token-file FILE)
 #                 [--mode resident|rescue] [--allow PATTERN]... [--highest-class A|B|C]
+#                 [--allow-no-undo]
 #                 [--bundle-digest DIGEST] [--prefix DIR] [--yes]
 #   sh install.sh remove [--prefix DIR] [--yes]
 #
 # The agent dials out to the control plane and opens no port. Everything it will trust is named by digests
-# on the command line; other bytes are refused. --allow and --highest-class say what the local policy lets
-# orders do (default: anything that only looks); local root may change it at any time. --prefix installs
+# on the command line; other bytes are refused. --allow, --highest-class and --allow-no-undo say what the
+# local policy lets orders do (default: anything that only looks); local root may change it at any time. --prefix installs
 # below another directory and starts nothing.
 set -eu
 umask 022
@@ -70,7 +71,7 @@ is_pattern() {
 
 command=install
 control_plane='' url='' ca='' root='' account_keys='' token='' token_from=''
-mode=resident allow='' highest_class=A bundle_digest='' prefix='' yes=no
+mode=resident allow='' highest_class=A allow_no_undo=no bundle_digest='' prefix='' yes=no
 
 parse() {
   if [ "${1:-}" = remove ]; then
@@ -82,6 +83,7 @@ parse() {
     shift
     case $option in
     --yes) yes=yes && continue ;;
+    --allow-no-undo) allow_no_undo=yes && continue ;;
     --token-stdin) take_token_source stdin && continue ;;
     -h | --help)
       sed -n '2,/^set -eu/s/^# \{0,1\}//p' "$0" 2>/dev/null || say 'see the head of install.sh'
@@ -200,7 +202,7 @@ show_trust() {
   say "  Operator root   $root"
   say "  Account keys    $account_keys"
   say "  Agent           $bundle_digest"
-  say "Its policy allows ${allow:-any action}, up to class $highest_class, with the client's grant and an engineer's order."
+  say "Its policy allows ${allow:-any action}, up to class $highest_class, $([ "$allow_no_undo" = yes ] && echo also || echo not) what cannot be undone, with the client's grant and an engineer's order."
   say "It dials out and opens no port. Remove it with: sh install.sh remove"
 }
 
@@ -303,6 +305,7 @@ write_config() {
     undo="$undo $etc/policy.toml"
     printf '# What orders may do on this server. Only local root writes this; no entry in it can be\n# overruled from outside. Check it with: intervene-agent policy check\nversion = 1\nallow = [%s]\nhighest-class = "%s"\n' \
       "${allow:-\"*\"}" "$highest_class" >"$etc/policy.toml"
+    [ "$allow_no_undo" = no ] || echo 'allow-steps-without-undo = true' >>"$etc/policy.toml"
     chmod 644 "$etc/policy.toml"
   fi
 }

@@ -69,9 +69,9 @@ describe('install.sh', () => {
 
   it('writes the policy it is told, and keeps one that is there', async () => {
     const allow = ['--allow', 'filesystem.*', '--allow', 'service.restart'];
-    await place.install({ '--highest-class': 'B' }, [...allow, '--yes']);
-    expect(readFileSync(place.at('etc/intervene/policy.toml'), 'utf8')).toContain(
-      'allow = ["filesystem.*", "service.restart"]\nhighest-class = "B"\n',
+    await place.install({ '--highest-class': 'B' }, [...allow, '--allow-no-undo', '--yes']);
+    expect(readFileSync(place.at('etc/intervene/policy.toml'), 'utf8')).toMatch(
+      /allow = \["filesystem.*", "service.restart"\]\nhighest-class = "B"\nallow-steps-without-undo = true\n$/,
     );
     await place.remove('--yes');
     mkdirSync(place.at('etc/intervene'), { recursive: true });

@@ -1,9 +1,10 @@
 import { closeSync, constants } from 'node:fs';
 import { link, lstat, rename, rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { findAction } from '../../proto/actions/catalogue.ts';
 import { CONTROL_SOCKET } from './control-messages.ts';
 import { syncDirectory } from '../connection/durable-file.ts';
+import { isLocked } from '../trust/lock.ts';
 import { readSpec } from './job-folder.ts';
 import { JournalDamagedError } from './journal-frames.ts';
 import { JournalReader } from './journal-reader.ts';
@@ -21,9 +22,13 @@ const LOG_SLACK_BYTES = 1024 * 1024;
 /** The order names a path that no job may have. */
 export const PATH_REFUSED = 'path_refused';
 
+/** The owner of the server stopped everything, runners included. */
+const LOCKED = 'locked';
+
 /**
  * Writes the end of a job whose runner is dead, from what it left on disk: `interrupted`, with the last
- * step and whether its undo is offered. A job that had ended is left as it is. Never runs anything.
+ * step and whether its undo is offered; `failed` when it was never let near the path that it names. A job
+ * that had ended is left as it is. Never runs anything.
  */
 export async function buryJob(
   directory: string,
@@ -43,13 +48,19 @@ export async function buryJob(
   const records = reader.records.filter((record) => record.type !== 'ended');
   const isForeign = await dropForeignLog(directory);
   const log = await finishLog(directory, isForeign ? FOREIGN_NOTE : note);
+  const found =
+    damage === null && !isForeign ? reasonFor(directory, records, reason) : 'journal_damaged';
+  const remains = {
+    lastStep: lastStep(records),
+    undoOffered: await offersUndo(directory, records),
+  };
   const ended: EndedRecord = {
     type: 'ended',
     at: Date.now(),
-    outcome: 'interrupted',
-    reason: damage === null && !isForeign ? reasonFor(records, reason) : 'journal_damaged',
+    outcome: found === PATH_REFUSED ? 'failed' : 'interrupted',
+    reason: found,
     exitStatus: null,
-    result: { lastStep: lastStep(records), undoOffered: await offersUndo(directory, records) },
+    result: found === PATH_REFUSED ? null : remains,
     log,
   };
   if (damage === null) appendEnd(directory, JOURNAL_FILE, job, [ended]);
@@ -60,9 +71,12 @@ export async function buryJob(
   return ended;
 }
 
-function reasonFor(records: readonly JournalRecord[], reason: string): string {
+function reasonFor(directory: string, records: readonly JournalRecord[], reason: string): string {
   if (reason === PATH_REFUSED) return reason;
-  return records.some((record) => record.type === 'started') ? reason : 'not_started';
+  if (!records.some((record) => record.type === 'started')) return 'not_started';
+  // Whoever locks kills the runners first of all; who finds them dead cannot tell by whom.
+  const isByLock = reason === 'runner_died' && isLocked(dirname(dirname(directory)));
+  return isByLock ? LOCKED : reason;
 }
 
 function lastStep(records: readonly JournalRecord[]): string | null {

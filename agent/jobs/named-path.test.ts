@@ -141,7 +141,11 @@ describe('a job with a path that is not for jobs never starts', () => {
     const spec = repair(parameters);
     await expect(jobs.start(spec, {})).rejects.toThrow('no runner could be started');
     const job = jobs.get(spec.job)!;
-    expect(await ended(job)).toMatchObject({ outcome: 'interrupted', reason: 'path_refused' });
+    expect(await ended(job)).toMatchObject({
+      outcome: 'failed',
+      reason: 'path_refused',
+      result: null,
+    });
     return job;
   }
 

@@ -65,24 +65,41 @@ function findDifference(
   return elsewhere?.[0];
 }
 
-/** Steps that nothing can take back run only where client and local administrator accept such. */
+/**
+ * What nothing can take back runs only where client and local administrator accept such: a step of the plan,
+ * or the whole of an action that changes the server and makes no plan.
+ */
 export function requireUndoAccepted(
   plan: VerifiedDocument<'plan'> | null,
+  order: Order,
+  action: ActionDeclaration,
   authorization: Authorization,
   policy: Policy,
 ): void {
-  const step = plan?.payload.steps.find(({ undo }) => !undo.possible);
-  if (step === undefined) return;
+  const what = findWithoutUndo(plan, order, action);
+  if (what === undefined) return;
   if (!authorization.payload.acceptsStepsWithoutUndo) {
     throw new DocumentError(
       'steps_without_undo_not_accepted',
-      `step ${step.id} cannot be undone, and the authorization does not accept that`,
+      `${what} cannot be undone, and the authorization does not accept that`,
     );
   }
   if (!policy['allow-steps-without-undo']) {
     throw new DocumentError(
       'policy_denied',
-      `step ${step.id} cannot be undone, and the local policy does not allow that`,
+      `${what} cannot be undone, and the local policy does not allow that`,
     );
   }
+}
+
+function findWithoutUndo(
+  plan: VerifiedDocument<'plan'> | null,
+  order: Order,
+  action: ActionDeclaration,
+): string | undefined {
+  if (plan !== null) {
+    const step = plan.payload.steps.find(({ undo }) => !undo.possible);
+    return step && `step ${step.id}`;
+  }
+  return order.mode === 'apply' && action.changes && !action.plans ? action.id : undefined;
 }

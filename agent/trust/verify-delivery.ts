@@ -81,7 +81,7 @@ function verify(delivery: Delivery, state: TrustState): VerifiedOrder {
 
   const parameters = requireParameters(order, action);
   const plan = requirePlan(delivery, order, action, parameters, state.self);
-  requireUndoAccepted(plan, authorization, policy);
+  requireUndoAccepted(plan, order, action, authorization, policy);
   requireInputNames(order, action);
   return {
     order,

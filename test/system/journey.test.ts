@@ -166,7 +166,7 @@ describe('a client opts a server in, authorizes, watches and revokes', () => {
       const view = await stack.job(started.id);
       return view.state === 'running' ? null : view;
     });
-    expect(job.state).toBe('interrupted');
+    expect(job).toMatchObject({ state: 'interrupted', reason: 'locked' });
     const refused = await touch();
     expect(refused.status).toBe(3);
     expect(refused.stderr).toContain('locked');

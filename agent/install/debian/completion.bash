@@ -11,7 +11,7 @@ _intervene_agent() {
     '') words='enroll run status lock unlock trust policy --help --version' ;;
     enroll)
       words="--server-address --token-file --token-stdin --token --ca --root --account-keys --mode
-        --allow --highest-class --kernel-command-line --replace --yes $files"
+        --allow --highest-class --allow-no-undo --kernel-command-line --replace --yes $files"
       ;;
     status) words="--json $files" ;;
     trust) words="accept-time --json $files" ;;

@@ -186,9 +186,11 @@ describe('authorize', () => {
 describe('enroll', () => {
   it('passes on what the local policy shall allow, quoted for the shell', async () => {
     const words = ['--allow', 'filesystem.*', '--allow', '*', '--highest-class', 'C', '--no-wait'];
+    words.push('--allow-no-undo');
     const done = await its.cli.run(['enroll', 'web-04', '--mode', 'resident', ...words], asCarol);
     expect(done.stdout).toContain(` --allow 'filesystem.*' --allow '*' --highest-class C --token `);
     expect(done.stdout).toContain(' --url https://cp.example.net --ca ');
+    expect(done.stdout).toMatch(/ --token \S+ --allow-no-undo\n/);
   });
 
   it('prints one line with every digest, and waits until the agent is there', async () => {

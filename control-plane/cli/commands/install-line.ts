@@ -12,6 +12,7 @@ export interface Pins {
 export interface PolicyChoice {
   allow?: string[];
   highestClass?: ActionClass;
+  allowNoUndo?: boolean;
 }
 
 const INSTALLER_PATH = '/install/install.sh';
@@ -36,6 +37,7 @@ export function installLine(enrollment: EnrollmentBody, pins: Pins, policy: Poli
     '--highest-class': policy.highestClass === undefined ? [] : [policy.highestClass],
     '--token': [enrollment.token],
   }).flatMap(([flag, values]) => values.flatMap((value) => [flag, value]));
+  if (policy.allowNoUndo === true) options.push('--allow-no-undo');
   return [
     `d=$(mktemp -d) && curl -fsSLo "$d/install.sh" ${commandText([enrollment.installerUrl])}`,
     `echo ${commandText([hash])}"  $d/install.sh" | sha256sum -c --quiet`,

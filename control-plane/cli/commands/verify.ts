@@ -10,6 +10,7 @@ import { exitStatus } from '../exit-status.ts';
 import { glyph, styled } from '../output/terminal.ts';
 import { formatCount } from '../output/time-text.ts';
 import type { Pins } from '../verification/pack-trust.ts';
+import { isClosed } from '../verification/pack-chain.ts';
 import { verifyPack } from '../verification/verify-pack.ts';
 import type { LogFile } from '../verification/verify-pack.ts';
 
@@ -60,9 +61,15 @@ export async function verify(
     glyph('ok', '✓'),
     styled(
       'bold',
-      `Intervention ${number} holds: ${formatCount(list.checks.length, 'check')}, ${formatCount(pack.jobs.length, 'job')}.`,
+      `Intervention ${number} holds${isClosed(pack) ? '' : ` up to entry ${pack.chain.length} of its chain`}: ` +
+        `${formatCount(list.checks.length, 'check')}, ${formatCount(pack.jobs.length, 'job')}.`,
     ),
   );
+  if (!isClosed(pack)) {
+    terminal.say(
+      'The intervention was open when the pack was made: what followed, or was cut off at its end, is not in it.',
+    );
+  }
   return exitStatus.succeeded;
 }
 

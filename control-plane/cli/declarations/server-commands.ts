@@ -55,6 +55,10 @@ export const serverCommands: readonly CommandDeclaration[] = [
         text: 'the highest class the local policy will let orders have (default A)',
         choices: ['A', 'B', 'C'],
       },
+      {
+        flags: '--allow-no-undo',
+        text: 'the local policy will let orders do what cannot be taken back, too',
+      },
       { flags: '--wait', text: 'wait for the agent, also without a terminal' },
       { flags: '--no-wait', text: 'print the line and end' },
     ],

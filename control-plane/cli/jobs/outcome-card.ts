@@ -100,6 +100,13 @@ export function describeTrouble(
         ticket: ticket === '' ? 'TICKET' : ticket,
       });
     case 'failed':
+      if (job.reason === 'path_refused') {
+        return {
+          happened: `The job names a path that no job may have; its log says why.${detail}`,
+          safe: 'Nothing was started, and nothing was changed.',
+          next: [log],
+        };
+      }
       return {
         happened:
           job.exitStatus === null
@@ -121,9 +128,16 @@ export function describeTrouble(
         next: canBeUndone(job) ? [undo, show] : [{ ...again, label: 'with more time: --timeout' }],
       };
     case 'interrupted':
+      if (job.reason === 'locked') {
+        return {
+          happened: `The administrator of ${job.serverName} locked it, which kills every job at once.${detail}`,
+          safe: 'What its last step did may be half-written. It will not run again by itself.',
+          next: [show],
+        };
+      }
       return {
         happened: `The runner of the job died; what its last step did is not known.${detail}`,
-        safe: 'It will not run again by itself. Backups of its steps are kept on the server.',
+        safe: `It will not run again by itself.${job.planDigest === null ? '' : ' Backups of its steps are kept on the server.'}`,
         next: canBeUndone(job) ? [undo, show, again] : [show, again],
       };
     case 'expired':

@@ -21,7 +21,17 @@ export function checkChain(pack: PackBody, jobs: readonly JobFacts[], checks: Ch
     checks.fails(SUBJECT, `first break at entry ${verdict.sequence}: ${verdict.problem}`);
     return;
   }
+  if (kindOf(pack.chain[0]) !== 'intervention.opened') {
+    checks.fails(SUBJECT, 'it does not begin with the opening of the intervention');
+    return;
+  }
   checks.holds(SUBJECT, `${verdict.entries} entries, head ${verdict.head}`);
+  if (!isClosed(pack)) {
+    checks.note(
+      SUBJECT,
+      `ends with entry ${verdict.entries} and the intervention is open: that nothing followed cannot be seen from a pack`,
+    );
+  }
   const told = readOrders(pack.chain);
   for (const job of jobs) {
     if (!told.has(job.orderDigest)) {
@@ -37,6 +47,15 @@ export function checkChain(pack: PackBody, jobs: readonly JobFacts[], checks: Ch
     }
   }
   checkReceiptsTold(pack, checks);
+}
+
+/** Whether the last entry of the chain closes the intervention: nothing that belongs to it comes after. */
+export function isClosed(pack: PackBody): boolean {
+  return kindOf(pack.chain.at(-1)) === 'intervention.closed';
+}
+
+function kindOf(entry: ChainEntry | undefined): unknown {
+  return entry === undefined ? undefined : (JSON.parse(entry.entry) as { kind?: unknown }).kind;
 }
 
 /** Every receipt must be the one the chain was told of when it came. */

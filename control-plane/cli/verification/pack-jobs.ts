@@ -186,7 +186,12 @@ function checkAuthorization(
     throw new FindingError(`it was accepted ${isoTime(startedAt)}, after the order had run out`);
   }
   if (payload.mode !== 'undo') requireInForce(order, authorization, startedAt, revoked);
-  return { value: authorization, detail: `${authorization.payload.id} covers ${job.name}` };
+  const { id } = authorization.payload;
+  const detail =
+    payload.mode === 'undo'
+      ? `${id} covers ${job.name}, which takes back what was done under it: that may also be done after its end`
+      : `${id} covers ${job.name}`;
+  return { value: authorization, detail };
 }
 
 function requireSigners(

@@ -88,6 +88,32 @@ describe('a pack', () => {
   });
 });
 
+describe('a pack whose end was cut off', () => {
+  it('says how far it goes, unless it ends with the closing of the intervention', async () => {
+    const made = await papers();
+    const pins = { root: made.world.root.digest, accountKeys: made.world.account.digest };
+    const notes = verifyPack(made.pack, pins, []).checks.filter(
+      ({ verdict }) => verdict === 'note',
+    );
+    expect(notes.map(({ detail }) => detail).join()).toContain(
+      'that nothing followed cannot be seen',
+    );
+  });
+
+  it('does not hold when nothing is left of it', async () => {
+    expect(await altered((pack) => Object.assign(pack, { jobs: [], chain: [] }))).toContain(
+      'does not begin with the opening',
+    );
+  });
+
+  it.each(['1042/1\u001b[31m', '1041/1', '1042/0', '1042/01', '', '1042/1/1'])(
+    'does not hold with a job called %j',
+    async (name) => {
+      expect(await altered((pack) => Object.assign(job(pack), { name }))).toContain('is called');
+    },
+  );
+});
+
 describe('a pack does not hold', () => {
   it.each<[string, PaperChanges, RegExp]>([
     [

@@ -22,6 +22,7 @@ export function verifyPack(pack: PackBody, pins: Pins, logs: readonly LogFile[])
   const authorizations = openAuthorizations(pack.grants, trust, checks);
   const revoked = openRevocations(pack.revocations, trust, checks);
   const server = pack.intervention.serverId;
+  checkNames(pack, checks);
   const jobs = pack.jobs.flatMap((job) => {
     const facts = checkJob(job, { trust, authorizations, revoked, server }, checks);
     return facts === null ? [] : [facts];
@@ -33,4 +34,18 @@ export function verifyPack(pack: PackBody, pins: Pins, logs: readonly LogFile[])
     else checks.fails(log.name, `${log.digest} is not the digest of any log of this pack`);
   }
   return checks;
+}
+
+/** Numbers are what people say aloud; a pack must not give a job the name of another. */
+function checkNames(pack: PackBody, checks: CheckList): void {
+  const { number } = pack.intervention;
+  const seen = new Set<string>();
+  for (const { id, name } of pack.jobs) {
+    const isOwn =
+      name.startsWith(`${number}/`) && /^[1-9]\d{0,8}$/.test(name.slice(`${number}/`.length));
+    if (!isOwn)
+      checks.fails(`job ${id}`, `is called ${JSON.stringify(name)}, which is no job of ${number}`);
+    else if (seen.has(name)) checks.fails(`job ${id}`, `is called ${name}, as another one is`);
+    seen.add(name);
+  }
 }
