@@ -61,6 +61,8 @@ export class Agent {
     this.statements = StatementStore.open(folder, trust.clock.read().now);
     this.reporter = new Reporter({
       jobs,
+      recall: (job) =>
+        this.statements.get(job)?.permission == null ? null : this.parts.jobs.recall(job),
       statements: {
         receiptOf: (job) => this.receiptOf(job),
         endOf: (job) => this.endOf(job),

@@ -112,6 +112,21 @@ export function readConfig(
   };
 }
 
+/** Which control plane is meant, for what works on its data: the settings `up` would use. */
+export function readSource(
+  flags: Pick<UpOptions, 'data' | 'databaseUrl'>,
+  environment: Readonly<Record<string, string | undefined>>,
+  directory: string,
+): { data: string; databaseUrl: string | null } {
+  const { dataDirectory, databaseUrl } = readConfig(flags, pickSource(environment), directory);
+  return { data: dataDirectory, databaseUrl };
+}
+
+function pickSource(environment: Readonly<Record<string, string | undefined>>) {
+  const names = [ENVIRONMENT.data, ENVIRONMENT.databaseUrl];
+  return Object.fromEntries(names.map((name) => [name, environment[name]]));
+}
+
 /** `host:port`, with IPv6 addresses in brackets. Port 0 takes any free one. */
 function readAddress(name: string, text: string): { host: string; port: number } {
   const match = /^(?:\[([0-9A-Fa-f:.]+)\]|([^:[\]\s]+)):(\d{1,5})$/.exec(text);

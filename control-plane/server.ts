@@ -11,7 +11,7 @@ import { openDataFolder } from './data-folder.ts';
 import type { DataFolder } from './data-folder.ts';
 import { openDatabase } from './database/database.ts';
 import type { Database } from './database/database.ts';
-import { createEmbeddedPostgres } from './database/embedded-postgres.ts';
+import { createEmbeddedPostgres, OWN_DATABASE } from './database/embedded-postgres.ts';
 import { migrate } from './database/migrate.ts';
 import { retryWhileUnavailable } from './database/retry.ts';
 import { createAgentSide } from './grpc/agent-side.ts';
@@ -21,7 +21,6 @@ import { createServices } from './services.ts';
 const root = path.dirname(import.meta.dirname);
 /** What the build makes: installer and agent bundles. */
 const INSTALLER_FOLDER = path.join(root, 'dist/agent');
-const OWN_DATABASE = 'intervene';
 /** The operator's database may come up together with us. */
 const DATABASE_PATIENCE_MS = 60_000;
 

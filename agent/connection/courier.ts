@@ -77,7 +77,15 @@ export type Outgoing =
   | { type: 'receipt'; job: string; receipt: Uint8Array }
   | { type: 'events'; job: string; firstSequence: number; records: readonly JournalRecord[] }
   | { type: 'progress'; job: string; progress: JobProgress }
-  | { type: 'ended'; job: string; end: EndStatement; tail: readonly LogPiece[]; logLength: number }
+  | {
+      type: 'ended';
+      job: string;
+      end: EndStatement;
+      tail: readonly LogPiece[];
+      logLength: number;
+      /** The log was committed before and is not here any more. */
+      logReleased: boolean;
+    }
   | { type: 'heartbeat' };
 
 /** What the agent says of its machine and of itself when a session begins. */

@@ -206,11 +206,12 @@ export class JobReport {
         tail.push(piece);
       }
     }
-    return { type: 'ended', job: this.id, end, tail, logLength: job.logLength };
+    const logReleased = job.isReleased === true;
+    return { type: 'ended', job: this.id, end, tail, logLength: job.logLength, logReleased };
   }
 
   private fitsInline(job: Job): boolean {
-    return job.logLength - this.committed <= INLINE_LOG_BYTES;
+    return job.isReleased === true || job.logLength - this.committed <= INLINE_LOG_BYTES;
   }
 
   private sendLog(job: Job): void {

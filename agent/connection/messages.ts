@@ -65,6 +65,7 @@ export function encodeOutgoing(message: Outgoing): ConnectRequest {
           plan: message.end.plan ?? Buffer.alloc(0),
           tail: message.tail.map(encodePiece),
           logLength: message.logLength,
+          logReleased: message.logReleased,
         },
       };
     case 'heartbeat':

@@ -23,6 +23,8 @@ const GREETED_MAX = 500;
 
 export interface ReporterOptions {
   jobs: Pick<Jobs, 'all' | 'onAdded' | 'release'>;
+  /** A job that was told of to its end before; null for one that was refused, or is not there any more. */
+  recall: (job: string) => Job | null;
   statements: Statements;
   /** The end of a job, or a refusal, is committed on the other side; called before it is released. */
   onDone: (job: string) => void;
@@ -97,10 +99,10 @@ export class Reporter {
     this.start(this.add(job.id, job));
   }
 
-  /** States a refusal, or repeats what was stated about a job before. */
+  /** States a refusal, or repeats what was stated about a job before, to its end if it was told. */
   repeat(job: string): void {
     const known = this.reports.get(job);
-    if (known === undefined) this.start(this.add(job, null));
+    if (known === undefined) this.start(this.add(job, this.options.recall(job)));
     else known.repeat();
   }
 

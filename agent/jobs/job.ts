@@ -15,6 +15,8 @@ export interface Job {
   /** Encoded bytes of log that can be read now. */
   readonly logLength: number;
   readonly progress: JobProgress | null;
+  /** Its log was removed once the control plane had committed it; everything else is still here. */
+  readonly isReleased?: true;
   /** Journal records from a sequence number on; the first record is number 0. */
   records(from: number): JournalRecord[];
   /** Reads at most `maxBytes` of the encoded log, on record boundaries. Empty at the end. */
@@ -48,6 +50,8 @@ export interface Jobs {
   setConnected(connected: boolean): void;
   /** Keeps a warm runner ready, or lets it go. */
   keepSpare(wanted: boolean): void;
+  /** A job that ended and was released, for a control plane that asks about it again; null when none is left. */
+  recall(id: string): Job | null;
   /** Everything of an ended job is committed elsewhere: removes its log; keeps journal and backups. */
   release(id: string): Promise<void>;
   onAdded(listener: (job: Job) => void): () => void;

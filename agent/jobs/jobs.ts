@@ -19,6 +19,7 @@ import { createJobFolder, hasSpool, receivedJob, writeReceived } from './job-fol
 import type { JobSpec, SealedInputs } from './job-spec.ts';
 import { RESERVE_FILE } from './journal-writer.ts';
 import { dropEmptyFolder, ForbiddenPathError } from './named-path.ts';
+import { releasedJob } from './released-job.ts';
 import { killRunner, startRunner, type RunnerProgram } from './runner-process.ts';
 import { forgetRunner, renameJobFolder } from './runner-record.ts';
 import { sandboxArguments } from './sandbox.ts';
@@ -149,6 +150,20 @@ class HeldJobs implements Jobs {
 
   keepSpare(wanted: boolean): void {
     this.spares.keep(wanted);
+  }
+
+  recall(id: string): Job | null {
+    if (!UUID.test(id) || this.held.has(id)) return null;
+    const job = new HeldJob(id, join(this.folder, id), this.log);
+    try {
+      job.refresh();
+      return releasedJob(job);
+    } catch {
+      // Its folder is gone, or damaged.
+      return null;
+    } finally {
+      job.close();
+    }
   }
 
   async release(id: string): Promise<void> {

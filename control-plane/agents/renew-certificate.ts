@@ -1,5 +1,6 @@
+import { X509Certificate } from 'node:crypto';
 import { appendAudit } from '../audit/audit.ts';
-import type { Database } from '../database/database.ts';
+import type { Database, Queries } from '../database/database.ts';
 import { DomainError } from '../domain-error.ts';
 import {
   hasValidGrantOrOpenJob,
@@ -10,6 +11,7 @@ import {
 import type { CertifiedAgent } from './agent-store.ts';
 import type { AgentSessions } from './agent-sessions.ts';
 import type { AgentCertificate, CertificateAuthority } from './certificate-authority.ts';
+import { isLostTime } from './restoration-store.ts';
 import { certificateLifetime, hashRequest } from './enroll-agent.ts';
 
 /** An agent that was away may renew so long after its certificate ended. */
@@ -40,15 +42,16 @@ export function createRenewCertificate({ database, authority, sessions }: RenewC
         if (isRepeated(agent, presented, requestHash)) {
           return { der: agent.certificate, expiresAt: agent.certificateExpiresAt };
         }
-        await quarantineAgent(queries, agentId);
+        const isAdopted = await isFromLostTime(queries, agent, presented);
+        if (!isAdopted) await quarantineAgent(queries, agentId);
         await appendAudit(queries, {
           chain: `account:${agent.accountId}`,
           actor: 'system',
-          kind: 'alarm.certificate_serial_reused',
+          kind: isAdopted ? 'agent.certificate_adopted' : 'alarm.certificate_serial_reused',
           accountId: agent.accountId,
           content: { agent: agentId, server: agent.serverId, serial: presented.serial },
         });
-        return null;
+        if (!isAdopted) return null;
       }
       await requireStillWanted(agent, () =>
         hasValidGrantOrOpenJob(queries, agent.serverId, agentId),
@@ -90,6 +93,19 @@ function isRepeated(
     !agent.certificateUsed &&
     requestHash.equals(agent.certificateRequestHash)
   );
+}
+
+/**
+ * Whether this authority issued the certificate in a time that a restored backup knows nothing of. Once: what is
+ * issued now is newer than anything from then, so a second one who comes is found out as ever.
+ */
+async function isFromLostTime(
+  queries: Queries,
+  agent: CertifiedAgent,
+  presented: AgentCertificate,
+): Promise<boolean> {
+  const known = new X509Certificate(agent.certificate).validFromDate;
+  return presented.notBefore > known && (await isLostTime(queries, presented.notBefore));
 }
 
 async function requireStillWanted(

@@ -8,6 +8,9 @@ import { prepareData, startServer, writeAccessFiles } from './postgres-data.ts';
 import { findPostmaster, removeStaleLock } from './postmaster.ts';
 import type { Postmaster } from './postmaster.ts';
 
+/** What the control plane keeps everything in, on a server of its own. */
+export const OWN_DATABASE = 'intervene';
+
 export interface EmbeddedPostgresOptions {
   /** Holds the data, a copy of the program and the server's log. Created when absent. */
   directory: string;
@@ -206,6 +209,21 @@ function signalServer(postmaster: Postmaster, signal: 'SIGINT' | 'SIGQUIT'): voi
 interface SocketFolder {
   path: string;
   close(): void;
+}
+
+/**
+ * Where a server that another process runs in `directory` answers, for the user that process runs as. `close`
+ * when no new connection is made any more.
+ */
+export function connectionToRunning(
+  directory: string,
+  database: string,
+): { connection: pg.ClientConfig; close: () => void } {
+  const folder = openSocketFolder(path.join(path.resolve(directory), 'data'));
+  return {
+    connection: { host: folder.path, port: 5432, user: 'postgres', database },
+    close: folder.close,
+  };
 }
 
 /** The folder of the socket under a name short enough to connect to. */

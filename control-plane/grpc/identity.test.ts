@@ -1,3 +1,5 @@
+import { randomUUID } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
 import * as grpc from '@grpc/grpc-js';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { createOperation, startAgentSide } from '../../test/fixtures/agent-side.ts';
@@ -255,6 +257,45 @@ describe('renewal', () => {
     expect(body.agent.state).toBe('quarantined');
   });
 
+  it('with a certificate from after a backup that was put back is carried on, once', async () => {
+    const [agent, tenant] = await newAgent();
+    const columns = 'certificate_serial, previous_serial, certificate, certificate_request_hash';
+    const [known] = await test.database.query(`select ${columns} from agents where id = $1`, [
+      agent.agentId,
+    ]);
+    // Certificates count whole seconds.
+    await delay(1_100);
+    const takenAt = new Date();
+    await delay(1_100);
+    agent.identity.certificatePem = certificatePem((await agent.renew()).certificate!);
+    const thief = { ...agent.identity };
+    const putBack = () =>
+      test.database.query(`update agents set (${columns}) = ($2, $3, $4, $5) where id = $1`, [
+        agent.agentId,
+        ...Object.values(known!),
+      ]);
+    await putBack();
+    await test.database.query('insert into restorations (id, taken_at) values ($1, $2)', [
+      randomUUID(),
+      takenAt,
+    ]);
+    try {
+      await delay(1_100);
+      const adopted = await agent.renew();
+      agent.identity.certificatePem = certificatePem(adopted.certificate!);
+      expect(await auditKinds(tenant.accountId)).toContain('agent.certificate_adopted');
+      await agent.connect();
+      const stolen = new TestAgent(side, tenant.world, { ...thief, request: agent.request }, {
+        agentId: agent.agentId,
+      } as never);
+      stolen.identity = thief;
+      agents.push(stolen);
+      await expect(stolen.renew()).rejects.toMatchObject(denied);
+      expect(await auditKinds(tenant.accountId)).toContain('alarm.certificate_serial_reused');
+    } finally {
+      await test.database.query('delete from restorations');
+    }
+  });
   it('of one certificate twice, with another request, quarantines even before the answer was used', async () => {
     const [agent] = await newAgent();
     await agent.renew();

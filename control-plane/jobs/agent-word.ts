@@ -25,6 +25,8 @@ export type AgentWord =
       plan: { envelope: Buffer; digest: string } | null;
       tail: Chunk[];
       logLength: number;
+      /** The agent has no more of the log than this: it was committed once, and released. */
+      logReleased: boolean;
     };
 
 /** The agent whose word it is. */
@@ -82,6 +84,7 @@ export function readEndedWord(speaker: Speaker, wire: JobEnded__Output): AgentWo
     plan: readPlan(speaker, wire.plan ?? Buffer.alloc(0), receipt.plan),
     tail: (wire.tail ?? []).map(openChunk),
     logLength,
+    logReleased: wire.logReleased ?? false,
   };
 }
 

@@ -129,7 +129,9 @@ async function applyEnded(
   // A power cut may take from the agent what it had sent already. What is stored stays, unproven.
   const isShorter = word.logLength < offsetBefore;
   const isTooLong = word.logLength > LOG_MAX_BYTES;
-  const isUnproven = isShorter || isTooLong;
+  // A backup that was put back had less of it than the agent was once told is safe.
+  const isLost = word.logReleased && word.logLength > offsetBefore;
+  const isUnproven = isShorter || isTooLong || isLost;
   if (!isUnproven) await appendTail(queries, job, word.tail, word.logLength);
   applied.logGrew = job.logOffset > offsetBefore;
   const isAllInTail = offsetBefore === 0;
@@ -145,7 +147,8 @@ async function applyEnded(
   });
   if (isUnproven) {
     const content = { stored: offsetBefore, stated: word.logLength };
-    await raiseAlarm(queries, job, isShorter ? 'log_shorter' : 'log_too_long', content);
+    const alarm = isShorter ? 'log_shorter' : isTooLong ? 'log_too_long' : 'log_lost';
+    await raiseAlarm(queries, job, alarm, content);
   } else if (verified === false) {
     await raiseAlarm(queries, job, 'log_digest_mismatch', { stated: receipt.log.digest });
   }

@@ -35,7 +35,10 @@ export function claimQueuedJobs(queries: Queries, agentId: string): Promise<Deli
   );
 }
 
-/** Jobs that were sent before and of which the agent has said nothing: it may not have got them. */
+/**
+ * Jobs that were sent before and of which the agent has said nothing: it may not have got them. And those that
+ * ran when a backup was made that was put back since: the agent may have told their end, which is lost here.
+ */
 export function readUnansweredJobs(
   queries: Queries,
   agentId: string,
@@ -43,7 +46,9 @@ export function readUnansweredJobs(
 ): Promise<DeliveryRow[]> {
   return queries.query<DeliveryRow>(
     `select ${columnsOf('j')} from jobs j
-     where j.agent_id = $1 and j.ended_at is null and j.state = 'delivered' and j.id <> all($2)
+     where j.agent_id = $1 and j.ended_at is null and j.id <> all($2)
+       and (j.state = 'delivered' or j.state = 'running' and exists (
+         select from restorations r where j.created_at <= r.taken_at))
      order by j.created_at`,
     [agentId, known],
   );

@@ -142,14 +142,29 @@ export function registerLogRoutes(app: HttpApp, options: LogRoutesOptions): void
     signal: AbortSignal,
   ): AsyncGenerator<LogLine | null> {
     const text = new LogText();
+    let end = from.offset;
     for await (const entry of placeRecords(parts(job, from, wanted, signal), from.offset)) {
       if (entry.type === 'waiting') {
         yield null;
         continue;
       }
       const line = text.read(entry, entry.offset === from.offset ? from.linesToSkip : 0);
+      end = line.next;
       if (isWanted(line, wanted.channel)) yield line;
     }
+    const lost = signal.aborted ? null : await lostEnd(job, end);
+    if (lost !== null) yield lost;
+  }
+
+  /** What the agent said belongs to the log and is not stored here; null when nothing is missing. */
+  async function lostEnd(job: Job, end: number): Promise<LogLine | null> {
+    const now = { ms: 0, signal: AbortSignal.abort() };
+    const { state, endedAt, logLength, logOffset } = await options.jobs.wait(job, now);
+    const isLost = isFinal(state) && logLength !== null && logOffset < logLength && end < logLength;
+    if (!isLost) return null;
+    const gap = { missingBytes: logLength - end, missingLines: 0 };
+    const time = (endedAt ?? new Date()).toISOString();
+    return { offset: end, next: logLength, time, channel: 'gap', gap };
   }
 
   async function* jsonLines(job: Job, from: LineStart, wanted: LogQuery, signal: AbortSignal) {

@@ -52,6 +52,7 @@ export async function startReporting(
         };
       },
     },
+    recall: () => null,
     onDone: (id) => done.push(id),
     log,
   });

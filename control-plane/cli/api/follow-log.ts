@@ -68,9 +68,10 @@ export async function followLog(api: ApiClient, options: FollowLogOptions): Prom
       await readStream();
       const job = await api.get<JobBody>(`/api/v1/jobs/${reference(options.job)}`);
       back();
-      if (!options.follow) return ended(job, 0);
+      const end = job.log.bytes ?? job.log.committedBytes;
+      // Of an ended job all that is stored has been read: what its agent speaks of besides is lost.
+      if (!options.follow) return ended(job, isFinal(job.state) ? Math.max(0, end - offset) : 0);
       if (isFinal(job.state)) {
-        const end = job.log.bytes ?? job.log.committedBytes;
         // A complete answer without a new byte, after the job's end: there is no more to be had.
         if (offset >= end || offset === before) {
           return ended(job, Math.max(0, end - offset));

@@ -14,7 +14,7 @@ import type { LogView, ProgramChannel } from '../jobs/log-view.ts';
 import { reportOutcome } from '../jobs/outcome-card.ts';
 import { isFinal } from '../output/job-states.ts';
 import { openPager } from '../output/pager.ts';
-import { glyph } from '../output/terminal.ts';
+import { glyph, styled } from '../output/terminal.ts';
 import { formatBytes, formatCount } from '../output/time-text.ts';
 import { getJob } from './jobs.ts';
 
@@ -85,8 +85,12 @@ async function printStored(
   await view.finish(read.job);
   await pager?.end();
   if (terminal.json) {
-    const followed = { job: read.job, missingBytes: 0, surplusBytes: 0, digest: null };
+    const { missingBytes } = read;
+    const followed = { job: read.job, missingBytes, surplusBytes: 0, digest: null };
     await reportOutcome(context, followed, '');
+  } else if (read.missingBytes > 0) {
+    const lost = formatBytes(read.missingBytes);
+    terminal.say(styled('warn', `··· gap: the last ${lost} of this log are not kept ···`));
   } else if (!isFinal(read.job.state)) {
     terminal.sayNext(shell`intervene logs ${job.name} --follow`, { after: 'The job goes on.' });
   }

@@ -3,6 +3,14 @@ import type { CommandDeclaration } from '../declaration.ts';
 const noPassphrase = { flags: '--no-passphrase', text: 'protect the key by its file mode alone' };
 const validFor = { flags: '--for <time>', text: '12h, 3d; 7d at most (default 12h)' };
 
+const sourceOptions = [
+  { flags: '--data <dir>', text: 'data folder (default ./intervene-data)' },
+  {
+    flags: '--database-url <url>',
+    text: 'the PostgreSQL of your own, when it is not the embedded one',
+  },
+];
+
 /** Starting a control plane, logging in, and the people of the provider. */
 export const providerCommands: readonly CommandDeclaration[] = [
   {
@@ -36,6 +44,44 @@ export const providerCommands: readonly CommandDeclaration[] = [
       { flags: '--stop-grace <seconds>', text: 'how long a stop waits for requests (default 10)' },
     ],
     load: async () => (await import('../commands/up.ts')).up,
+  },
+  {
+    name: 'backup',
+    args: '<file>',
+    summary: 'save a control plane: its database, its CA key, its data folder',
+    examples: [
+      'intervene backup /backup/monday --data /srv/intervene --recipient age1…',
+      'intervene backup monday --passphrase-file passphrase --json',
+    ],
+    options: [
+      ...sourceOptions,
+      {
+        flags: '--recipient <age>',
+        text: 'seal it to this age recipient (age1…); may be repeated',
+        many: true,
+      },
+      { flags: '--passphrase-file <file>', text: 'seal it with the first line of this file' },
+      {
+        flags: '--no-encryption',
+        text: 'do not seal it: whoever reads it can pose as this control plane',
+      },
+    ],
+    load: async () => (await import('../commands/backup.ts')).backup,
+  },
+  {
+    name: 'restore',
+    args: '<file>',
+    summary: 'make a control plane from a backup, where there is none',
+    examples: [
+      'intervene restore /backup/monday --data /srv/intervene --identity-file key.txt',
+      'intervene restore monday --passphrase-file passphrase --json',
+    ],
+    options: [
+      ...sourceOptions,
+      { flags: '--identity-file <file>', text: 'file with the age identity (AGE-SECRET-KEY-1…)' },
+      { flags: '--passphrase-file <file>', text: 'file whose first line opens it' },
+    ],
+    load: async () => (await import('../commands/restore.ts')).restore,
   },
   {
     name: 'init',

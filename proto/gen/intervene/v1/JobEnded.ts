@@ -10,6 +10,7 @@ export interface JobEnded {
   'plan'?: (Buffer | Uint8Array | string);
   'tail'?: (_intervene_v1_LogChunk)[];
   'logLength'?: (number | string | Long);
+  'logReleased'?: (boolean);
 }
 
 export interface JobEnded__Output {
@@ -19,4 +20,5 @@ export interface JobEnded__Output {
   'plan'?: (Buffer);
   'tail'?: (_intervene_v1_LogChunk__Output)[];
   'logLength'?: (number);
+  'logReleased'?: (boolean);
 }

@@ -1,0 +1,134 @@
+import { existsSync, readFileSync } from 'node:fs';
+import path from 'node:path';
+import { pino } from 'pino';
+import { BackupDamagedError } from '../../backup/frames.ts';
+import { BackupNewerError, NotEmptyError, restoreBackup } from '../../backup/restore-backup.ts';
+import { BackupLockedError, isSealed } from '../../backup/sealing.ts';
+import type { Key } from '../../backup/sealing.ts';
+import { DataFolderInUseError } from '../../data-folder.ts';
+import { CliError, usageError } from '../cli-error.ts';
+import type { CommandContext } from '../command-context.ts';
+import { exitStatus } from '../exit-status.ts';
+import { glyph, styled } from '../output/terminal.ts';
+import { readPassphrase, readSourceOptions } from './backup.ts';
+
+export interface RestoreCommandOptions {
+  data?: string;
+  databaseUrl?: string;
+  identityFile?: string;
+  passphraseFile?: string;
+}
+
+/** `intervene restore FILE`: a control plane from a backup, in a place where there is none. */
+export async function restore(
+  context: CommandContext,
+  [named = '']: string[],
+  options: RestoreCommandOptions,
+): Promise<void> {
+  const { terminal } = context;
+  const file = path.resolve(named);
+  if (!existsSync(file)) throw usageError(`There is no file ${file}.`, []);
+  const source = readSourceOptions(options);
+  const key = await chooseKey(context, file, options);
+  const log = pino({ level: 'silent' });
+  const restored = await restoreBackup({ ...source, file, key, log }).catch((error: unknown) => {
+    throw asCliError(error, source.data);
+  });
+  if (terminal.json) {
+    terminal.printJson({ ...restored, data: source.data });
+    return;
+  }
+  const { tables, files, auditEntries, asked, takenAt } = restored;
+  terminal.say(
+    glyph('ok', '✓'),
+    `${source.data}   ${tables} tables, ${files.length} files, as of ${takenAt}`,
+  );
+  terminal.say(`  every audit chain holds: ${auditEntries} entries`);
+  if (asked > 0) terminal.say(`  ${asked} waiting jobs: their agents are asked whether they ran`);
+  terminal.say(
+    glyph('warn', '!'),
+    styled(
+      'warn',
+      `What was done since then is not here. People and tokens that were removed since are back: remove them again.`,
+    ),
+  );
+  terminal.say('  Agents keep what was revoked, and no order runs a second time.');
+  terminal.say(`Next: intervene up --data ${source.data}`);
+}
+
+async function chooseKey(
+  { prompt }: CommandContext,
+  file: string,
+  options: RestoreCommandOptions,
+): Promise<Key | null> {
+  if (!(await isSealed(file))) return null;
+  const { identityFile, passphraseFile } = options;
+  if (identityFile !== undefined) {
+    const identities = readFileSync(identityFile, 'utf8')
+      .split('\n')
+      .map((line) => line.trim())
+      .filter((line) => line !== '' && !line.startsWith('#'));
+    if (identities.length === 0) throw usageError(`There is no identity in ${identityFile}.`, []);
+    return { kind: 'identities', identities };
+  }
+  const flags = '--identity-file FILE or --passphrase-file FILE';
+  const passphrase =
+    passphraseFile === undefined
+      ? await prompt.askHidden(['Passphrase of the backup: '], flags)
+      : readPassphrase(passphraseFile);
+  return { kind: 'passphrase', passphrase };
+}
+
+function asCliError(error: unknown, data: string): Error {
+  const why = error instanceof Error ? error.message : String(error);
+  const [code, happened, label, command] =
+    error instanceof NotEmptyError
+      ? [
+          'not_empty',
+          `Nothing is restored over something else: ${why}.`,
+          'choose an empty place',
+          'intervene restore FILE --data DIR',
+        ]
+      : error instanceof BackupLockedError
+        ? [
+            'backup_locked',
+            `The backup cannot be opened: ${why}.`,
+            'give its key',
+            'intervene restore FILE --identity-file FILE',
+          ]
+        : error instanceof BackupNewerError
+          ? [
+              'backup_newer',
+              `The backup is not read: ${why}.`,
+              'use a program as new as that',
+              'intervene --version',
+            ]
+          : error instanceof BackupDamagedError
+            ? [
+                'backup_damaged',
+                `The backup is damaged: ${why}.`,
+                'take another one',
+                'intervene restore FILE',
+              ]
+            : error instanceof DataFolderInUseError
+              ? [
+                  'restore_running',
+                  `Another restore is under way for ${data}.`,
+                  'wait for it',
+                  'intervene restore FILE',
+                ]
+              : [
+                  'restore_failed',
+                  `Nothing was restored: ${why}.`,
+                  'see its settings',
+                  'intervene restore --help',
+                ];
+  return new CliError({
+    code: code!,
+    happened: happened!,
+    safe: 'The backup is untouched, and no control plane was made.',
+    next: [{ label: label!, command: command! }],
+    exitStatus: exitStatus.failed,
+    cause: error,
+  });
+}
