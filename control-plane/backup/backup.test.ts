@@ -156,15 +156,7 @@ describe('a backup of an operator’s own database', { timeout: 60_000 }, () => 
   it('is refused wherever a byte of it is not as it was, and leaves nothing', async () => {
     await backup('whole');
     const bytes = readFileSync(at('whole'));
-    const places = [
-      0,
-      5,
-      20,
-      30,
-      Math.floor(bytes.length / 2),
-      bytes.length - 20,
-      bytes.length - 1,
-    ];
+    const places = [0, 5, 20, ...[1, 2, 3].map((part) => Math.floor((bytes.length * part) / 4))];
     for (const place of places) {
       const other = Buffer.from(bytes);
       other[place]! ^= 0x40;

@@ -19,7 +19,7 @@ export interface Source {
 
 export interface OpenClient {
   client: pg.Client;
-  close(): Promise<void>;
+  close: () => Promise<void>;
 }
 
 /** Thrown when a folder is not the data folder of a control plane. */

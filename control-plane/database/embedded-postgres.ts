@@ -222,7 +222,7 @@ export function connectionToRunning(
   const folder = openSocketFolder(path.join(path.resolve(directory), 'data'));
   return {
     connection: { host: folder.path, port: 5432, user: 'postgres', database },
-    close: folder.close,
+    close: () => folder.close(),
   };
 }
 

@@ -135,6 +135,7 @@ describe('a control plane that is put back from a backup', () => {
         (id) => !existsSync(path.join(stack.state, 'jobs', id, 'spool')),
       ),
     );
+    expect([countOf('half-way'), countOf('waiting')]).toEqual([1, 1]);
     await stack.controlPlane.end('SIGTERM');
     renameSync(stack.data, at('lost'));
   });
