@@ -19,7 +19,7 @@ export function requireIdentified(order: Order, actionClass: ActionClass, state:
   if (state.self.mode !== 'rescue' || actionClass === 'A') return;
   if (Object.values(order.expect).every((value) => value === undefined || value.length === 0)) {
     throw new DocumentError(
-      'identity_mismatch',
+      'unidentified',
       'in rescue, an order that changes something must say which machine it expects',
     );
   }

@@ -4,6 +4,7 @@ import { parseEnvelope } from '../../proto/documents/dsse.ts';
 import { keyFingerprint } from '../../proto/documents/keys.ts';
 import { actorOf, isEngineer, scopeOf } from '../accounts/caller.ts';
 import type { Caller } from '../accounts/caller.ts';
+import { hasResidentAgent } from '../agents/agent-store.ts';
 import { appendAudit } from '../audit/audit.ts';
 import type { Bus } from '../cluster/bus.ts';
 import type { Database, Queries } from '../database/database.ts';
@@ -98,7 +99,9 @@ async function open(queries: Queries, caller: Caller, envelope: Uint8Array): Pro
   if (type === mediaType('attestation')) {
     if (!isEngineer(caller)) throw wrongSigner('An attestation is signed by an engineer.');
     const keys = await certifiedKeysOf(queries, caller.personId);
-    return requireUnexpired(openDocument('attestation', envelope, keys));
+    const attestation = openDocument('attestation', envelope, keys);
+    await requireNotResident(queries, attestation.payload.servers);
+    return requireUnexpired(attestation);
   }
   if (caller.role !== 'client') throw wrongSigner('A grant is signed by the client.');
   const accountId = caller.accountId!;
@@ -120,6 +123,22 @@ function requireUnexpired<T extends Opened>(opened: T): T {
     throw new DomainError('invalid', 'grant_expired', 'The authorization has expired already.');
   }
   return opened;
+}
+
+/** Agents refuse it too: where the owner opted in, only the owner permits. */
+async function requireNotResident(
+  queries: Queries,
+  servers: readonly { id: string; name: string }[],
+): Promise<void> {
+  for (const { id, name } of servers) {
+    if (!(await hasResidentAgent(queries, id))) continue;
+    throw new DomainError(
+      'conflict',
+      'attestation_not_allowed',
+      `${name} is opted in: only its owner permits work on it.`,
+      { next: [{ label: 'The client signs', command: `intervene authorize ${name} --ticket T` }] },
+    );
+  }
 }
 
 async function requireServers(queries: Queries, { payload }: Opened): Promise<void> {

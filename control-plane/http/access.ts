@@ -43,6 +43,7 @@ export const access: Readonly<Record<string, Access>> = {
   'POST /api/v1/servers': actors,
   'GET /api/v1/servers/:ref': everyone,
   'POST /api/v1/servers/:ref/enrollments': actors,
+  'POST /api/v1/servers/:ref/identity': engineer,
   'GET /api/v1/agents': everyone,
 
   'GET /api/v1/trust/root': everyone,

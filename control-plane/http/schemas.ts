@@ -74,6 +74,16 @@ export const server = z
     serviceId: z.string().nullable(),
     addresses: z.array(z.string()),
     createdAt: time,
+    identity: z
+      .object({
+        serial: z.string().nullable(),
+        macAddresses: z.array(z.string()),
+        hostname: z.string(),
+        confirmedBy: z.string().nullable(),
+        confirmedAt: time,
+      })
+      .nullable()
+      .describe('which machine it is, as an engineer confirmed it in rescue'),
     agent: agent.nullable(),
   })
   .openapi('Server');

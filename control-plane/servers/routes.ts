@@ -37,9 +37,14 @@ export function registerServerRoutes(
 ): void {
   async function bodies(rows: readonly Server[]): Promise<z.output<typeof serverBody>[]> {
     const agents = await agentsOf(rows.map((row) => row.id));
-    return rows.map((row) => ({
+    return rows.map(({ identity, identifiedBy, identifiedAt, ...row }) => ({
       ...row,
       createdAt: timeText(row.createdAt),
+      identity: identity && {
+        ...identity,
+        confirmedBy: identifiedBy,
+        confirmedAt: timeText(identifiedAt!),
+      },
       agent: agents.get(row.id) ?? null,
     }));
   }
@@ -105,7 +110,31 @@ export function registerServerRoutes(
       return c.json(await bodyOf(found), 200);
     },
   );
+
+  app.openapi(
+    createRoute({
+      method: 'post',
+      path: '/api/v1/servers/{ref}/identity',
+      tags,
+      summary: 'Confirm which machine booted as this server, in rescue',
+      security: bearer,
+      request: { params: refParams, ...jsonBody(newIdentity) },
+      responses: { ...errorResponses, 200: jsonResponse('the server', serverBody) },
+    }),
+    async (c) => {
+      const { ref } = c.req.valid('param');
+      const identified = await service.identify(c.get('caller'), ref, c.req.valid('json'));
+      return c.json(await bodyOf(identified), 200);
+    },
+  );
 }
+
+const mac = z.string().regex(/^[0-9A-Fa-f]{2}(?::[0-9A-Fa-f]{2}){5}$/, 'not a MAC address');
+const newIdentity = z.strictObject({
+  serial: z.string().min(1).max(200).nullable(),
+  macAddresses: z.array(mac).max(64),
+  hostname: z.string().min(1).max(255),
+});
 
 /** Names hold no slash. */
 function splitKey(key: string | null): { name: string; id: string } | null {

@@ -1,6 +1,13 @@
 import type { Queries } from '../database/database.ts';
 import { REFERENCE_LIMIT, referenceValues } from '../database/reference.ts';
 
+/** What an engineer confirmed a machine to be. */
+export interface ConfirmedIdentity {
+  serial: string | null;
+  macAddresses: string[];
+  hostname: string;
+}
+
 export interface Server {
   id: string;
   name: string;
@@ -9,11 +16,16 @@ export interface Server {
   serviceId: string | null;
   addresses: string[];
   createdAt: Date;
+  identity: ConfirmedIdentity | null;
+  /** Name of who confirmed it. */
+  identifiedBy: string | null;
+  identifiedAt: Date | null;
 }
 
 const SELECT = `select s.id, s.name, s.account_id as "accountId", a.name as "accountName",
-    s.service_id as "serviceId", s.addresses, s.created_at as "createdAt"
-  from servers s join accounts a on a.id = s.account_id`;
+    s.service_id as "serviceId", s.addresses, s.created_at as "createdAt", s.identity,
+    p.name as "identifiedBy", s.identified_at as "identifiedAt"
+  from servers s join accounts a on a.id = s.account_id left join people p on p.id = s.identified_by`;
 
 export type NewServer = Pick<Server, 'id' | 'name' | 'accountId' | 'serviceId' | 'addresses'>;
 
@@ -28,8 +40,22 @@ export async function insertServer(queries: Queries, server: NewServer): Promise
 }
 
 export async function findServer(queries: Queries, id: string): Promise<Server | null> {
-  const rows = await queries.query<Server>(`${SELECT} where s.id = $1`, [id]);
+  const rows = await queries.query<Server & Record<string, unknown>>(`${SELECT} where s.id = $1`, [
+    id,
+  ]);
   return rows[0] ?? null;
+}
+
+export async function storeIdentity(
+  queries: Queries,
+  id: string,
+  identity: ConfirmedIdentity,
+  personId: string,
+): Promise<void> {
+  await queries.query(
+    `update servers set identity = $2, identified_by = $3, identified_at = now() where id = $1`,
+    [id, JSON.stringify(identity), personId],
+  );
 }
 
 /** By name, then id. `after` is the name and the id of the last one of the page before. */
@@ -39,7 +65,7 @@ export function listServers(
   after: { name: string; id: string } | null,
   limit: number,
 ): Promise<Server[]> {
-  return queries.query<Server>(
+  return queries.query<Server & Record<string, unknown>>(
     `${SELECT}
      where ($1::uuid is null or s.account_id = $1) and ($2::text is null or (s.name, s.id) > ($2, $3::uuid))
      order by s.name, s.id limit $4`,
@@ -54,7 +80,7 @@ export function serverCandidates(
   reference: string,
 ): Promise<Server[]> {
   const { text, suffix } = referenceValues(reference);
-  return queries.query<Server>(
+  return queries.query<Server & Record<string, unknown>>(
     `${SELECT}
      where ($1::uuid is null or s.account_id = $1)
        and (s.id::text = $2 or s.name = $2 or a.name || '/' || s.name = $2 or s.id::text like $3)

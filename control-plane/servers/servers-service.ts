@@ -6,8 +6,9 @@ import { appendAudit } from '../audit/audit.ts';
 import type { Database } from '../database/database.ts';
 import { pickReferenced } from '../database/reference.ts';
 import { DomainError } from '../domain-error.ts';
+import { createIdentifyServer } from './identify-server.ts';
 import { findServer, insertServer, listServers, serverCandidates } from './server-store.ts';
-import type { Server } from './server-store.ts';
+import type { ConfirmedIdentity, Server } from './server-store.ts';
 
 export interface NewServerRequest {
   name: string;
@@ -26,12 +27,22 @@ export interface ServersService {
   ): Promise<Server[]>;
   /** By id, name, `ACCOUNT/NAME` or end of the id. Throws `server_not_found`, `server_ambiguous`. */
   resolve(caller: Caller, reference: string): Promise<Server>;
+  /** Keeps which machine the server is, as an engineer confirmed it. */
+  identify(caller: Caller, reference: string, identity: ConfirmedIdentity): Promise<Server>;
 }
 
 export function createServersService(
   database: Database,
   accounts: Pick<AccountsService, 'resolveAccount'>,
 ): ServersService {
+  const identify = createIdentifyServer(database);
+
+  async function resolve(caller: Caller, reference: string): Promise<Server> {
+    const found = await serverCandidates(database, scopeOf(caller), reference);
+    const byPath = found.find((row) => `${row.accountName}/${row.name}` === reference);
+    return byPath ?? pickReferenced(found, reference, 'server');
+  }
+
   return {
     create: async (caller, wanted) => {
       const reference = wanted.account ?? caller.accountId;
@@ -66,10 +77,12 @@ export function createServersService(
 
     list: (caller, page) => listServers(database, scopeOf(caller), page.after, page.limit),
 
-    resolve: async (caller, reference) => {
-      const found = await serverCandidates(database, scopeOf(caller), reference);
-      const byPath = found.find((row) => `${row.accountName}/${row.name}` === reference);
-      return byPath ?? pickReferenced(found, reference, 'server');
+    resolve,
+
+    identify: async (caller, reference, identity) => {
+      const server = await resolve(caller, reference);
+      await identify(caller, server, identity);
+      return (await findServer(database, server.id))!;
     },
   };
 }

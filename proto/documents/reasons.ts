@@ -14,6 +14,8 @@ export const refusalReasons = [
   'wrong_server',
   'wrong_agent',
   'identity_mismatch',
+  // In rescue, nobody has confirmed yet which machine it is.
+  'unidentified',
   'clock_jumped',
   'order_not_yet_valid',
   'order_expired',

@@ -48,6 +48,7 @@ export class InterveneCalls {
         action: findAction('command.run')!,
         mode: 'apply',
         server: this.server,
+        identity: null,
         agent: this.agent,
         parameters: { argv },
         authorization: this.grant,

@@ -50,7 +50,8 @@ export async function authorize(
   await signGrant(context, terms, options);
 }
 
-async function newTerms(
+/** What is permitted, as flags and answers say it. */
+export async function newTerms(
   context: CommandContext,
   named: string[],
   options: AuthorizeOptions,

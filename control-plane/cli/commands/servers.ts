@@ -99,6 +99,12 @@ export async function showServer(context: CommandContext, [named = '']: string[]
     ['service', server.serviceId ?? '-'],
     ['addresses', server.addresses.join(', ') || '-'],
     ['id', server.id],
+    [
+      'identity',
+      server.identity === null
+        ? 'not confirmed'
+        : `confirmed by ${server.identity.confirmedBy ?? '-'} ${server.identity.confirmedAt}`,
+    ],
     ['agent', agentCell(server, terminal.outIsTty)],
     ...(agent === null
       ? []

@@ -65,6 +65,25 @@ export const serverCommands: readonly CommandDeclaration[] = [
     load: async () => (await import('../commands/enroll.ts')).enroll,
   },
   {
+    name: 'servers identify',
+    args: '<server>',
+    summary: 'confirm which machine booted as this server, before anything on it is changed',
+    examples: [
+      'intervene servers identify web-04',
+      'intervene servers identify web-04 --expect-serial CZ123 --expect-mac 52:54:00:12:34:56',
+    ],
+    options: [
+      { flags: '--expect-serial <serial>', text: 'serial number of the machine' },
+      {
+        flags: '--expect-mac <address>',
+        text: 'network address it has; may be given several times',
+        many: true,
+      },
+      { flags: '--expect-hostname <name>', text: 'host name (default: what it says)' },
+    ],
+    load: async () => (await import('../commands/identify.ts')).identifyServer,
+  },
+  {
     name: 'agents list',
     summary: 'list the agents you may see',
     examples: ['intervene agents list', 'intervene agents list --json'],

@@ -5,7 +5,7 @@ import type { Identity } from '../../../proto/documents/fields.ts';
 import type { Signer } from '../../../proto/documents/keys.ts';
 import { START_WITHIN_SECONDS } from '../../../proto/documents/kinds/order.ts';
 import type { Order } from '../../../proto/documents/kinds/order.ts';
-import type { AgentBody } from '../api/bodies.ts';
+import type { AgentBody, ServerBody } from '../api/bodies.ts';
 import { usageError } from '../cli-error.ts';
 import type { Parameters } from './parameters.ts';
 import { uuidV7 } from './uuid-v7.ts';
@@ -21,6 +21,8 @@ export interface OrderRequest {
   action: ActionDeclaration;
   mode: Order['mode'];
   server: string;
+  /** Which machine the server is, as an engineer confirmed it. */
+  identity: ServerBody['identity'];
   agent: AgentBody;
   parameters: Parameters;
   authorization: string | null;
@@ -55,7 +57,7 @@ export async function buildOrder(
     undoes: request.undoes,
     parameters: request.parameters,
     target: request.target,
-    expect: expectedIdentity(request.agent),
+    expect: expectedIdentity(request.agent, request.identity),
     sealedInputs,
     nonce: randomBytes(16).toString('base64url'),
     issuedAt,
@@ -91,11 +93,16 @@ export function defaultRuntimeSeconds(action: ActionDeclaration): number {
 }
 
 /**
- * What the order says the machine must be, from what the agent said of it. Facts come from the server and
- * are hostile: only texts and lists of texts within the document's limits are taken. Network addresses are
- * named in rescue alone: on a running system the ones of containers come and go.
+ * What the order says the machine must be. In rescue it is what an engineer confirmed, and nothing before
+ * that: a machine that merely answers proves nothing by naming itself, and its agent changes nothing then. On a
+ * server that opted in it is what the agent said. Such facts are hostile: only texts within the document's limits
+ * are taken. Network addresses are named in rescue alone: on a running system those of containers come and go.
  */
-export function expectedIdentity(agent: Pick<AgentBody, 'facts' | 'mode'>): Identity {
+export function expectedIdentity(
+  agent: Pick<AgentBody, 'facts' | 'mode'>,
+  identity: ServerBody['identity'],
+): Identity {
+  if (agent.mode === 'rescue') return identity === null ? {} : confirmed(identity);
   const { facts } = agent;
   const text = (name: string, most: number): string | undefined => {
     const value = facts[name];
@@ -108,13 +115,13 @@ export function expectedIdentity(agent: Pick<AgentBody, 'facts' | 'mode'>): Iden
     ...(serial !== undefined && { serial }),
     ...(machineId !== undefined && { machineId }),
     ...(hostname !== undefined && { hostname }),
-    ...(agent.mode === 'rescue' && { macAddresses: textList(facts['macAddresses'], 64, 32) }),
   };
 }
 
-function textList(value: unknown, most: number, length: number): string[] {
-  if (!Array.isArray(value)) return [];
-  return value
-    .filter((text): text is string => typeof text === 'string' && text.length <= length)
-    .slice(0, most);
+function confirmed({
+  serial,
+  macAddresses,
+  hostname,
+}: NonNullable<ServerBody['identity']>): Identity {
+  return { ...(serial !== null && { serial }), macAddresses, hostname };
 }

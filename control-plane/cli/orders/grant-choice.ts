@@ -27,6 +27,8 @@ export function chooseGrant(
   order: Pick<Order, 'server' | 'agentKey' | 'action' | 'mode' | 'parameters'>,
   action: ActionDeclaration,
   nowSeconds: number,
+  /** Fingerprint of the key that signs the order: it rests on no attestation of its own. */
+  signer: string,
 ): GrantChoice {
   let best: ChosenGrant | null = null;
   let why: Extract<Coverage, { covered: false }> | null = null;
@@ -38,7 +40,10 @@ export function chooseGrant(
     }
     const coverage = coversOrder(read.grant, order, action);
     if (!coverage.covered) why = coverage;
-    else if (best === null || read.grant.expiresAt > best.grant.expiresAt) best = read;
+    else if (body.kind === 'attestation' && body.signedBy.split(' ').includes(signer)) {
+      const detail = `you attested G-${body.number} yourself: another engineer orders under it`;
+      why = { covered: false, reason: 'attestation_not_allowed', detail };
+    } else if (best === null || read.grant.expiresAt > best.grant.expiresAt) best = read;
   }
   return best === null ? { grant: null, why } : { grant: best, why: null };
 }

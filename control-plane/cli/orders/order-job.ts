@@ -1,5 +1,6 @@
 import type { ActionDeclaration } from '../../../proto/actions/declaration.ts';
 import { shell } from '../../../proto/documents/command-text.ts';
+import { keyFingerprint } from '../../../proto/documents/keys.ts';
 import type { Order } from '../../../proto/documents/kinds/order.ts';
 import type { JobBody } from '../api/bodies.ts';
 import type { CommandContext } from '../command-context.ts';
@@ -65,6 +66,7 @@ export async function orderJob(
           },
           wanted.action,
           Math.floor(now / 1000),
+          keyFingerprint(signer.key),
         )
       : null;
   const authorization = choice ? (choice.grant?.digest ?? null) : (wanted.authorization ?? null);
@@ -73,6 +75,7 @@ export async function orderJob(
       action: wanted.action,
       mode: wanted.mode,
       server: server.id,
+      identity: server.identity,
       agent,
       parameters: wanted.parameters,
       authorization,

@@ -47,6 +47,7 @@ describe('an order', () => {
     action: commandRun,
     mode: 'apply' as const,
     server: world.server.id,
+    identity: null,
     agent: agentOf(world),
     parameters: { argv: ['id'] },
     authorization: null,
@@ -101,12 +102,23 @@ describe('an order', () => {
     );
   });
 
-  it('expects the network addresses of a machine in rescue alone', () => {
-    expect(expectedIdentity({ ...agentOf(world), mode: 'rescue' })).toEqual({
-      hostname: 'web-04',
-      macAddresses: ['aa'],
-    });
-    expect(expectedIdentity(agentOf(world))).toEqual({ hostname: 'web-04' });
+  it('expects in rescue what an engineer confirmed, and nothing before that', () => {
+    const rescue = { ...agentOf(world), mode: 'rescue' as const };
+    const confirmed = {
+      serial: 'CZ1',
+      macAddresses: ['52:54:00:00:00:01'],
+      hostname: 'rescue',
+      confirmedBy: 'Ana',
+      confirmedAt: '2026-11-25T03:11:00.000Z',
+    };
+    const { confirmedBy: _, confirmedAt: __, ...identity } = confirmed;
+    expect(expectedIdentity(rescue, null)).toEqual({});
+    expect(expectedIdentity(rescue, confirmed)).toEqual(identity);
+    expect(expectedIdentity(rescue, { ...confirmed, serial: null })).not.toHaveProperty('serial');
+  });
+
+  it('expects of a server that opted in what it says of itself, but network addresses', () => {
+    expect(expectedIdentity(agentOf(world), null)).toEqual({ hostname: 'web-04' });
   });
 
   it('has an id that sorts by the time it was made', () => {
@@ -119,12 +131,33 @@ describe('an order', () => {
 describe('the authorization an order is sent with', () => {
   const order = {
     server: world.server.id,
+    identity: null,
     agentKey: world.agent.fingerprint,
     action: 'filesystem.check',
     mode: 'apply' as const,
     parameters: { device: '/dev/vdb' },
   };
-  const choose = (...grants: GrantBody[]) => chooseGrant(grants, order, filesystemCheck, world.now);
+  const own = world.engineers[0].fingerprint;
+  const choose = (...grants: GrantBody[]) =>
+    chooseGrant(grants, order, filesystemCheck, world.now, own);
+
+  it('is no attestation of the same engineer', () => {
+    const { envelope, payload } = world.signAttestation({}, [world.engineers[0].signer]);
+    const attested = {
+      number: 312,
+      state: 'valid',
+      kind: 'attestation',
+      id: payload.id,
+      signedBy: own,
+      envelope: Buffer.from(envelope).toString('base64'),
+    } as GrantBody;
+    expect(choose(attested)).toMatchObject({
+      grant: null,
+      why: { reason: 'attestation_not_allowed' },
+    });
+    const other = { ...attested, signedBy: world.engineers[1].fingerprint };
+    expect(choose(other).grant?.body.number).toBe(312);
+  });
 
   it('is one that covers it, the longest still to run', () => {
     const long = grantBody({ expiresAt: world.now + 9 * 3600 });

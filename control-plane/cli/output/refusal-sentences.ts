@@ -94,6 +94,14 @@ const refusalTexts: Record<RefusalReason, RefusalText> = {
       `The machine is not the one the order expects as ${job.server}: serial, MAC, machine id or host name differ.`,
     next: showServer,
   },
+  unidentified: {
+    happened: (job) =>
+      `Nobody has confirmed yet which machine booted as ${job.server}; until then nothing on it is changed.`,
+    next: (job) => ({
+      label: 'compare serial, MAC and host name',
+      command: `intervene servers identify ${job.server}`,
+    }),
+  },
   order_not_yet_valid: {
     happened: (job) => `The order lies in the future by the clock of ${job.server}.`,
     next: showServer,

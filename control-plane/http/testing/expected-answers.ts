@@ -89,6 +89,14 @@ export const expectedAnswers: Readonly<Record<string, Row>> = {
     answers: changeOfAccount,
     ask: async (subject) => ({ ref: await subject.newServer(), body: { mode: 'resident' } }),
   },
+  // Its agent is resident.
+  'POST /api/v1/servers/{ref}/identity': {
+    answers: '401 403 403 409 409 403 403',
+    ask: ({ server }) => ({
+      ref: server,
+      body: { serial: 'S', macAddresses: [], hostname: 'h' },
+    }),
+  },
   'GET /api/v1/agents': { answers: forEverybody },
 
   'GET /api/v1/trust/root': { answers: forEverybody },
