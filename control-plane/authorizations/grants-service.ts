@@ -1,3 +1,4 @@
+import { shell } from '../../proto/documents/command-text.ts';
 import { digestOf, mediaType, openDocument } from '../../proto/documents/document.ts';
 import type { VerifiedDocument } from '../../proto/documents/document.ts';
 import { parseEnvelope } from '../../proto/documents/dsse.ts';
@@ -136,7 +137,11 @@ async function requireNotResident(
       'conflict',
       'attestation_not_allowed',
       `${name} is opted in: only its owner permits work on it.`,
-      { next: [{ label: 'The client signs', command: `intervene authorize ${name} --ticket T` }] },
+      {
+        next: [
+          { label: 'The client signs', command: shell`intervene authorize ${name} --ticket T` },
+        ],
+      },
     );
   }
 }

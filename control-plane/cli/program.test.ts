@@ -67,7 +67,7 @@ describe('the command line', () => {
     [[], 'intervene needs another word'],
     [['whoami', 'now'], 'Too many arguments'],
     [['enroll', 'web-04'], '--mode'],
-    [['revoke'], 'intervene revoke --help'],
+    [['revoke'], 'revoke --help'],
   ])('%j is wrong usage, said with one suggestion', async (words, text) => {
     const done = await its.cli.run(words);
     expect([done.status, done.stdout]).toEqual([2, '']);

@@ -1,3 +1,4 @@
+import { shell } from '../../proto/documents/command-text.ts';
 import { actorOf } from '../accounts/caller.ts';
 import type { Caller } from '../accounts/caller.ts';
 import { agentsOfServers } from '../agents/agent-list.ts';
@@ -23,7 +24,11 @@ export function createIdentifyServer(database: Database) {
         agent === undefined
           ? `${server.name} has no agent to compare with.`
           : `${server.name} is opted in; what it is was settled when its owner installed the agent.`,
-        { next: [{ label: 'Boot it', command: `intervene enroll ${server.name} --mode rescue` }] },
+        {
+          next: [
+            { label: 'Boot it', command: shell`intervene enroll ${server.name} --mode rescue` },
+          ],
+        },
       );
     }
     if (identity.serial === null && identity.macAddresses.length === 0) {
@@ -46,7 +51,11 @@ export function createIdentifyServer(database: Database) {
         'conflict',
         'identity_mismatch',
         `The machine that answers as ${server.name} has another ${differs} than you expect.`,
-        { next: [{ label: 'See what it says', command: `intervene servers show ${server.name}` }] },
+        {
+          next: [
+            { label: 'See what it says', command: shell`intervene servers show ${server.name}` },
+          ],
+        },
       );
     }
     await database.transaction(async (queries) => {

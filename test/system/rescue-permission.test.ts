@@ -70,7 +70,7 @@ describe('a server in rescue', () => {
     await stack.ok('carol', ...grant, '--highest-class', 'C', ...answers);
     const done = await order('lead');
     expect([done.status, done.stderr.includes('unidentified')]).toEqual([3, true]);
-    expect(done.stderr).toContain('intervene servers identify web-09');
+    expect(done.stderr).toContain('servers identify web-09');
 
     const wrong = await stack.cli('bert', 'servers', 'identify', 'web-09', '--expect-serial', 'X');
     expect([wrong.status, wrong.stderr.includes('identity_mismatch')]).toEqual([1, true]);

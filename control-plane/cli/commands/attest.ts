@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { actions } from '../../../proto/actions/catalogue.ts';
+import { shell } from '../../../proto/documents/command-text.ts';
 import { signDocument } from '../../../proto/documents/document.ts';
 import type { GrantBody } from '../api/bodies.ts';
 import { CliError, usageError } from '../cli-error.ts';
@@ -36,7 +37,7 @@ export async function attest(
     throw usageError("An attestation needs the ticket's words and why the client did not sign.", [
       {
         label: '',
-        command: `intervene attest ${servers[0] ?? 'SERVER'} --ticket T --actions 'filesystem.*' --words-file FILE --why "has no keys yet"`,
+        command: shell`intervene attest ${servers[0] ?? 'SERVER'} --ticket T --actions 'filesystem.*' --words-file FILE --why 'has no keys yet'`,
       },
     ]);
   }
@@ -82,7 +83,9 @@ export async function attest(
   const until = formatClock(terms.expiresAt * 1000, surroundings.timeZone);
   terminal.say(glyph('ok', '✓'), `G-${attestation.number} attested, valid until ${until}.`);
   terminal.say('Another engineer orders under it; class C needs two of them.');
-  terminal.say(`Next: intervene run ${servers[0]} ACTION   (somebody else)`);
+  terminal.sayNext(`${shell`intervene run ${servers[0] ?? 'SERVER'}`} ACTION`, {
+    who: 'somebody else',
+  });
 }
 
 function requireNotResident(server: { name: string; agent: { mode: string } | null }): void {
@@ -91,7 +94,9 @@ function requireNotResident(server: { name: string; agent: { mode: string } | nu
     code: 'attestation_not_allowed',
     happened: `${server.name} is opted in: only its owner permits work on it.`,
     safe: 'Nobody was given any permission.',
-    next: [{ label: 'the client signs', command: `intervene authorize ${server.name} --ticket T` }],
+    next: [
+      { label: 'the client signs', command: shell`intervene authorize ${server.name} --ticket T` },
+    ],
     exitStatus: exitStatus.refused,
   });
 }

@@ -1,3 +1,4 @@
+import { shell } from '../../../proto/documents/command-text.ts';
 import { reference } from '../api/api-client.ts';
 import type { ServerBody } from '../api/bodies.ts';
 import { CliError } from '../cli-error.ts';
@@ -47,7 +48,7 @@ export async function identifyServer(
     return;
   }
   terminal.say(glyph('ok', '✓'), `${server.name} is this machine; orders will expect it.`);
-  terminal.say(`Next: intervene plan ${server.name} ACTION`);
+  terminal.sayNext(`${shell`intervene plan ${server.name}`} ACTION`);
 }
 
 function requireRescue({ name, agent }: ServerBody): Said {
@@ -62,7 +63,7 @@ function requireRescue({ name, agent }: ServerBody): Said {
   throw new CliError({
     code: 'agent_not_in_rescue',
     happened: `${name} has no agent in rescue; only there an engineer says which machine it is.`,
-    next: [{ label: '', command: `intervene enroll ${name} --mode rescue` }],
+    next: [{ label: '', command: shell`intervene enroll ${name} --mode rescue` }],
     exitStatus: exitStatus.refused,
   });
 }

@@ -99,7 +99,7 @@ const refusalTexts: Record<RefusalReason, RefusalText> = {
       `Nobody has confirmed yet which machine booted as ${job.server}; until then nothing on it is changed.`,
     next: (job) => ({
       label: 'compare serial, MAC and host name',
-      command: `intervene servers identify ${job.server}`,
+      command: shell`intervene servers identify ${job.server}`,
     }),
   },
   order_not_yet_valid: {
