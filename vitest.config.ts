@@ -27,7 +27,8 @@ export default defineConfig({
           name: 'system',
           include: ['test/system/**/*.test.ts'],
           testTimeout: 900_000,
-          hookTimeout: 120_000,
+          // The first that boots a Debian builds its tree.
+          hookTimeout: 600_000,
         },
       },
     ],
