@@ -635,6 +635,53 @@ describe('a word that cannot be true', () => {
     expect(back.positions).toMatchObject([{ known: true, ended: true }]);
   });
 
+  it('of an end whose log is lost here, and released there, is taken, and the gap is stated', async () => {
+    const field = await newField();
+    const order = await begin(field);
+    const upload = field.agent.upload(idOf(order));
+    await upload.begin();
+    const kept = encodeLog('one\n').length;
+    await upload.send(log, 0, kept);
+    await upload.committed(kept);
+    await upload.close();
+    const said = field.agent.ended(order, log, { tail: [] });
+    field.session.send({ ended: { ...said, logReleased: true } });
+    await field.session.acknowledged(idOf(order), 'ended');
+    expect(await field.orders.job(order)).toMatchObject({
+      state: 'succeeded',
+      log: { committedBytes: kept, bytes: log.length, verified: false },
+    });
+    expect(await alarms(field, order)).toEqual(['log_lost']);
+    const { token } = operation.engineer;
+    const answer = await side.api.app.request(`/api/v1/jobs/${idOf(order)}/log`, {
+      headers: { authorization: `Bearer ${token}` },
+    });
+    const lines = (await answer.text()).trim().split('\n');
+    expect(lines.map((line) => JSON.parse(line) as object)).toMatchObject([
+      { channel: 'out', text: 'one\n', next: kept },
+      { channel: 'gap', offset: kept, next: log.length, gap: { missingBytes: log.length - kept } },
+    ]);
+  });
+
+  it('of a job that ran when a backup was made is asked for again once that was put back', async () => {
+    const field = await newField();
+    const order = await begin(field);
+    await field.session.close();
+    const back = await field.agent.connect({ knownJobs: [] });
+    const next = await field.orders.place();
+    await back.delivery(idOf(next));
+    expect(back.answers.all.flatMap(({ job }) => job?.jobId ?? [])).toEqual([idOf(next)]);
+    await back.close();
+    const restoration = 'insert into restorations (id, taken_at) values (gen_random_uuid(), now())';
+    await test.database.query(restoration);
+    try {
+      const asked = await field.agent.connect({ knownJobs: [idOf(next)] });
+      await asked.delivery(idOf(order));
+    } finally {
+      await test.database.query('delete from restorations');
+    }
+  });
+
   it('because its log is longer than is ever stored ends the job all the same, with an alarm', async () => {
     const field = await newField();
     const order = await begin(field);
