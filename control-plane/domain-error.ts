@@ -17,17 +17,25 @@ export class DomainError extends Error {
   readonly code: string;
   readonly safe: string;
   readonly next: { label: string; command: string }[];
+  /** When asking again may help. */
+  readonly retryAfterSeconds: number | undefined;
 
   constructor(
     kind: DomainErrorKind,
     code: string,
     happened: string,
-    more: { safe?: string; next?: { label: string; command: string }[]; cause?: unknown } = {},
+    more: {
+      safe?: string;
+      next?: { label: string; command: string }[];
+      retryAfterSeconds?: number;
+      cause?: unknown;
+    } = {},
   ) {
     super(happened, { cause: more.cause });
     this.kind = kind;
     this.code = code;
     this.safe = more.safe ?? 'Nothing was changed.';
     this.next = more.next ?? [];
+    this.retryAfterSeconds = more.retryAfterSeconds;
   }
 }

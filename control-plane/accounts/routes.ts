@@ -2,7 +2,7 @@ import { createRoute, z } from '@hono/zod-openapi';
 import { addressOf, tooManyAttempts } from '../http/authentication.ts';
 import type { HttpApp } from '../http/environment.ts';
 import { pageOf, pageQuery } from '../http/page.ts';
-import { createRateLimit } from '../http/rate-limit.ts';
+import { createRateLimit, takeTurn } from '../rate-limit.ts';
 import {
   bearer,
   errorResponses,
@@ -35,6 +35,8 @@ const label = z.string().min(1).max(100).describe('what the token is for');
 
 /** Redeeming guesses at secrets, so an address may fail only now and then. */
 const REDEEM_FAILURES = { burst: 10, perMinute: 10 };
+/** Tokens that people of one account make; those of the provider count each for themselves. */
+const NEW_TOKENS = { burst: 30, perMinute: 10 };
 
 const accountText = (row: Account) => ({ ...row, createdAt: timeText(row.createdAt) });
 const personText = (row: Person) => ({ ...row, createdAt: timeText(row.createdAt) });
@@ -52,6 +54,7 @@ const newTokenText = (row: NewToken) => ({
 
 export function registerAccountRoutes(app: HttpApp, service: AccountsService): void {
   const redeemFailures = createRateLimit(REDEEM_FAILURES);
+  const newTokens = createRateLimit(NEW_TOKENS);
 
   app.openapi(
     createRoute({
@@ -64,7 +67,9 @@ export function registerAccountRoutes(app: HttpApp, service: AccountsService): v
     }),
     async (c) => {
       const address = addressOf(c);
-      if (!redeemFailures.allows(address)) throw tooManyAttempts();
+      if (!redeemFailures.allows(address)) {
+        throw tooManyAttempts(redeemFailures.waitSeconds(address));
+      }
       const body = c.req.valid('json');
       try {
         return c.json(newTokenText(await service.redeem(body.invitation, body.label)), 201);
@@ -211,7 +216,9 @@ export function registerAccountRoutes(app: HttpApp, service: AccountsService): v
       responses: { ...errorResponses, 201: jsonResponse('the token, shown only now', newToken) },
     }),
     async (c) => {
-      const made = await service.createToken(c.get('caller'), c.req.valid('json').label);
+      const caller = c.get('caller');
+      takeTurn(newTokens, caller.accountId ?? caller.personId, 'tokens');
+      const made = await service.createToken(caller, c.req.valid('json').label);
       return c.json(newTokenText(made), 201);
     },
   );

@@ -16,6 +16,7 @@ import {
   timeText,
 } from '../http/route.ts';
 import { agent as agentSchema, enrollment, listOf } from '../http/schemas.ts';
+import { createRateLimit, takeTurn } from '../rate-limit.ts';
 import { agentsOfServers, listAgents } from './agent-list.ts';
 import type { Agent } from './agent-list.ts';
 import type { CreateEnrollment } from './enrollments.ts';
@@ -43,8 +44,13 @@ export function createAgentsOf(queries: Queries) {
   };
 }
 
+/** Enrolments that people of one account prepare; those of the provider count each for themselves. */
+const NEW_ENROLLMENTS = { burst: 100, perMinute: 60 };
+
 export function registerAgentRoutes(app: HttpApp, options: AgentRoutesOptions): void {
   const { queries, createEnrollment, installer } = options;
+
+  const newEnrollments = createRateLimit(NEW_ENROLLMENTS);
 
   app.openapi(
     createRoute({
@@ -86,7 +92,9 @@ export function registerAgentRoutes(app: HttpApp, options: AgentRoutesOptions): 
     }),
     async (c) => {
       const { mode } = c.req.valid('json');
-      const made = await createEnrollment(c.get('caller'), c.req.valid('param').ref, mode);
+      const caller = c.get('caller');
+      takeTurn(newEnrollments, caller.accountId ?? caller.personId, 'enrolments');
+      const made = await createEnrollment(caller, c.req.valid('param').ref, mode);
       return c.json({ ...made, expiresAt: timeText(made.expiresAt) }, 201);
     },
   );

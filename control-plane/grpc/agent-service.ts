@@ -1,6 +1,7 @@
 import type { Metadata, ServerDuplexStream, sendUnaryData } from '@grpc/grpc-js';
 import type { Logger } from 'pino';
 import type { AgentServiceHandlers } from '../../proto/wire.ts';
+import { createRateLimit } from '../rate-limit.ts';
 import { DomainError } from '../domain-error.ts';
 import type { EnrolledAgent } from '../agents/enroll-agent.ts';
 import type { AgentCertificate } from '../agents/certificate-authority.ts';
@@ -20,6 +21,8 @@ export interface AgentServiceOptions extends ConnectStreamOptions {
   log: Logger;
 }
 
+/** Refused tokens per address. */
+const ENROLL_FAILURES = { burst: 20, perMinute: 20 };
 /** The longest that agents are told to stay away, however many they are. */
 const RECONNECT_SPREAD_MAX_MS = 15_000;
 const RECONNECT_SPREAD_PER_AGENT_MS = 3;
@@ -68,12 +71,34 @@ export function createAgentService(options: AgentServiceOptions): AgentService {
     );
   }
 
+  const failures = createRateLimit(ENROLL_FAILURES);
+
+  /** Tokens cannot be guessed; whoever tries keeps others from nothing, and is told to wait. */
+  async function enroll(request: EnrollRequest__Output, peer: string): Promise<EnrolledAgent> {
+    const address = peer.replace(/:\d+$/, '');
+    if (!failures.allows(address)) {
+      const seconds = failures.waitSeconds(address);
+      throw new DomainError(
+        'too_many',
+        'too_many_attempts',
+        `Too many failed attempts came from this address; the next one is possible in ${seconds} s.`,
+        { retryAfterSeconds: seconds, safe: 'The token was not looked at.' },
+      );
+    }
+    try {
+      return await options.enrollAgent(request, peer);
+    } catch (error) {
+      if (error instanceof DomainError && error.code === 'token_refused') failures.count(address);
+      throw error;
+    }
+  }
+
   return {
     handlers: (peers) => ({
       Enroll: (call, callback) =>
         unary(async () => {
           const { address } = connectionOf(peers, call.metadata);
-          return options.enrollAgent(call.request, address);
+          return enroll(call.request, address);
         }, callback),
       Renew: (call, callback) =>
         unary(async () => {

@@ -125,7 +125,7 @@ export function createAgentSide(options: AgentSideOptions): AgentSide {
     registerRoutes: (app) => {
       registerAgentRoutes(app, { queries: database, createEnrollment, installer });
       registerJobRoutes(app, { jobs, servers, interventions, bus });
-      registerLogRoutes(app, { jobs, queries: database, bus, uploads });
+      registerLogRoutes(app, { jobs, database, queries: database, bus, uploads });
     },
     start: async () => {
       await requireSameAuthority(database, authority);

@@ -6,8 +6,8 @@ import type { Caller } from '../accounts/caller.ts';
 import { DomainError } from '../domain-error.ts';
 import { accessTo, operators } from './access.ts';
 import type { HttpEnvironment } from './environment.ts';
-import { createRateLimit } from './rate-limit.ts';
-import type { RateLimit } from './rate-limit.ts';
+import { createRateLimit } from '../rate-limit.ts';
+import type { RateLimit } from '../rate-limit.ts';
 
 /** Who holds this API token; undefined when it is not valid. */
 export type Authenticate = (token: string) => Promise<Caller | undefined>;
@@ -53,7 +53,9 @@ export function requireAccess(
     }
     const address = addressOf(c);
     // Whoever shares an address with somebody who guesses is not locked out with them.
-    if (!good.has(token) && !failures.allows(address)) throw tooManyAttempts();
+    if (!good.has(token) && !failures.allows(address)) {
+      throw tooManyAttempts(failures.waitSeconds(address));
+    }
     const caller = await authenticate(token);
     if (caller === undefined) {
       good.delete(token);
@@ -67,11 +69,12 @@ export function requireAccess(
   }
 }
 
-export function tooManyAttempts(): DomainError {
+export function tooManyAttempts(seconds: number): DomainError {
   return new DomainError(
     'too_many',
     'too_many_attempts',
-    'Too many failed attempts came from this address.',
+    `Too many failed attempts came from this address; the next one is possible in ${seconds} s.`,
+    { retryAfterSeconds: seconds },
   );
 }
 

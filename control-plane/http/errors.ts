@@ -37,8 +37,8 @@ export function answerError(error: unknown, c: Context<HttpEnvironment>): Respon
       500,
     );
   }
-  const retryAfter = RETRY_AFTER[known.kind];
-  if (retryAfter !== undefined) c.header('Retry-After', retryAfter);
+  const retryAfter = known.retryAfterSeconds ?? RETRY_AFTER[known.kind];
+  if (retryAfter !== undefined) c.header('Retry-After', String(retryAfter));
   if (known.kind === 'unauthenticated') c.header('WWW-Authenticate', 'Bearer');
   const status = known === bodyTooLarge ? 413 : STATUS[known.kind];
   return c.json(errorText(known.code, known.message, known), status);

@@ -1,5 +1,7 @@
 import { createRoute, z } from '@hono/zod-openapi';
 import type { Context } from 'hono';
+import { recordRead } from '../audit/record-read.ts';
+import type { Database } from '../database/database.ts';
 import { DomainError } from '../domain-error.ts';
 import type { HttpApp, HttpEnvironment } from '../http/environment.ts';
 import { bearer, errorResponses, refParams } from '../http/route.ts';
@@ -20,6 +22,7 @@ import type { JobsService } from '../jobs/jobs-service.ts';
 export const LOG_MEDIA_TYPE = 'application/vnd.intervene.log';
 
 export interface LogRoutesOptions extends LogSource {
+  database: Database;
   jobs: Pick<JobsService, 'resolve' | 'wait' | 'progress'>;
 }
 
@@ -70,7 +73,15 @@ export function registerLogRoutes(app: HttpApp, options: LogRoutesOptions): void
       },
     }),
     async (c) => {
-      const job = await options.jobs.resolve(c.get('caller'), c.req.valid('param').ref);
+      const caller = c.get('caller');
+      const job = await options.jobs.resolve(caller, c.req.valid('param').ref);
+      await recordRead(options.database, caller, {
+        kind: 'log.read',
+        subject: job.id,
+        chain: `intervention:${job.interventionId}`,
+        accountId: job.accountId,
+        content: { job: job.id },
+      });
       const wanted = c.req.valid('query');
       const format = formatOf(c.req.header('accept'));
       const from = await startOf(c, job, wanted);

@@ -1,4 +1,5 @@
 import { isIPv6 } from 'node:net';
+import { DomainError } from './domain-error.ts';
 
 export interface RateLimitOptions {
   /** Attempts at once. */
@@ -15,6 +16,23 @@ export interface RateLimit {
   /** Whether the address has an attempt left; nothing is counted. */
   allows(address: string): boolean;
   count(address: string): void;
+  /** Until the next attempt is allowed, rounded up; 0 when one is now. */
+  waitSeconds(address: string): number;
+}
+
+/** Counts an attempt of an account, or throws DomainError `too_many_requests` with the time to wait. */
+export function takeTurn(limit: RateLimit, account: string, what: string): void {
+  if (limit.allows(account)) {
+    limit.count(account);
+    return;
+  }
+  const seconds = limit.waitSeconds(account);
+  throw new DomainError(
+    'too_many',
+    'too_many_requests',
+    `Too many ${what} were asked for at once; the next one is possible in ${seconds} s.`,
+    { retryAfterSeconds: seconds },
+  );
 }
 
 export function createRateLimit(options: RateLimitOptions): RateLimit {
@@ -29,6 +47,8 @@ export function createRateLimit(options: RateLimitOptions): RateLimit {
 
   return {
     allows: (address) => leftOf(networkOf(address)) >= 1,
+    waitSeconds: (address) =>
+      Math.ceil((Math.max(0, 1 - leftOf(networkOf(address))) * 60) / perMinute),
     count: (address) => {
       const key = networkOf(address);
       const left = Math.max(0, leftOf(key) - 1);
