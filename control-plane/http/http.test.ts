@@ -186,7 +186,9 @@ describe('requests', () => {
       }
       expect(statuses).toEqual([...Array<number>(20).fill(401), ...Array<number>(5).fill(429)]);
       const stopped = await latecomer.get('/api/v1/whoami');
-      expect([stopped.status, stopped.headers.get('retry-after')]).toEqual([429, '60']);
+      expect(stopped.status).toBe(429);
+      // Twenty a minute come back.
+      expect(Number(stopped.headers.get('retry-after'))).toBeLessThanOrEqual(3);
       expect((await person.get('/api/v1/whoami')).status).toBe(200);
     } finally {
       own.close();

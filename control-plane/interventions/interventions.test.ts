@@ -175,9 +175,11 @@ describe('a pack', () => {
 
   beforeAll(async () => {
     const admin = await api.person('admin');
-    const lead = world.certify('lead', world.root.signer, { person: admin.caller.personId });
+    const leader = await api.person('lead');
+    const other = await api.person('engineer');
+    const lead = world.certify('lead', world.root.signer, { person: leader.caller.personId });
     certified = world.certify('engineer', lead.signer, { person: engineer.caller.personId });
-    const stranger = world.certify('engineer', lead.signer, { person: admin.caller.personId });
+    const stranger = world.certify('engineer', lead.signer, { person: other.caller.personId });
     const hand = async (person: ApiPerson, path: string, envelope: Uint8Array) => {
       const answer = await person.post(path, { envelope: base64(envelope) });
       expect(answer.status).toBe(201);
