@@ -107,6 +107,13 @@ async function unitFile(name: string, service: string, unit = ''): Promise<void>
   await sh('systemctl daemon-reload');
 }
 
+/** A service that says why it fails, and fails. */
+async function badService(): Promise<void> {
+  await unitFile('bad.service', `ExecStart=/bin/sh -c 'echo no database >&2; exit 3'`);
+  await server.debian.exec(['systemctl', 'start', 'bad']);
+  await eventually('it has failed', async () => (await show('bad', 'ActiveState')) === 'failed');
+}
+
 /** Everything that says when units start, and their drop-ins: names, targets, bytes, modes, owners, times. */
 const setUp = () =>
   sh(
@@ -145,9 +152,7 @@ describe('service.status', () => {
       { unit: 'shop.service', how: 'restarted', active: 'active' },
       { unit: 'till.service', how: 'restarted', active: 'active' },
     ]);
-    await unitFile('bad.service', `ExecStart=/bin/sh -c 'echo no database >&2; exit 3'`);
-    await server.debian.exec(['systemctl', 'start', 'bad']);
-    await eventually('it has failed', async () => (await show('bad', 'ActiveState')) === 'failed');
+    await badService();
     const bad = await act<ServiceStatusResult>('service.status', { unit: 'bad.service' });
     expect(bad.result.findings.join()).toMatch(
       /failed: exit-code, it exited with status 3.*no data/,
@@ -234,6 +239,7 @@ describe('service.restart', () => {
   });
 
   it('takes the reason of a failure from the journal, and undo stops what did not run', async () => {
+    await badService();
     const done = await act('service.restart', { unit: 'bad.service' });
     expect(done).toMatchObject({
       status: 1,

@@ -50,7 +50,7 @@ export async function applyConfigure(
     if (error instanceof StoppedError || context.signal.aborted) throw error;
     const why = error instanceof ActionError ? error : null;
     context.note(`${(error as Error).message} Everything is put back.`);
-    await putBack(context, folder);
+    await putBack(context, before, folder);
     const after = await readUnit(context, wishes.unit);
     const detail = `${(error as Error).message} Everything was put back as it was.`;
     return resultOf(context, before, after, file, detail, why?.reason ?? 'configure_failed');

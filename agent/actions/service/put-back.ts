@@ -4,8 +4,10 @@ import type { ActionContext } from '../../runner/action.ts';
 import { findSavedFiles, requireUnchanged, restoreFiles } from '../files/restore-files.ts';
 import { LIVE } from './plan-configure.ts';
 import { mustSystemctl } from './systemctl.ts';
+import type { Unit } from './unit.ts';
 import {
   linkSnapshotSchema,
+  presumedAfter,
   readLinks,
   requireLinksUnchanged,
   restoreLinks,
@@ -19,14 +21,18 @@ export const LINKS_AFTER = 'links-after.json';
  * Puts back the links and files that a job has saved in `folder`, and has systemd read them. Throws
  * ActionError `changed_since`, before anything is written, when somebody has changed one since.
  */
-export async function putBack(context: ActionContext, folder: string): Promise<void> {
+export async function putBack(
+  context: ActionContext,
+  unit: Pick<Unit, 'names'>,
+  folder: string,
+): Promise<void> {
   const files = await findSavedFiles(LIVE, folder);
   requireUnchanged(files);
   const before = await readSnapshot(join(folder, LINKS_BEFORE));
-  const now = await readLinks(LIVE);
-  // Cut off in between, nobody wrote down what had changed: then it is what differs now.
-  const after = (await readSnapshot(join(folder, LINKS_AFTER))) ?? now;
   if (before !== null) {
+    const now = await readLinks(LIVE);
+    const noted = await readSnapshot(join(folder, LINKS_AFTER));
+    const after = noted ?? presumedAfter(before, now, unit.names);
     requireLinksUnchanged(before, after, now);
     await restoreLinks(LIVE, before, after);
   }

@@ -19,7 +19,7 @@ export async function undoConfigure(context: ActionContext): Promise<ActionResul
   if (folder !== null) {
     await context.step(undoStep, async (confirm) => {
       await confirm([]);
-      await putBack(context, folder);
+      await putBack(context, before, folder);
     });
   }
   const after = folder === null ? before : await readUnit(context, unit);

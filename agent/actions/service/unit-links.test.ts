@@ -4,7 +4,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { TargetRoot } from '../../target/target-root.ts';
-import { linksOf, readLinks, requireLinksUnchanged, restoreLinks } from './unit-links.ts';
+import {
+  linksOf,
+  presumedAfter,
+  readLinks,
+  requireLinksUnchanged,
+  restoreLinks,
+} from './unit-links.ts';
 
 const SYSTEM = '/etc/systemd/system';
 const WANTS = `${SYSTEM}/multi-user.target.wants`;
@@ -33,6 +39,7 @@ describe('the links that say when units start', () => {
     const found = await readLinks(root);
     expect(Object.keys(found.links)).toHaveLength(3);
     expect(linksOf(found, ['nginx.service'])).toEqual([
+      '/etc/rc2.d/S01nginx -> ../init.d/nginx',
       `${WANTS}/nginx.service -> /lib/systemd/system/nginx.service`,
     ]);
     expect(linksOf(found, ['ssh.service', 'sshd.service'])).toHaveLength(1);
@@ -64,6 +71,18 @@ describe('the links that say when units start', () => {
     await restoreLinks(root, before, after);
     expect(existsSync(at(`${WANTS}/a.service`))).toBe(false);
     expect(Object.keys((await readLinks(root)).links)).toContain(`${WANTS}/theirs.service`);
+  });
+
+  it('of one unit alone are put back when nobody wrote down what a job left', async () => {
+    const before = await readLinks(root);
+    rmSync(at(`${WANTS}/nginx.service`));
+    rmSync(at('/etc/rc2.d/S01nginx'));
+    link('/etc/rc2.d/K01nginx', '../init.d/nginx');
+    link(`${SYSTEM}/theirs.service`, '/dev/null');
+    const after = presumedAfter(before, await readLinks(root), ['nginx.service']);
+    await restoreLinks(root, before, after);
+    const now = await readLinks(root);
+    expect(now.links).toEqual({ ...before.links, [`${SYSTEM}/theirs.service`]: '/dev/null' });
   });
 
   it('are not put over what somebody has changed since', async () => {

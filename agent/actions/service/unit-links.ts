@@ -57,10 +57,35 @@ export async function readLinks(root: TargetRoot): Promise<LinkSnapshot> {
 
 /** Those that lead to a unit or have one of its names, as lines. */
 export function linksOf(snapshot: LinkSnapshot, names: readonly string[]): string[] {
-  const isOwn = (path: string) => names.includes(basename(path));
   return Object.entries(snapshot.links)
-    .filter(([path, target]) => isOwn(path) || isOwn(target))
+    .filter(([path, target]) => isOf(names, path) || isOf(names, target))
     .map(([path, target]) => `${path} -> ${target}`);
+}
+
+/** Whether a path ends in one of the names of a unit, or in that of its init script. */
+function isOf(names: readonly string[], path: string): boolean {
+  const last = basename(path);
+  return names.some((name) => last === name || `${last}.service` === name);
+}
+
+/**
+ * What a job left that was cut off before it could write that down: as it was before, and of what differs now
+ * the links of its unit alone. Whatever else differs may be somebody else's.
+ */
+export function presumedAfter(
+  before: LinkSnapshot,
+  now: LinkSnapshot,
+  names: readonly string[],
+): LinkSnapshot {
+  const links = new Map(Object.entries(before.links));
+  for (const path of changedLinks(before, now)) {
+    const targets = [path, before.links[path] ?? '', now.links[path] ?? ''];
+    if (!targets.some((target) => isOf(names, target))) continue;
+    const target = now.links[path];
+    if (target === undefined) links.delete(path);
+    else links.set(path, target);
+  }
+  return { version: 1, folders: now.folders, links: Object.fromEntries(links) };
 }
 
 /** Paths of links that differ between two looks. */
