@@ -8,6 +8,7 @@ import { commandRun } from './command/command-run.ts';
 const implementations: Record<string, () => Promise<ActionImplementation>> = {
   'command.run': () => Promise.resolve(commandRun),
   'filesystem.check': async () => (await import('./filesystem/index.ts')).filesystemCheck,
+  'packages.install': async () => (await import('./packages/index.ts')).packagesInstall,
   'filesystem.repair': async () => (await import('./filesystem/index.ts')).filesystemRepair,
   'service.status': async () => (await import('./service/index.ts')).serviceStatus,
   'service.restart': async () => (await import('./service/index.ts')).serviceRestart,

@@ -2,6 +2,7 @@ import { commandRun } from './command.ts';
 import type { ActionDeclaration } from './declaration.ts';
 import { filesystemCheck, filesystemRepair } from './filesystem.ts';
 import { serviceConfigure, serviceOverride, serviceRestart, serviceStatus } from './service.ts';
+import { packagesInstall } from './packages.ts';
 
 /** Every action there is, in the order people see them. */
 export const actions: readonly ActionDeclaration[] = [
@@ -11,6 +12,7 @@ export const actions: readonly ActionDeclaration[] = [
   serviceRestart,
   serviceConfigure,
   serviceOverride,
+  packagesInstall,
   commandRun,
 ];
 

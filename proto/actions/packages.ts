@@ -1,0 +1,96 @@
+import { z } from 'zod';
+import type { ActionDeclaration } from './declaration.ts';
+
+/**
+ * A package name of Debian policy 5.6.1, alone or with an exact version (5.6.12). Nothing apt-get takes for
+ * more than a name fits: no `name-` (removes), no `name/suite`, no pattern, no path, no option.
+ */
+const packageName = z
+  .string()
+  .max(256)
+  .regex(
+    /^[a-z0-9][a-z0-9+.-]{0,126}[a-z0-9+.](?:=(?:\d{1,9}:)?\d[A-Za-z0-9.+~-]*)?$/,
+    'is no package name, such as nginx or nginx=1.22.1-9',
+  );
+
+const serviceName = z
+  .string()
+  .max(200)
+  .regex(
+    /^[A-Za-z0-9][A-Za-z0-9:_.@-]*$/,
+    'is no name of a service, such as nginx or php@7.service',
+  );
+
+export const packagesInstallParameters = z.strictObject({
+  packages: z
+    .array(packageName)
+    .min(1)
+    .max(24)
+    .refine(
+      (names) => new Set(names.map((name) => name.split('=', 1)[0])).size === names.length,
+      'names a package twice',
+    )
+    .describe('packages to install or upgrade, each a name or name=version'),
+  holdServices: z
+    .array(serviceName)
+    .min(1)
+    .max(32)
+    .optional()
+    .describe('services that packages may neither start, stop nor restart meanwhile'),
+});
+
+/** What became of one package; `state` is dpkg's own word, such as `installed` or `half-configured`. */
+const changedPackage = z.strictObject({
+  name: z.string(),
+  architecture: z.string(),
+  before: z.string().nullable(),
+  after: z.string().nullable(),
+  state: z.string(),
+});
+export type ChangedPackage = z.output<typeof changedPackage>;
+
+/**
+ * `incomplete`: something was changed, but not all of it is as it should be. `restored`: what the undone
+ * job had changed is as before it.
+ */
+export const packagesOutcome = z.enum([
+  'installed',
+  'repaired',
+  'nothing_to_do',
+  'incomplete',
+  'restored',
+]);
+export type PackagesOutcome = z.output<typeof packagesOutcome>;
+
+export const packagesResult = z.strictObject({
+  outcome: packagesOutcome,
+  packages: z.array(changedPackage).max(1000),
+  /** Configuration files of the client's that packages wanted to replace and did not. */
+  keptConffiles: z.array(z.string()).max(200),
+  heldServices: z.array(z.string()),
+  /** What `dpkg --audit` says; empty when it finds nothing. */
+  audit: z.string().max(4000),
+  exitStatus: z.int().nullable(),
+  detail: z.string().max(2000),
+});
+export type PackagesResult = z.output<typeof packagesResult>;
+
+export const packagesInstall: ActionDeclaration = {
+  id: 'packages.install',
+  version: 1,
+  title: 'Install packages',
+  sentence:
+    'Install or update named packages from the sources your server uses already. Nothing is removed, and your configuration files are kept.',
+  class: 'B',
+  planClass: 'A',
+  plans: true,
+  changes: true,
+  undo: 'yes',
+  parameters: packagesInstallParameters,
+  result: packagesResult,
+  bringsIn: ['packages'],
+  sealedInputs: [],
+  interrupt: 'finish',
+  usualDuration: '10 seconds to 10 minutes',
+  capabilities: ['host', 'network', 'runs-target-programs'],
+};
