@@ -1,6 +1,7 @@
 import path from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { useCliWorld } from '../../test/fixtures/cli-world.ts';
+import { curlInstalled, curlPlan, curlUnfinished } from '../../test/fixtures/package-papers.ts';
 import { endJob, journalEvents, planJob, refuseJob } from '../../test/fixtures/far-answers.ts';
 import type { FarJob } from '../../test/fixtures/far-end.ts';
 import {
@@ -30,6 +31,7 @@ interface Scene {
 const STARTED = Date.parse('2026-11-25T03:11:00.000Z');
 const repair = ['run', 'web-04', 'filesystem.repair', '--plan', '1042/1', '--yes'];
 const command = ['run', 'web-04', 'command.run', '--yes', '--', 'uptime'];
+const curl = ['packages.install', '--param', 'packages=["curl"]'];
 const planWords = ['plan', 'web-04', 'filesystem.repair', '--param', 'device=/dev/vdb'];
 
 const unit = ['--param', 'unit=nginx.service'];
@@ -90,6 +92,23 @@ const scenes: Record<string, Scene> = {
         endJob(job, [['out', 'begun\n']], { state: 'interrupted', reason: 'runner_died' });
     },
   },
+  'plan-packages': { words: ['plan', 'web-04', ...curl], before: planCurl },
+  'run-packages': {
+    words: ['run', 'web-04', 'packages.install', '--plan', '1042/1', '--yes'],
+    before: async () => {
+      planCurl();
+      await its.cli.run(['plan', 'web-04', ...curl]);
+      its.farEnd.onOrder = (job) => endJob(job, [['out', 'Setting up curl\n']], curlInstalled);
+    },
+  },
+  'run-packages-incomplete': {
+    words: ['run', 'web-04', 'packages.install', '--plan', '1042/1', '--yes'],
+    before: async () => {
+      planCurl();
+      await its.cli.run(['plan', 'web-04', ...curl]);
+      its.farEnd.onOrder = (job) => endJob(job, [['err', 'I cannot\n']], curlUnfinished);
+    },
+  },
   'jobs-list': {
     words: ['jobs', 'list'],
     before: async () => {
@@ -126,6 +145,13 @@ const scenes: Record<string, Scene> = {
   enroll: { profile: 'carol', words: ['enroll', 'web-04', '--mode', 'resident', '--no-wait'] },
   'help-exit-codes': { words: ['help', 'exit-codes'] },
 };
+
+/** The client allows curl, and the agent plans it with what it needs. */
+function planCurl(): void {
+  const { farEnd, world } = its;
+  farEnd.addGrant({ actions: [{ pattern: 'packages.*', parameters: { packages: [['curl']] } }] });
+  farEnd.onOrder = (job: FarJob) => planJob(world, job, curlPlan);
+}
 
 /** What differs from run to run is replaced by something as long. */
 function settled(text: string): string {

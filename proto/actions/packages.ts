@@ -39,6 +39,21 @@ export const packagesInstallParameters = z.strictObject({
     .describe('services that packages may neither start, stop nor restart meanwhile'),
 });
 
+/** What a plan says of one package, and of one file system; people are shown both as tables. */
+export const plannedPackage = z.strictObject({
+  name: z.string(),
+  architecture: z.string(),
+  from: z.string().nullable(),
+  to: z.string(),
+  bytes: z.int(),
+  sha256: z.string(),
+});
+export const plannedDisk = z.strictObject({
+  fileSystem: z.string(),
+  neededBytes: z.int(),
+  freeAtLeastBytes: z.int(),
+});
+
 /** What became of one package; `state` is dpkg's own word, such as `installed` or `half-configured`. */
 const changedPackage = z.strictObject({
   name: z.string(),

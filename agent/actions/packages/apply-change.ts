@@ -21,6 +21,10 @@ import { refreshLists } from './plan-install.ts';
 import { clearLeftHold, ServiceHold } from './service-hold.ts';
 import { requireSameChange, requireUnchanged } from './stale-plan.ts';
 
+/** In the log before there is anything to be cut off: afterwards nobody is left to say it. */
+const IF_CUT_OFF =
+  'Should this be cut off: undoing the job takes it back; dpkg --configure -a goes on with it.';
+
 /** Carries out a planned change: fetches and compares, keeps what it replaces, installs, verifies. */
 export async function applyChange(
   context: ActionContext,
@@ -76,6 +80,7 @@ async function install(
       await confirm([]);
       await awaitPackageLocks(context);
       await requireUnchanged(plan);
+      context.note(IF_CUT_OFF);
       const run = await runInstall(context, session, target.request, held);
       ({ exitStatus, failure } = run);
       if (failure !== null) throw failure;

@@ -85,7 +85,9 @@ export function aptComplaints({ err }: Pick<CommandResult, 'err'>): string[] {
   const found = lines(err)
     .filter((line) => /^[EW]: /.test(line))
     .map((line) => line.slice(3, 400));
-  return [...new Set(found)].filter((line) => !line.startsWith('Some index files failed to download'));
+  return [...new Set(found)].filter(
+    (line) => !line.startsWith('Some index files failed to download'),
+  );
 }
 
 function lines(text: string): string[] {

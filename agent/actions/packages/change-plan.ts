@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { plannedDisk, plannedPackage } from '../../../proto/actions/packages.ts';
 import type { Plan, PlanStep } from '../../../proto/documents/kinds/plan.ts';
 import type { ActionContext } from '../../runner/action.ts';
 import { backupFolderInPlan } from '../filesystem/backup-place.ts';
@@ -13,29 +14,14 @@ import { holdingArgv } from './service-hold.ts';
 export const changeTargetSchema = z.strictObject({
   /** What apt-get is asked for, each package with its exact version. */
   request: z.array(z.string()).max(30),
-  packages: z.array(
-    z.strictObject({
-      name: z.string(),
-      architecture: z.string(),
-      from: z.string().nullable(),
-      to: z.string(),
-      bytes: z.int(),
-      sha256: z.string(),
-    }),
-  ),
+  packages: z.array(plannedPackage),
   configured: z.array(z.string()),
   services: z.array(z.string()),
   keptConffiles: z.array(z.string()),
   /** Packages whose earlier version cannot be put back. */
   withoutUndo: z.array(z.string()),
   downloadBytes: z.int(),
-  disk: z.array(
-    z.strictObject({
-      fileSystem: z.string(),
-      neededBytes: z.int(),
-      freeAtLeastBytes: z.int(),
-    }),
-  ),
+  disk: z.array(plannedDisk),
 });
 export type ChangeTarget = z.output<typeof changeTargetSchema>;
 
@@ -171,7 +157,7 @@ function undoOf(folder: string, { archives, replaced }: PackageChange): PlanStep
   if (lost.length > 0) return { possible: false, why: shorten(listed(lost)) };
   const added = archives.filter(({ from }) => from === null).map(({ name }) => name);
   const how = [
-    added.length > 0 ? `purges what was not there before (${listed(added)}).` : '',
+    added.length > 0 ? `Purges what was not there before (${listed(added)}).` : '',
     replaced.length > 0 ? `Puts the earlier versions kept in ${folder} back.` : '',
     'Configuration files stay as they are; users, data and settings that programs of the packages made stay unless their own removal takes them away.',
   ];

@@ -11,6 +11,7 @@ import type { Style } from '../output/terminal.ts';
 import { formatCount, formatDuration } from '../output/time-text.ts';
 import type { FollowedJob } from './follow-job.ts';
 import { reportService } from './service-report.ts';
+import { sayPackages } from './package-outcome.ts';
 
 /** How file systems are said to be; four results that are never mixed up, and the tool's own failure. */
 const filesystemOutcomes: Record<string, { word: string; glyph: string; style: Style }> = {
@@ -58,6 +59,7 @@ function saySuccess(context: CommandContext, followed: FollowedJob): void {
   const { job } = followed;
   sayFilesystem(context, job);
   reportService(context, job);
+  if (!sayPackages(context, job)) sayFilesystem(context, job);
   terminal.say(
     glyph('ok', '✓'),
     styled('bold', `Succeeded${tookText(job)}`),
@@ -72,6 +74,7 @@ function sayTrouble(context: CommandContext, job: JobBody, ticket: string, statu
   const { terminal } = context;
   sayFilesystem(context, job);
   reportService(context, job);
+  if (!sayPackages(context, job)) sayFilesystem(context, job);
   const { word } = jobStateTexts[job.state];
   const reason = job.reason === null ? '' : `: ${job.reason}`;
   const { happened, safe, next } = describeTrouble(job, ticket);

@@ -5,6 +5,7 @@ import { wrapText } from '../output/display-width.ts';
 import { styled } from '../output/terminal.ts';
 import type { Piece, Style } from '../output/terminal.ts';
 import { formatBytes, formatCount } from '../output/time-text.ts';
+import { PACKAGE_TABLES, packageLines } from './package-lines.ts';
 import { shortDigest } from './read-plan.ts';
 
 const INDENT = '    ';
@@ -31,6 +32,7 @@ export function planLines(plan: Plan, heading: PlanHeading, columns: number): Pi
     ],
     ...paragraph(plan.summary, '  ', columns),
     ...targetLines(plan),
+    ...packageLines(plan.target),
     ...plan.findings.flatMap((finding) => paragraph(`Found: ${finding}`, '  ', columns)),
     ...plan.preconditions.flatMap((precondition) =>
       paragraph(`Only if unchanged: ${precondition.what}`, '  ', columns),
@@ -91,9 +93,16 @@ function undoSummary(plan: Plan): string {
 }
 
 function targetLines(plan: Plan): Piece[][] {
-  const entries = [...Object.entries(plan.parameters), ...Object.entries(plan.target)];
+  const shownAsTables = packageLines(plan.target).length > 0 ? PACKAGE_TABLES : [];
+  const entries = [...Object.entries(plan.parameters), ...Object.entries(plan.target)].filter(
+    ([name, value]) => !shownAsTables.includes(name) && !isEmptyList(value),
+  );
   const shown = new Map(entries.map(([name, value]) => [name, valueText(value)]));
   return [...shown].map(([name, value]): Piece[] => [`  ${name}: ${value}`]);
+}
+
+function isEmptyList(value: unknown): boolean {
+  return Array.isArray(value) && value.length === 0;
 }
 
 function field(name: string, text: string, columns: number, style?: Style): Piece[][] {
