@@ -9,6 +9,7 @@ const implementations: Record<string, () => Promise<ActionImplementation>> = {
   'command.run': () => Promise.resolve(commandRun),
   'filesystem.check': async () => (await import('./filesystem/index.ts')).filesystemCheck,
   'packages.install': async () => (await import('./packages/index.ts')).packagesInstall,
+  'packages.repair': async () => (await import('./packages/index.ts')).packagesRepair,
   'filesystem.repair': async () => (await import('./filesystem/index.ts')).filesystemRepair,
   'service.status': async () => (await import('./service/index.ts')).serviceStatus,
   'service.restart': async () => (await import('./service/index.ts')).serviceRestart,

@@ -3,6 +3,7 @@ import type { ActionDeclaration } from './declaration.ts';
 import { filesystemCheck, filesystemRepair } from './filesystem.ts';
 import { serviceConfigure, serviceOverride, serviceRestart, serviceStatus } from './service.ts';
 import { packagesInstall } from './packages.ts';
+import { packagesInstall, packagesRepair } from './packages.ts';
 
 /** Every action there is, in the order people see them. */
 export const actions: readonly ActionDeclaration[] = [
@@ -13,6 +14,7 @@ export const actions: readonly ActionDeclaration[] = [
   serviceConfigure,
   serviceOverride,
   packagesInstall,
+  packagesRepair,
   commandRun,
 ];
 

@@ -21,6 +21,13 @@ const serviceName = z
     'is no name of a service, such as nginx or php@7.service',
   );
 
+const holdServices = z
+  .array(serviceName)
+  .min(1)
+  .max(32)
+  .optional()
+  .describe('services that packages may neither start, stop nor restart meanwhile');
+
 export const packagesInstallParameters = z.strictObject({
   packages: z
     .array(packageName)
@@ -31,12 +38,17 @@ export const packagesInstallParameters = z.strictObject({
       'names a package twice',
     )
     .describe('packages to install or upgrade, each a name or name=version'),
-  holdServices: z
-    .array(serviceName)
+  holdServices,
+});
+
+export const packagesRepairParameters = z.strictObject({
+  packages: z
+    .array(packageName.refine((name) => !name.includes('='), 'names a version'))
     .min(1)
-    .max(32)
+    .max(64)
     .optional()
-    .describe('services that packages may neither start, stop nor restart meanwhile'),
+    .describe('packages that the repair may bring in or bring to another version, each a name'),
+  holdServices,
 });
 
 /** What a plan says of one package, and of one file system; people are shown both as tables. */
@@ -102,6 +114,26 @@ export const packagesInstall: ActionDeclaration = {
   changes: true,
   undo: 'yes',
   parameters: packagesInstallParameters,
+  result: packagesResult,
+  bringsIn: ['packages'],
+  sealedInputs: [],
+  interrupt: 'finish',
+  usualDuration: '10 seconds to 10 minutes',
+  capabilities: ['host', 'network', 'runs-target-programs'],
+};
+
+export const packagesRepair: ActionDeclaration = {
+  id: 'packages.repair',
+  version: 1,
+  title: 'Repair packages',
+  sentence:
+    'Finish packages that were left half installed, and bring in what installed packages lack. Nothing is removed, and your configuration files are kept.',
+  class: 'B',
+  planClass: 'A',
+  plans: true,
+  changes: true,
+  undo: 'none',
+  parameters: packagesRepairParameters,
   result: packagesResult,
   bringsIn: ['packages'],
   sealedInputs: [],

@@ -1,7 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { PackageRepository } from '../fixtures/package-repository.ts';
 import { PackageServer } from '../fixtures/package-server.ts';
-import { eventually } from '../harness/process.ts';
 
 let its: PackageServer;
 
@@ -10,34 +9,6 @@ beforeAll(async () => {
 }, 600_000);
 afterAll(() => its?.close());
 
-/** `postinst` of a package with a service, as debhelper writes it. */
-const RESTART = [
-  'systemctl daemon-reload',
-  'deb-systemd-helper enable ticker.service >/dev/null',
-  'if [ -n "$2" ]; then deb-systemd-invoke restart ticker.service; else deb-systemd-invoke start ticker.service; fi',
-].join('\n');
-
-const ticker = (version: string) => ({
-  name: 'ticker',
-  version,
-  files: {
-    'lib/systemd/system/ticker.service':
-      '[Service]\nExecStart=/bin/sleep infinity\n[Install]\nWantedBy=multi-user.target\n',
-  },
-  scripts: { postinst: RESTART },
-});
-
-/** Takes the lock as apt does; dpkg's own program for that is apt. */
-const LOCKER = [
-  '#!/usr/bin/perl',
-  'use Fcntl;',
-  'open(my $file, "+<", "/var/lib/dpkg/lock-frontend") or die;',
-  'my $lock = pack("s s x4 q q l x4", F_WRLCK, 0, 0, 0, 0);',
-  'fcntl($file, F_SETLK, $lock) or die $!;',
-  'sleep 600;',
-].join('\n');
-
-const mainPid = () => its.locally('systemctl', 'show', '--property=MainPID', 'ticker');
 const file = (path: string) => its.server.debian.exec(['cat', path]);
 
 describe('packages that are new', () => {
@@ -271,137 +242,5 @@ describe('what a client allows', () => {
     expect((await its.tryPlan(['hello-dep'])).status).toBe(0);
     expect((await its.tryPlan(['hello-dep', 'hello-one'])).status).toBe(3);
     expect((await its.tryPlan(['hello-dep=1.0'])).status).toBe(3);
-  });
-});
-
-describe('services of packages', () => {
-  beforeAll(async () => {
-    await its.repository.publish(ticker('1.0'));
-    await its.locally('apt-get', 'update');
-    await its.locally('apt-get', 'install', '-y', 'ticker');
-    await its.repository.publish(ticker('2.0'));
-  });
-
-  it('go on untouched when they are held back, and nothing of that is left', async () => {
-    const before = await mainPid();
-    await its.server.debian.write('/usr/sbin/policy-rc.d', '#!/bin/sh\nexit 104\n', '0755');
-    const { planDigest, plan } = await its.plan(['ticker'], '--param', 'holdServices=["ticker"]');
-    expect(plan.findings).toContain('ticker.service is held back: it goes on as it is');
-    const done = await its.apply(planDigest);
-    expect(done.status, done.stderr + done.stdout).toBe(0);
-    expect(await its.state('ticker')).toBe('2.0 installed');
-    expect(await mainPid()).toBe(before);
-    expect((await file('/usr/sbin/policy-rc.d')).stdout).toBe('#!/bin/sh\nexit 104\n');
-    expect(await its.locally('find', '/usr/sbin', '-name', '*interven*')).toBe('');
-    await its.locally('rm', '/usr/sbin/policy-rc.d');
-    await its.undo(done.job);
-    expect(await its.state('ticker')).toBe('1.0 installed');
-  });
-
-  it('are restarted by their packages otherwise, and the plan names them', async () => {
-    const before = await mainPid();
-    const { planDigest, plan } = await its.plan(['ticker']);
-    expect(plan.target['services']).toEqual(['ticker.service']);
-    const done = await its.apply(planDigest);
-    expect(done.status, done.stderr + done.stdout).toBe(0);
-    expect(await mainPid()).not.toBe(before);
-  });
-});
-
-describe('when it goes wrong', () => {
-  it('a script of a package that fails leaves it half-configured, said as it is, and can be undone', async () => {
-    await its.repository.publish({
-      name: 'failing',
-      version: '1.0',
-      scripts: { postinst: 'echo I cannot >&2; exit 7' },
-    });
-    const { planDigest } = await its.plan(['failing']);
-    const done = await its.apply(planDigest);
-    expect(done.status).toBe(1);
-    expect(done.stderr + done.stdout).toContain('I cannot');
-    expect(done.job).toMatchObject({
-      state: 'failed',
-      reason: 'maintainer_script_failed',
-      result: { outcome: 'incomplete', packages: [{ name: 'failing', state: 'half-configured' }] },
-    });
-    const undone = await its.undo(done.job);
-    expect(undone.status, undone.stderr + undone.stdout).toBe(0);
-    expect(await its.state('failing')).toBe('');
-    expect(await its.locally('dpkg', '--audit')).toBe('');
-  });
-
-  it('another program that changes packages is waited for, then named', async () => {
-    await its.repository.publish({ name: 'waiting', version: '1.0' });
-    const { planDigest } = await its.plan(['waiting']);
-    await its.server.debian.write('/usr/local/bin/holds-lock', LOCKER, '0755');
-    await its.locally('systemd-run', '--unit=other', '/usr/local/bin/holds-lock');
-    const done = await its.apply(planDigest);
-    expect(done.job).toMatchObject({ state: 'failed', reason: 'packages_locked' });
-    expect(done.stderr).toMatch(/holds-lock \(process \d+\)/);
-    expect(await its.state('waiting')).toBe('');
-    await its.locally('systemctl', 'stop', 'other');
-    const later = await its.apply(planDigest);
-    expect(later.status, later.stderr + later.stdout).toBe(0);
-  });
-
-  it('a disk without room is found before anything is written', async () => {
-    await its.repository.publish({
-      name: 'bulky',
-      version: '1.0',
-      files: { 'opt/bulky/data': 'x'.repeat(3_000_000) },
-    });
-    await its.locally('mkdir', '-p', '/opt/bulky');
-    await its.locally('mount', '-t', 'tmpfs', '-o', 'size=4M', 'tmpfs', '/opt/bulky');
-    const { planDigest } = await its.plan(['bulky']);
-    await its.locally('dd', 'if=/dev/zero', 'of=/opt/bulky/other', 'bs=1M', 'count=2');
-    const done = await its.apply(planDigest);
-    expect(done.job).toMatchObject({ state: 'failed', reason: 'no_space' });
-    expect(done.stderr).toContain('/opt/bulky');
-    expect(await its.state('bulky')).toBe('');
-    await its.allow(['bulky']);
-    expect((await its.tryPlan(['bulky'])).status).toBe(1);
-    expect((await its.lastJob('plan')).reason).toBe('no_space');
-  });
-
-  it('a job whose runner is killed is interrupted, holds no service back, and can be undone', async () => {
-    await its.repository.publish(
-      { ...ticker('3.0'), scripts: { postinst: `touch /run/in-postinst; sleep 300\n${RESTART}` } },
-      { name: 'beside', version: '1.0' },
-    );
-    const version = await its.state('ticker');
-    const { planDigest } = await its.plan(
-      ['ticker', 'beside'],
-      '--param',
-      'holdServices=["ticker"]',
-    );
-    const words = ['run', 'web-04', 'packages.install', '--plan', planDigest, '--yes'];
-    const { id } = await its.server.stack.json<{ id: string }>('lead', ...words, '--detach');
-    await eventually('the package is being configured', async () => {
-      return (await its.server.debian.exec(['test', '-e', '/run/in-postinst'])).status === 0;
-    });
-    expect((await file('/usr/sbin/policy-rc.d')).stdout).toContain('Intervene');
-    await its.locally('kill', '-KILL', await its.runnerOf('sleep 300'));
-    const job = await eventually('the job is over', async () => {
-      const view = await its.server.stack.job(id);
-      return view.state === 'running' ? null : view;
-    });
-    expect(job.state).toBe('interrupted');
-    expect(await its.state('ticker')).toBe('3.0 half-configured');
-    // What it left holds nothing back any more, and is gone after it was asked once.
-    expect(
-      (await its.server.debian.exec(['/usr/sbin/policy-rc.d', 'ticker', 'restart'])).status,
-    ).toBe(104);
-    expect((await file('/usr/sbin/policy-rc.d')).status).not.toBe(0);
-
-    const shown = await its.server.stack.cli('lead', 'logs', id);
-    expect(shown.stderr + shown.stdout).toContain('dpkg --configure -a');
-    const next = await its.tryPlan(['ticker', 'beside'], '--param', 'holdServices=["ticker"]');
-    expect(next.status).toBe(0);
-
-    const undone = await its.undo(job);
-    expect(undone.status, undone.stderr + undone.stdout).toBe(0);
-    expect(await its.state('ticker')).toBe(version);
-    expect(await its.state('beside')).toBe('');
-    expect(await its.locally('dpkg', '--audit')).toBe('');
   });
 });

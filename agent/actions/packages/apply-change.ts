@@ -23,7 +23,7 @@ import { requireSameChange, requireUnchanged } from './stale-plan.ts';
 
 /** In the log before there is anything to be cut off: afterwards nobody is left to say it. */
 const IF_CUT_OFF =
-  'Should this be cut off: undoing the job takes it back; dpkg --configure -a goes on with it.';
+  'Should this be cut off: undoing the job takes it back; packages.repair goes on with it (by hand: dpkg --configure -a).';
 
 /** Carries out a planned change: fetches and compares, keeps what it replaces, installs, verifies. */
 export async function applyChange(
@@ -175,7 +175,9 @@ function badDetail(failure: ActionError | null, wrong: readonly string[], unfini
   return [
     failure === null ? '' : failure.message,
     wrong.length > 0 ? `Not as planned: ${listed(wrong)}.` : '',
-    unfinished === '' ? '' : 'dpkg has unfinished packages: dpkg --configure -a goes on with them.',
+    unfinished === ''
+      ? ''
+      : 'dpkg has unfinished packages: packages.repair goes on with them (by hand: dpkg --configure -a).',
     'Undoing this job takes back what it did.',
   ]
     .filter((text) => text !== '')

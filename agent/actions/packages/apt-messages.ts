@@ -13,7 +13,7 @@ const failures: readonly { pattern: RegExp; reason: string; next: string }[] = [
   {
     pattern: /dpkg was interrupted/,
     reason: 'dpkg_interrupted',
-    next: 'An earlier change of packages was cut off: dpkg --configure -a ends it.',
+    next: 'An earlier change of packages was cut off: packages.repair ends it.',
   },
   {
     pattern: /No space left on device|don't have enough free space/,
@@ -34,7 +34,7 @@ const failures: readonly { pattern: RegExp; reason: string; next: string }[] = [
   {
     pattern: /--fix-broken install/,
     reason: 'dependencies_broken',
-    next: 'Packages that are installed lack others they need; that has to be repaired first.',
+    next: 'Packages that are installed lack others they need; packages.repair brings them in.',
   },
   {
     pattern: /Unable to locate package|has no installation candidate|Version '.*' for '.*' was not/,

@@ -69,18 +69,23 @@ export function changeTarget(request: readonly string[], change: PackageChange):
   };
 }
 
-/** The steps of a change, in order: fetch, save, install, verify. */
+/**
+ * The steps of a change, in order: fetch, save, install, verify.
+ *
+ * @param noUndo why the change must not be taken back, where that is so
+ */
 export function changeSteps(
   context: Pick<ActionContext, 'spec'>,
   request: readonly string[],
   change: PackageChange,
   held: readonly string[],
+  noUndo: string | null = null,
 ): PlanStep[] {
   const folder = backupFolderInPlan(context);
   return [
     fetchStep(request),
     saveStep(folder, change),
-    installStep(folder, request, change, held),
+    installStep(request, change, held, undoOf(folder, change, noUndo)),
     verifyStep(),
   ];
 }
@@ -129,10 +134,10 @@ function saveStep(folder: string, { replaced }: PackageChange): PlanStep {
 }
 
 function installStep(
-  folder: string,
   request: readonly string[],
   change: PackageChange,
   held: readonly string[],
+  undo: PlanStep['undo'],
 ): PlanStep {
   const argv = aptGet(SCRATCH_IN_PLAN, [...INSTALL, ...request]);
   const isHolding = held.length > 0;
@@ -147,12 +152,17 @@ function installStep(
     declaredFolders: isHolding ? [...change.writtenFolders, '/usr/sbin'] : change.writtenFolders,
     backup: null,
     verify: `The exit status of apt-get, and the next step. Another program that changes packages is waited for ${LOCK_WAIT_SECONDS} s.`,
-    undo: undoOf(folder, change),
+    undo,
     interruptBoundSeconds: boundSeconds(change),
   };
 }
 
-function undoOf(folder: string, { archives, replaced }: PackageChange): PlanStep['undo'] {
+function undoOf(
+  folder: string,
+  { archives, replaced }: PackageChange,
+  noUndo: string | null,
+): PlanStep['undo'] {
+  if (noUndo !== null) return { possible: false, why: noUndo };
   const lost = replaced.flatMap(({ keeping }) => (keeping.how === 'none' ? [keeping.why] : []));
   if (lost.length > 0) return { possible: false, why: shorten(listed(lost)) };
   const added = archives.filter(({ from }) => from === null).map(({ name }) => name);
@@ -164,7 +174,7 @@ function undoOf(folder: string, { archives, replaced }: PackageChange): PlanStep
   return { possible: true, how: shorten(how.filter((text) => text !== '').join(' ')) };
 }
 
-function verifyStep(): PlanStep {
+export function verifyStep(): PlanStep {
   return {
     ...changeStepTexts.verify,
     changes: [{ type: 'command', argv: ['dpkg', '--audit'] }],

@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { ActionError, type ActionContext, type SavedBackup } from '../../runner/action.ts';
-import { syncAndDigest, writeDurably } from '../filesystem/durable-write.ts';
+import { syncAndDigest, writeBackup } from '../filesystem/durable-write.ts';
 import { runDpkg } from './apt-session.ts';
 import { listPackages } from './installed-packages.ts';
 import type { Replaced } from './package-change.ts';
@@ -64,7 +64,7 @@ export async function saveForChange(
     }),
     automatic: await automaticPackages(context),
   };
-  backups.push(await writeDurably(join(folder, RECORD_FILE), JSON.stringify(record)));
+  backups.push(await writeBackup(join(folder, RECORD_FILE), JSON.stringify(record)));
   return backups;
 }
 

@@ -7,6 +7,7 @@ import { aptComplaints, aptError } from './apt-messages.ts';
 import { AptSession } from './apt-session.ts';
 import { changeFindings, changeSteps, changeTarget } from './change-plan.ts';
 import { listPackages, packagePreconditions } from './installed-packages.ts';
+import { recordFault } from './package-faults.ts';
 import { examineChange, type PackageChange } from './package-change.ts';
 
 type PlanBody = Omit<Plan, 'server' | 'action' | 'actionVersion' | 'parameters'>;
@@ -17,6 +18,12 @@ type PlanBody = Omit<Plan, 'server' | 'action' | 'actionVersion' | 'parameters'>
  */
 export async function planInstall(context: ActionContext): Promise<PlanBody> {
   const { packages, holdServices = [] } = packagesInstallParameters.parse(context.spec.parameters);
+  if ((await recordFault()) !== null) {
+    throw new ActionError(
+      'record_lost',
+      "dpkg's record of packages is empty: packages.repair puts a copy back. Nothing was changed.",
+    );
+  }
   const preconditions = await packagePreconditions();
   const session = await AptSession.open(context);
   try {

@@ -52,11 +52,11 @@ describe('the way back', () => {
   });
 
   it('is refused for what has meanwhile become something else', () => {
-    const refused = (entries: InstalledPackage[], before: [string, string] | null) =>
-      expect(() => findWay([recorded('a', before, 'a.deb')], entries, '/backups'));
-    refused([installed('a', '3')], ['1', 'installed']).toThrow('a is 3 now');
-    refused([], ['1', 'installed']).toThrow('a is gone');
-    refused([installed('a', '3')], null).toThrow('a is 3 now');
+    const find = (entries: InstalledPackage[], before: [string, string] | null) => () =>
+      findWay([recorded('a', before, 'a.deb')], entries, '/backups');
+    expect(find([installed('a', '3')], ['1', 'installed'])).toThrow('a is 3 now');
+    expect(find([], ['1', 'installed'])).toThrow('a is gone');
+    expect(find([installed('a', '3')], null)).toThrow('a is 3 now');
   });
 
   it('is refused where nothing was kept', () => {

@@ -1,3 +1,4 @@
+import { findAction } from '../../../proto/actions/catalogue.ts';
 import { shell } from '../../../proto/documents/command-text.ts';
 import type { JobBody } from '../api/bodies.ts';
 import type { NextStep } from '../cli-error.ts';
@@ -94,6 +95,15 @@ export function describeTrouble(
   };
   const undo = { label: 'take back what it did', command: shell`intervene jobs undo ${job.name}` };
   const detail = job.detail === '' ? '' : ` ${job.detail}`;
+  const goOn =
+    job.action === 'packages.install' && job.mode !== 'plan'
+      ? [
+          {
+            label: 'finish what was cut off',
+            command: shell`intervene run ${job.serverName} packages.repair`,
+          },
+        ]
+      : [];
   switch (job.state) {
     case 'refused':
       return describeRefusal(job.reason, job.detail, {
@@ -116,7 +126,7 @@ export function describeTrouble(
             ? `${job.action} on ${job.serverName} failed.${detail}`
             : `${job.action} on ${job.serverName} ended with status ${job.exitStatus}.${detail}`,
         safe: safeText(job),
-        next: canBeUndone(job) ? [undo, show] : [log],
+        next: canBeUndone(job) ? [undo, ...goOn, show] : [log],
       };
     case 'cancelled':
       return {
@@ -141,7 +151,7 @@ export function describeTrouble(
       return {
         happened: `The runner of the job died; what its last step did is not known.${detail}`,
         safe: `It will not run again by itself.${job.planDigest === null ? '' : ' Backups of its steps are kept on the server.'}`,
-        next: canBeUndone(job) ? [undo, show, again] : [show, again],
+        next: canBeUndone(job) ? [undo, ...goOn, show, again] : [show, again],
       };
     case 'expired':
       if (job.reason === 'signatures_missing') {
@@ -242,5 +252,6 @@ function safeText(job: JobBody): string {
 
 /** Whether an undo may be offered: only what was planned has saved what it changed. */
 function canBeUndone(job: JobBody): boolean {
+  if (findAction(job.action)?.undo === 'none') return false;
   return job.mode === 'apply' && job.planDigest !== null && job.undoneByJobId === null;
 }

@@ -1,0 +1,146 @@
+import { chmod, copyFile, mkdir, readFile, rename, rm } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { z } from 'zod';
+import { packagesRepairParameters } from '../../../proto/actions/packages.ts';
+import type { Plan } from '../../../proto/documents/kinds/plan.ts';
+import { syncDirectory } from '../../connection/durable-file.ts';
+import { ActionError, type ActionContext, type ActionResult } from '../../runner/action.ts';
+import { makeBackupFolder } from '../filesystem/backup-place.ts';
+import { syncAndDigest } from '../filesystem/durable-write.ts';
+import { runDpkg } from './apt-session.ts';
+import { applyChange } from './apply-change.ts';
+import { changeTargetSchema, listed } from './change-plan.ts';
+import { DPKG_STATUS, listPackages } from './installed-packages.ts';
+import { awaitPackageLocks } from './lock-wait.ts';
+import { audit, packagesResult, whatBecameOf } from './package-outcome.ts';
+import { CONFIGURE, repairStepTexts } from './repair-plan-steps.ts';
+import { clearLeftHold, ServiceHold } from './service-hold.ts';
+import { requireUnchanged } from './stale-plan.ts';
+
+/** Carries out a plan of `planRepair`. A plan without steps changes nothing. */
+export async function applyRepair(
+  context: ActionContext,
+  plan: Plan | null,
+): Promise<ActionResult> {
+  if (plan === null) throw new ActionError('plan_missing', 'a repair needs a plan');
+  const { holdServices = [] } = packagesRepairParameters.parse(context.spec.parameters);
+  const { fault, ...rest } = plan.target;
+  if (fault === 'change') {
+    const target = changeTargetSchema.parse(rest);
+    return applyChange(context, plan, target, holdServices, 'repaired');
+  }
+  await clearLeftHold(context);
+  await requireUnchanged(plan);
+  if (plan.steps.length === 0) {
+    const detail = 'Nothing to do: dpkg and apt find nothing wrong.';
+    context.note(detail);
+    const result = packagesResult({ outcome: 'nothing_to_do', detail });
+    return { succeeded: true, reason: null, exitStatus: null, result };
+  }
+  if (fault === 'record_lost') return restoreRecord(context, plan, z.string().parse(rest['copy']));
+  return configure(context, plan, holdServices);
+}
+
+async function restoreRecord(
+  context: ActionContext,
+  plan: Plan,
+  copy: string,
+): Promise<ActionResult> {
+  await context.step(repairStepTexts.record, async (confirm) => {
+    await awaitPackageLocks(context);
+    await requireUnchanged(plan);
+    const kept = join(await makeBackupFolder(context), 'status');
+    const there = await readFile(DPKG_STATUS).catch(() => null);
+    if (there !== null) await copyFile(DPKG_STATUS, kept);
+    await confirm(there === null ? [] : [await syncAndDigest(kept)]);
+    const draft = `${DPKG_STATUS}-intervene`;
+    await copyFile(copy, draft);
+    await chmod(draft, 0o644);
+    await syncAndDigest(draft);
+    await rename(draft, DPKG_STATUS);
+    await syncDirectory(dirname(DPKG_STATUS));
+  });
+  const count = (await listPackages(context)).length;
+  return verify(context, [], null, [], `dpkg knows ${count} packages again, from ${copy}.`);
+}
+
+async function configure(
+  context: ActionContext,
+  plan: Plan,
+  held: readonly string[],
+): Promise<ActionResult> {
+  const before = (await listPackages(context)).filter(
+    ({ state }) => state !== 'installed' && state !== 'config-files',
+  );
+  let failure: ActionError | null = null;
+  let exitStatus: number | null = null;
+  await context
+    .step(repairStepTexts.configure, async (confirm) => {
+      await confirm([]);
+      await awaitPackageLocks(context);
+      await requireUnchanged(plan);
+      const done = await runHolding(context, held);
+      ({ exitStatus } = done);
+      if (exitStatus === 0) return;
+      failure = new ActionError('configure_failed', lastWords(done.err, exitStatus));
+      throw failure;
+    })
+    .catch((error: unknown) => {
+      if (failure === null || error !== failure) throw error;
+    });
+  const packages = before.map(({ name, architecture, version }) => ({
+    name,
+    architecture,
+    before: version,
+  }));
+  const text = `dpkg has finished: ${listed(before.map(({ name }) => name))}.`;
+  return verify(context, packages, failure, held, text, exitStatus);
+}
+
+async function runHolding(context: ActionContext, held: readonly string[]) {
+  const folder = join(context.directory, 'hold');
+  await mkdir(folder, { recursive: true, mode: 0o700 });
+  const hold = held.length === 0 ? null : await ServiceHold.begin(held, folder);
+  try {
+    return await runDpkg(context, hold?.around(CONFIGURE) ?? CONFIGURE, { output: 'both' });
+  } finally {
+    await hold?.end();
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+function lastWords(err: string, exitStatus: number | null): string {
+  const said = err.trim().split('\n').slice(-6).join(' ').slice(0, 1000);
+  return `dpkg ended with status ${exitStatus}: ${said}`;
+}
+
+async function verify(
+  context: ActionContext,
+  planned: readonly { name: string; architecture: string; before: string }[],
+  failure: ActionError | null,
+  held: readonly string[],
+  text: string,
+  exitStatus: number | null = null,
+): Promise<ActionResult> {
+  let unfinished = '';
+  await context.step(repairStepTexts.verify, async (confirm) => {
+    await confirm([]);
+    unfinished = await audit(context);
+  });
+  const packages = await whatBecameOf(context, planned);
+  const isGood = failure === null && unfinished === '';
+  const detail = isGood
+    ? text
+    : `${failure?.message ?? 'dpkg still has unfinished packages.'} Plan the repair again to see what is left.`;
+  context.note(detail);
+  const result = packagesResult({
+    outcome: isGood ? 'repaired' : 'incomplete',
+    packages,
+    heldServices: held,
+    audit: unfinished,
+    exitStatus,
+    detail,
+  });
+  const reason = failure?.reason ?? 'packages_unfinished';
+  return { succeeded: isGood, reason: isGood ? null : reason, exitStatus: null, result };
+}
