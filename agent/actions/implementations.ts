@@ -8,13 +8,13 @@ import { commandRun } from './command/command-run.ts';
 const implementations: Record<string, () => Promise<ActionImplementation>> = {
   'command.run': () => Promise.resolve(commandRun),
   'filesystem.check': async () => (await import('./filesystem/index.ts')).filesystemCheck,
-  'packages.install': async () => (await import('./packages/index.ts')).packagesInstall,
-  'packages.repair': async () => (await import('./packages/index.ts')).packagesRepair,
   'filesystem.repair': async () => (await import('./filesystem/index.ts')).filesystemRepair,
   'service.status': async () => (await import('./service/index.ts')).serviceStatus,
   'service.restart': async () => (await import('./service/index.ts')).serviceRestart,
   'service.configure': async () => (await import('./service/index.ts')).serviceConfigure,
   'service.override': async () => (await import('./service/index.ts')).serviceConfigure,
+  'packages.install': async () => (await import('./packages/index.ts')).packagesInstall,
+  'packages.repair': async () => (await import('./packages/index.ts')).packagesRepair,
 };
 
 /** Undefined for an action this agent cannot carry out. */

@@ -2,7 +2,6 @@ import { commandRun } from './command.ts';
 import type { ActionDeclaration } from './declaration.ts';
 import { filesystemCheck, filesystemRepair } from './filesystem.ts';
 import { serviceConfigure, serviceOverride, serviceRestart, serviceStatus } from './service.ts';
-import { packagesInstall } from './packages.ts';
 import { packagesInstall, packagesRepair } from './packages.ts';
 
 /** Every action there is, in the order people see them. */

@@ -11,8 +11,8 @@ import { glyph, styled } from '../output/terminal.ts';
 import type { Style } from '../output/terminal.ts';
 import { formatCount, formatDuration } from '../output/time-text.ts';
 import type { FollowedJob } from './follow-job.ts';
-import { reportService } from './service-report.ts';
 import { sayPackages } from './package-outcome.ts';
+import { reportService } from './service-report.ts';
 
 /** How file systems are said to be; four results that are never mixed up, and the tool's own failure. */
 const filesystemOutcomes: Record<string, { word: string; glyph: string; style: Style }> = {
@@ -58,9 +58,8 @@ export async function reportOutcome(
 function saySuccess(context: CommandContext, followed: FollowedJob): void {
   const { terminal } = context;
   const { job } = followed;
-  sayFilesystem(context, job);
-  reportService(context, job);
   if (!sayPackages(context, job)) sayFilesystem(context, job);
+  reportService(context, job);
   terminal.say(
     glyph('ok', '✓'),
     styled('bold', `Succeeded${tookText(job)}`),
@@ -73,9 +72,8 @@ function saySuccess(context: CommandContext, followed: FollowedJob): void {
 
 function sayTrouble(context: CommandContext, job: JobBody, ticket: string, status: number): void {
   const { terminal } = context;
-  sayFilesystem(context, job);
-  reportService(context, job);
   if (!sayPackages(context, job)) sayFilesystem(context, job);
+  reportService(context, job);
   const { word } = jobStateTexts[job.state];
   const reason = job.reason === null ? '' : `: ${job.reason}`;
   const { happened, safe, next } = describeTrouble(job, ticket);
