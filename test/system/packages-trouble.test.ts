@@ -284,6 +284,9 @@ describe('a repair', () => {
     const done = await mend();
     expect(done.status, done.stderr).toBe(0);
     expect(await count()).toBe(before);
+    // dpkg's own copy is from before its last change.
+    if (await its.locally('dpkg', '--audit')) await mend();
+    expect(await its.locally('dpkg', '--audit')).toBe('');
     await its.locally('truncate', '--size=0', '/var/lib/dpkg/status');
     await its.locally('rm', '-f', '/var/lib/dpkg/status-old');
     expect((await plan()).status).toBe(1);

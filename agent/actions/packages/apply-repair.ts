@@ -61,7 +61,13 @@ async function restoreRecord(
     await syncDirectory(dirname(DPKG_STATUS));
   });
   const count = (await listPackages(context)).length;
-  return verify(context, [], null, [], `dpkg knows ${count} packages again, from ${copy}.`);
+  const unfinished = await verifyAudit(context);
+  const more =
+    unfinished === '' ? '' : ' The copy is of a moment when dpkg was at work: plan again.';
+  const detail = `dpkg knows ${count} packages again, from ${copy}.${more}`;
+  context.note(detail);
+  const result = packagesResult({ outcome: 'repaired', audit: unfinished, detail });
+  return { succeeded: true, reason: null, exitStatus: null, result };
 }
 
 async function configure(
@@ -94,7 +100,31 @@ async function configure(
     before: version,
   }));
   const text = `dpkg has finished: ${listed(before.map(({ name }) => name))}.`;
-  return verify(context, packages, failure, held, text, exitStatus);
+  const unfinished = await verifyAudit(context);
+  const became = await whatBecameOf(context, packages);
+  const isGood = failure === null && unfinished === '';
+  const why = (failure as ActionError | null)?.message ?? 'dpkg still has unfinished packages.';
+  const detail = isGood ? text : `${why} Plan the repair again to see what is left.`;
+  context.note(detail);
+  const result = packagesResult({
+    outcome: isGood ? 'repaired' : 'incomplete',
+    packages: became,
+    heldServices: held,
+    audit: unfinished,
+    exitStatus,
+    detail,
+  });
+  const reason = (failure as ActionError | null)?.reason ?? 'packages_unfinished';
+  return { succeeded: isGood, reason: isGood ? null : reason, exitStatus: null, result };
+}
+
+async function verifyAudit(context: ActionContext): Promise<string> {
+  let unfinished = '';
+  await context.step(repairStepTexts.verify, async (confirm) => {
+    await confirm([]);
+    unfinished = await audit(context);
+  });
+  return unfinished;
 }
 
 async function runHolding(context: ActionContext, held: readonly string[]) {
@@ -112,35 +142,4 @@ async function runHolding(context: ActionContext, held: readonly string[]) {
 function lastWords(err: string, exitStatus: number | null): string {
   const said = err.trim().split('\n').slice(-6).join(' ').slice(0, 1000);
   return `dpkg ended with status ${exitStatus}: ${said}`;
-}
-
-async function verify(
-  context: ActionContext,
-  planned: readonly { name: string; architecture: string; before: string }[],
-  failure: ActionError | null,
-  held: readonly string[],
-  text: string,
-  exitStatus: number | null = null,
-): Promise<ActionResult> {
-  let unfinished = '';
-  await context.step(repairStepTexts.verify, async (confirm) => {
-    await confirm([]);
-    unfinished = await audit(context);
-  });
-  const packages = await whatBecameOf(context, planned);
-  const isGood = failure === null && unfinished === '';
-  const detail = isGood
-    ? text
-    : `${failure?.message ?? 'dpkg still has unfinished packages.'} Plan the repair again to see what is left.`;
-  context.note(detail);
-  const result = packagesResult({
-    outcome: isGood ? 'repaired' : 'incomplete',
-    packages,
-    heldServices: held,
-    audit: unfinished,
-    exitStatus,
-    detail,
-  });
-  const reason = failure?.reason ?? 'packages_unfinished';
-  return { succeeded: isGood, reason: isGood ? null : reason, exitStatus: null, result };
 }

@@ -32,9 +32,7 @@ export async function findFault(
 ): Promise<PackageFault | null> {
   const lost = await recordFault();
   if (lost !== null) return lost;
-  if ((await readdir(join(DPKG, 'updates'))).some((name) => /^\d+$/.test(name))) {
-    return { kind: 'interrupted' };
-  }
+  if (await isInterrupted()) return { kind: 'interrupted' };
   const packages = await listPackages(context);
   const broken = packages.filter(({ needsReinstall }) => needsReinstall);
   if (broken.length > 0) return { kind: 'reinstall', packages: broken };
@@ -52,6 +50,12 @@ export async function findFault(
   const said = await audit(context);
   if (unfinished.length === 0 && said === '') return null;
   return { kind: 'unfinished', packages: unfinished, audit: said };
+}
+
+/** Whether dpkg was cut off: apt looks only when it takes the lock, which a simulation does not. */
+export async function isInterrupted(): Promise<boolean> {
+  const names = await readdir(join(DPKG, 'updates'));
+  return names.some((name) => /^\d+$/.test(name));
 }
 
 /** Whether dpkg has lost its record: apt would then take nothing for installed. */

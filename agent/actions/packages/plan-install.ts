@@ -7,7 +7,7 @@ import { aptComplaints, aptError } from './apt-messages.ts';
 import { AptSession } from './apt-session.ts';
 import { changeFindings, changeSteps, changeTarget } from './change-plan.ts';
 import { listPackages, packagePreconditions } from './installed-packages.ts';
-import { recordFault } from './package-faults.ts';
+import { isInterrupted, recordFault } from './package-faults.ts';
 import { examineChange, type PackageChange } from './package-change.ts';
 
 type PlanBody = Omit<Plan, 'server' | 'action' | 'actionVersion' | 'parameters'>;
@@ -22,6 +22,12 @@ export async function planInstall(context: ActionContext): Promise<PlanBody> {
     throw new ActionError(
       'record_lost',
       "dpkg's record of packages is empty: packages.repair puts a copy back. Nothing was changed.",
+    );
+  }
+  if (await isInterrupted()) {
+    throw new ActionError(
+      'dpkg_interrupted',
+      'an earlier change of packages was cut off: packages.repair ends it. Nothing was changed.',
     );
   }
   const preconditions = await packagePreconditions();
