@@ -1,5 +1,6 @@
 import { packagesResult } from '../../../proto/actions/packages.ts';
 import type { PackagesOutcome } from '../../../proto/actions/packages.ts';
+import { shell } from '../../../proto/documents/command-text.ts';
 import type { JobBody } from '../api/bodies.ts';
 import type { CommandContext } from '../command-context.ts';
 import { aligned } from '../orders/package-lines.ts';
@@ -33,7 +34,7 @@ export function sayPackages({ terminal }: CommandContext, job: JobBody): boolean
   for (const line of aligned(rows)) terminal.say(line);
   if (packages.length > rows.length) {
     const more = formatCount(packages.length - rows.length, 'package');
-    terminal.say(`  and ${more}: intervene jobs show ${job.name} --json`);
+    terminal.say(`  and ${more}: ${shell`intervene --json jobs show ${job.name}`}`);
   }
   for (const line of audit.split('\n').filter((text) => text !== '')) terminal.say(`  ${line}`);
   const known = outcomes[outcome];
