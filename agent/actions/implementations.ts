@@ -7,6 +7,8 @@ import { commandRun } from './command/command-run.ts';
  */
 const implementations: Record<string, () => Promise<ActionImplementation>> = {
   'command.run': () => Promise.resolve(commandRun),
+  'diagnostics.collect': async () =>
+    (await import('./diagnostics/collect-diagnostics.ts')).diagnosticsCollect,
   'filesystem.check': async () => (await import('./filesystem/index.ts')).filesystemCheck,
   'filesystem.repair': async () => (await import('./filesystem/index.ts')).filesystemRepair,
   'service.status': async () => (await import('./service/index.ts')).serviceStatus,

@@ -19,6 +19,7 @@ import { createJobFolder, hasSpool, receivedJob, writeReceived } from './job-fol
 import type { JobSpec, SealedInputs } from './job-spec.ts';
 import { RESERVE_FILE } from './journal-writer.ts';
 import { dropEmptyFolder, ForbiddenPathError } from './named-path.ts';
+import { forgetObservations, observedFolder, Observer } from './observer.ts';
 import { releasedJob } from './released-job.ts';
 import { killRunner, startRunner, type RunnerProgram } from './runner-process.ts';
 import { forgetRunner, renameJobFolder } from './runner-record.ts';
@@ -90,6 +91,8 @@ class HeldJobs implements Jobs {
   async load(): Promise<void> {
     const names = await readdir(this.folder);
     await Promise.all(names.map((name) => this.loadFolder(name)));
+    const { stateDirectory } = this.places;
+    await forgetObservations(stateDirectory, (job) => this.held.get(job)?.ended === null);
   }
 
   async start(spec: JobSpec, sealedInputs: SealedInputs): Promise<Job> {
@@ -211,16 +214,19 @@ class HeldJobs implements Jobs {
       filter: systemCallFilter(declaration),
     };
     const { backups } = paths;
+    const observer = paths.observations === null ? null : await this.prepareObserver(spec.job);
     let socket;
     try {
       socket = await startRunner(this.program, sandbox, directory);
     } catch (error) {
       if (backups?.isWritable) await dropEmptyFolder(backups.path);
+      await observer?.stop();
       throw error;
     } finally {
       if (backups?.isTransient) await dropEmptyFolder(backups.path);
     }
     const job = this.held.get(spec.job);
+    if (observer !== null) this.observe(observer, job);
     if (backups?.isWritable) {
       job?.onChange(() => job.ended !== null && void dropEmptyFolder(backups.path));
     }
@@ -229,6 +235,22 @@ class HeldJobs implements Jobs {
       () => undefined,
       () => undefined,
     );
+  }
+
+  private async prepareObserver(job: string): Promise<Observer> {
+    const folder = observedFolder(this.places.stateDirectory, job);
+    const observer = new Observer(folder, this.program.bwrapPath);
+    await observer.prepare();
+    return observer;
+  }
+
+  /** Beside the runner, which waits for what comes of it, and no longer than the job lives. */
+  private observe(observer: Observer, job: HeldJob | undefined): void {
+    if (job === undefined || job.ended !== null) return void observer.stop();
+    job.onChange(() => job.ended !== null && void observer.stop());
+    observer.observe().catch((error: unknown) => {
+      this.log.warn({ err: error }, 'the server could not be observed for a diagnosis');
+    });
   }
 
   private async loadFolder(name: string): Promise<void> {

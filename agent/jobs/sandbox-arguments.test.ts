@@ -9,6 +9,8 @@ const paths: SandboxPaths = {
   protectedPaths: ['/etc/intervene'],
   hiddenDirectories: ['/root', '/tmp'],
   hiddenFiles: ['/etc/shadow'],
+  shownFiles: [],
+  observations: null,
   device: { given: '/dev/disk/x', real: '/dev/sdb', kind: 'block', readOnlyNode: '/state/n' },
   backups: { path: '/mnt/backup/intervene-j', isWritable: true, isTransient: false },
   undoneDirectory: null,

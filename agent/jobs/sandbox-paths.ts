@@ -1,10 +1,11 @@
 import { execFile } from 'node:child_process';
-import { chown, mkdir, realpath, rm, stat } from 'node:fs/promises';
+import { chown, lstat, mkdir, realpath, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import type { ActionDeclaration } from '../../proto/actions/declaration.ts';
 import type { JobSpec } from './job-spec.ts';
 import { bindBackups, checkNamedPath, checkPlainName } from './named-path.ts';
+import { observedFolder } from './observer.ts';
 import { isChanging, type SandboxDevice, type SandboxPaths } from './sandbox.ts';
 
 const run = promisify(execFile);
@@ -18,6 +19,23 @@ const HIDDEN_FILES = ['/etc/shadow', '/etc/shadow-', '/etc/gshadow', '/etc/gshad
  * other end. Where nothing answers there it takes the system bus instead.
  */
 const SYSTEMD_PRIVATE = ['/run/systemd/private'];
+
+/**
+ * What a diagnosis reads below hidden folders. Plain files and folders of them only: a socket or pipe there
+ * could be written whatever its mount says, and root's programs listen on them.
+ */
+const SHOWN_FILES = [
+  '/root/.ssh/authorized_keys',
+  '/run/NetworkManager/resolv.conf',
+  '/run/nologin',
+  '/run/reboot-required',
+  '/run/reboot-required.pkgs',
+  '/run/resolvconf/resolv.conf',
+  '/run/systemd/resolve/resolv.conf',
+  '/run/systemd/resolve/stub-resolv.conf',
+  '/run/systemd/timesync/synchronized',
+];
+const SHOWN_DIRECTORIES = ['/run/log/journal'];
 
 const NOBODY = 65_534;
 
@@ -42,11 +60,15 @@ export async function resolveSandboxPaths(
   const isConfined = !declaration.capabilities.includes('host');
   const wantsDevice = declaration.capabilities.includes('device');
   const { undoes } = spec;
+  const observes = declaration.capabilities.includes('observe');
+  const hidden = HIDDEN_DIRECTORIES.filter((path) => !observes || path !== '/etc/ssh');
   const state = places.stateDirectory;
   return {
     ...host,
-    hiddenDirectories: isConfined ? await existing(HIDDEN_DIRECTORIES, 'directory') : [],
-    hiddenFiles: isConfined ? await existing(HIDDEN_FILES) : host.hiddenFiles,
+    hiddenDirectories: isConfined ? await existing(hidden, 'directory') : [],
+    hiddenFiles: observes ? [] : isConfined ? await existing(HIDDEN_FILES) : host.hiddenFiles,
+    shownFiles: observes ? await showable() : [],
+    observations: observes ? observedFolder(state, spec.job) : null,
     device: wantsDevice ? await resolveDevice(declaration, spec, places) : null,
     // After everything that may still refuse: this makes a folder.
     backups: isConfined ? await bindBackups(spec, places) : null,
@@ -66,6 +88,8 @@ export async function hostSandboxPaths(
     protectedPaths: await existing(places.protectedPaths),
     hiddenDirectories: [],
     hiddenFiles: await existing(SYSTEMD_PRIVATE),
+    shownFiles: [],
+    observations: null,
     device: null,
     backups: null,
     undoneDirectory: null,
@@ -121,6 +145,16 @@ async function makeReadOnlyNode(
 
 export function deviceNodePath(stateDirectory: string, job: string): string {
   return join(stateDirectory, 'devices', job);
+}
+
+async function showable(): Promise<string[]> {
+  const shown: string[] = [];
+  for (const path of [...SHOWN_FILES, ...SHOWN_DIRECTORIES]) {
+    const found = await lstat(path).catch(() => null);
+    const isWanted = SHOWN_DIRECTORIES.includes(path) ? found?.isDirectory() : found?.isFile();
+    if (isWanted && (await realpath(path)) === path) shown.push(path);
+  }
+  return shown;
 }
 
 async function existing(paths: readonly unknown[], kind?: 'directory'): Promise<string[]> {

@@ -14,6 +14,10 @@ export interface SandboxPaths {
   hiddenDirectories: readonly string[];
   /** Single files that no runner of this profile gets. */
   hiddenFiles: readonly string[];
+  /** Files in hidden folders that are shown all the same, read-only. */
+  shownFiles: readonly string[];
+  /** What the agent observed for this job; null for jobs that it looks at nothing for. */
+  observations: string | null;
   device: SandboxDevice | null;
   /** The folder for the backups of this job, or of the undone one. */
   backups: BackupBinding | null;
@@ -34,7 +38,7 @@ export interface SandboxDevice {
  * Files of /proc that are the host's whatever the namespace, and that uid 0 may write without any
  * capability: `kernel.core_pattern` alone would be a way out (proc(5)).
  */
-const HOST_WIDE = ['acpi', 'bus', 'fs', 'irq', 'scsi', 'sys', 'sysrq-trigger'].map(
+export const HOST_WIDE = ['acpi', 'bus', 'fs', 'irq', 'scsi', 'sys', 'sysrq-trigger'].map(
   (name) => `/proc/${name}`,
 );
 
@@ -95,6 +99,9 @@ function confinedProfile(
     mounts ? ['--dev-bind', '/dev', '/dev'] : ['--dev', '/dev'],
     ...paths.hiddenDirectories.map((path) => ['--perms', '1777', '--tmpfs', path]),
     ...paths.hiddenFiles.map((path) => ['--ro-bind', '/dev/null', path]),
+    // sshd refuses to check its configuration without the folder it gives up its powers in.
+    declaration.capabilities.includes('observe') ? ['--perms', '0755', '--dir', '/run/sshd'] : [],
+    ...paths.shownFiles.map((path) => ['--ro-bind-try', path, path]),
     paths.device === null ? [] : deviceArguments(paths, paths.device, changing),
     paths.backups === null
       ? []
@@ -127,10 +134,11 @@ function deviceArguments(paths: SandboxPaths, device: SandboxDevice, changing: b
 
 /** Of the state folder only the job's own folder is there, and the undone job's, read-only. */
 function ownFolders(paths: SandboxPaths): string[] {
-  const { stateDirectory, jobDirectory, undoneDirectory } = paths;
+  const { stateDirectory, jobDirectory, undoneDirectory, observations } = paths;
   return [
     ['--perms', '0700', '--tmpfs', stateDirectory],
     ['--bind', jobDirectory, jobDirectory],
     undoneDirectory === null ? [] : ['--ro-bind', undoneDirectory, undoneDirectory],
+    observations === null ? [] : ['--ro-bind', observations, observations],
   ].flat();
 }

@@ -1,7 +1,15 @@
 import path from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
+import type { DiagnosticsResult } from '../../proto/actions/diagnostics.ts';
 import { useCliWorld } from '../../test/fixtures/cli-world.ts';
 import { curlInstalled, curlPlan, curlUnfinished } from '../../test/fixtures/package-papers.ts';
+import {
+  damagedFilesystem,
+  diagnosisSample,
+  failedUnit,
+  fullFilesystem,
+  hostileFinding,
+} from '../../test/fixtures/diagnosis-samples.ts';
 import { endJob, journalEvents, planJob, refuseJob } from '../../test/fixtures/far-answers.ts';
 import type { FarJob } from '../../test/fixtures/far-end.ts';
 import {
@@ -28,10 +36,22 @@ interface Scene {
   before?: () => unknown;
 }
 
+const notAllLooked: DiagnosticsResult['probes'] = [
+  ...diagnosisSample([]).probes,
+  {
+    probe: 'hardware.disks',
+    area: 'hardware',
+    outcome: 'probe_failed',
+    detail: 'smartctl is not installed',
+    durationMs: 40,
+  },
+];
+
 const STARTED = Date.parse('2026-11-25T03:11:00.000Z');
 const repair = ['run', 'web-04', 'filesystem.repair', '--plan', '1042/1', '--yes'];
 const command = ['run', 'web-04', 'command.run', '--yes', '--', 'uptime'];
 const curl = ['packages.install', '--param', 'packages=["curl"]'];
+const diagnoseWords = ['diagnose', 'web-04'];
 const planWords = ['plan', 'web-04', 'filesystem.repair', '--param', 'device=/dev/vdb'];
 
 const unit = ['--param', 'unit=nginx.service'];
@@ -51,6 +71,18 @@ const scenes: Record<string, Scene> = {
   'interventions-list': { words: ['interventions', 'list'] },
   actions: { words: ['actions'] },
   'actions-one': { words: ['actions', 'filesystem.repair'] },
+  diagnose: {
+    words: diagnoseWords,
+    before: async () => {
+      const results = [
+        diagnosisSample([fullFilesystem, failedUnit]),
+        diagnosisSample([damagedFilesystem, failedUnit, hostileFinding], { probes: notAllLooked }),
+      ];
+      its.farEnd.onOrder = (job) =>
+        endJob(job, [['note', 'looked\n']], { result: results.shift() ?? diagnosisSample([]) });
+      await its.cli.run(diagnoseWords);
+    },
+  },
   plan: { words: planWords },
   'run-repair': { words: repair, before: () => its.cli.run(planWords) },
   'service-status': {

@@ -1,11 +1,13 @@
 import { commandRun } from './command.ts';
 import type { ActionDeclaration } from './declaration.ts';
+import { diagnosticsCollect } from './diagnostics.ts';
 import { filesystemCheck, filesystemRepair } from './filesystem.ts';
 import { serviceConfigure, serviceOverride, serviceRestart, serviceStatus } from './service.ts';
 import { packagesInstall, packagesRepair } from './packages.ts';
 
 /** Every action there is, in the order people see them. */
 export const actions: readonly ActionDeclaration[] = [
+  diagnosticsCollect,
   filesystemCheck,
   filesystemRepair,
   serviceStatus,

@@ -11,6 +11,11 @@ export type Capability =
   | 'network'
   /** The block device or image file named by the parameter `device`. */
   | 'device'
+  /**
+   * Sees the live system and can change nothing of it: configuration and keys read-only, and what the agent
+   * observed for the job (`agent/jobs/observations.ts`).
+   */
+  | 'observe'
   /** Loop devices, mounting and the powers that go with them. */
   | 'mount'
   /** Runs programs that lie on the target's disk. */

@@ -85,6 +85,6 @@ function fault(message: string): never {
 }
 
 await new Runner(
-  async (id) => (id.startsWith('filesystem.') ? scripted : loadImplementation(id)),
+  async (id) => (/^(?:filesystem|diagnostics)\./.test(id) ? scripted : loadImplementation(id)),
   Number(process.argv[2]),
 ).listen();

@@ -42,6 +42,22 @@ export const jobCommands: readonly CommandDeclaration[] = [
     load: async () => (await import('../commands/actions.ts')).showActions,
   },
   {
+    name: 'diagnose',
+    args: '<server>',
+    summary: 'look a server over for known faults; changes nothing',
+    examples: ['intervene diagnose web-04', 'intervene diagnose web-04 --area ssh,firewall'],
+    options: [
+      {
+        flags: '--area <areas>',
+        text: 'look at these areas only; may be given several times',
+        many: true,
+      },
+      ...orderOptions,
+    ],
+    signs: true,
+    load: async () => (await import('../commands/diagnose.ts')).diagnose,
+  },
+  {
     name: 'plan',
     args: '<server> <action>',
     summary: 'print what an action would do; changes nothing',

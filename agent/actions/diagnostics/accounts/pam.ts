@@ -1,0 +1,77 @@
+import { fileEvidence, type NewFinding } from '../finding.ts';
+import { NotApplicable, type Probe, type ProbeContext } from '../probe.ts';
+
+const FOLDER = '/etc/pam.d';
+const SERVICES = ['sshd', 'login', 'su', 'sudo'];
+const DEPTH_MAX = 8;
+
+/** What logging in goes through: a file or module that is missing there keeps everybody out. */
+export const pam: Probe = {
+  id: 'accounts.pam',
+  area: 'accounts',
+  limitMs: 2_000,
+  async look(context) {
+    const there = new Set(await context.files.list(FOLDER));
+    if (there.size === 0) throw new NotApplicable('PAM is not used here');
+    const modules = await moduleNames(context);
+    const findings: NewFinding[] = [];
+    const looked = new Set<string>();
+    const look = async (name: string, depth: number): Promise<void> => {
+      if (looked.has(name) || depth > DEPTH_MAX) return;
+      looked.add(name);
+      const text = (await context.files.read(`${FOLDER}/${name}`)) ?? '';
+      for (const [at, line] of text.split('\n').entries()) {
+        const needed = neededBy(line);
+        if (needed === null) continue;
+        const isThere =
+          needed.kind === 'file'
+            ? there.has(needed.name)
+            : needed.name.startsWith('/')
+              ? (await context.files.stat(needed.name)) !== null
+              : modules.has(needed.name);
+        if (isThere && needed.kind === 'file') await look(needed.name, depth + 1);
+        if (!isThere) findings.push(missing(`${FOLDER}/${name}`, at + 1, line, needed.name));
+      }
+    };
+    for (const name of SERVICES.filter((service) => there.has(service))) await look(name, 0);
+    return { findings };
+  },
+};
+
+function missing(file: string, line: number, text: string, name: string): NewFinding {
+  return {
+    rule: 'auth.pam_missing',
+    severity: 'critical',
+    subject: `${file} ${name}`,
+    title: `Logging in fails: ${file} needs ${name}, which is not there`,
+    evidence: [fileEvidence(file, line, text)],
+    suggestion: null,
+    byHand: `Install the package that ${name} comes with again, or take line ${line} out of ${file}.`,
+  };
+}
+
+/** The file or module a line needs (pam.d(5)); null where none, or where it may be missing. */
+function neededBy(line: string): { kind: 'file' | 'module'; name: string } | null {
+  const text = line.trim();
+  if (text === '' || text.startsWith('#')) return null;
+  const [, included] = /^@include\s+(\S+)/.exec(text) ?? [];
+  if (included !== undefined) return { kind: 'file', name: included };
+  const match = /^(-?)(?:auth|account|password|session)\s+(\[[^\]]*\]|\S+)\s+(\S+)/.exec(text);
+  if (match === null || match[1] === '-') return null;
+  const [, , control, name] = match;
+  if (control === 'include' || control === 'substack') return { kind: 'file', name: name! };
+  // What is optional is logged and passed over.
+  if (control === 'optional') return null;
+  return { kind: 'module', name: name! };
+}
+
+async function moduleNames({ files }: ProbeContext): Promise<Set<string>> {
+  const names = new Set<string>();
+  for (const base of ['/lib', '/lib64', '/usr/lib', '/usr/lib64']) {
+    const triples = (await files.list(base)).filter((name) => name.includes('-linux-'));
+    for (const folder of ['security', ...triples.map((triple) => `${triple}/security`)]) {
+      for (const name of await files.list(`${base}/${folder}`)) names.add(name);
+    }
+  }
+  return names;
+}

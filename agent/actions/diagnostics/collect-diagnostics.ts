@@ -1,0 +1,79 @@
+import { basename, dirname, join } from 'node:path';
+import {
+  diagnosticsCollectParameters,
+  type DiagnosticsResult,
+} from '../../../proto/actions/diagnostics.ts';
+import type { JsonValue } from '../../../proto/documents/fields.ts';
+import { OBSERVED_FOLDER } from '../../jobs/observation.ts';
+import type { CommandResult } from '../../process/command.ts';
+import { CommandStartError } from '../../process/command-start-error.ts';
+import type { ActionContext, ActionImplementation, ActionResult } from '../../runner/action.ts';
+import { TargetFiles } from '../../target/target-files.ts';
+import { fitFindings } from './finding.ts';
+import { Observations } from './observations.ts';
+import { ProbeFailure, type ProbeContext } from './probe.ts';
+import { probes } from './probes.ts';
+import { runProbes } from './run-probes.ts';
+
+/** A little under the 5 s it promises. */
+const WITHIN_MS = 4_500;
+const COMMAND_WITHIN_MS = 3_000;
+
+export const diagnosticsCollect: ActionImplementation = { apply: collect };
+
+/** Looks at everything there is a probe for. It succeeds when it could look, whatever it found. */
+async function collect(context: ActionContext): Promise<ActionResult> {
+  const { areas } = diagnosticsCollectParameters.parse(context.spec.parameters);
+  const began = performance.now();
+  const chosen = probes.filter(({ area }) => areas === undefined || areas.includes(area));
+  const observations = new Observations(observedFolder(context.directory));
+  const following = observations.follow(WITHIN_MS - 300);
+  const collected = await runProbes(chosen, probeContext(context, observations), WITHIN_MS);
+  const { facts, findings, reports } = collected;
+  const durationMs = Math.round(performance.now() - began);
+  const result: DiagnosticsResult = fitFindings(findings, { facts, probes: reports, durationMs });
+  for (const { probe, outcome, detail } of reports) {
+    if (outcome === 'probe_failed') context.note(`Could not look: ${probe}: ${detail}`);
+  }
+  context.note(`${result.findings.length} findings by ${reports.length} probes.`);
+  void following;
+  return {
+    succeeded: true,
+    reason: null,
+    exitStatus: null,
+    result: result as unknown as JsonValue,
+  };
+}
+
+/** Beside the folder of the jobs, by the job's name. */
+function observedFolder(directory: string): string {
+  return join(dirname(dirname(directory)), OBSERVED_FOLDER, basename(directory));
+}
+
+function probeContext(context: ActionContext, observations: Observations): ProbeContext {
+  return {
+    files: new TargetFiles('/'),
+    observe: (name) => observations.get(name),
+    observed: (prefix) => observations.matching(prefix),
+    run: (argv) => lookWith(context, argv),
+    now: Date.now(),
+  };
+}
+
+async function lookWith(context: ActionContext, argv: readonly string[]): Promise<CommandResult> {
+  try {
+    const done = await context.run(argv, {
+      output: 'capture',
+      timeoutMs: COMMAND_WITHIN_MS,
+      signal: context.signal,
+    });
+    if (done.timedOut) throw new ProbeFailure(`${argv[0]} took too long`);
+    if (done.exitStatus === null) throw new ProbeFailure(`${argv[0]} was ended by ${done.signal}`);
+    return done;
+  } catch (error) {
+    if (!(error instanceof CommandStartError)) throw error;
+    throw new ProbeFailure(
+      error.failure === 'not_found' ? `${argv[0]} is not installed` : error.message,
+    );
+  }
+}

@@ -1,0 +1,109 @@
+import { commandEvidence, fileEvidence, type NewFinding } from '../finding.ts';
+import {
+  NotApplicable,
+  nothingFound,
+  ProbeFailure,
+  type Probe,
+  type ProbeContext,
+} from '../probe.ts';
+import { sshPorts } from '../ssh/sshd-settings.ts';
+import { iptablesChains } from './iptables-save.ts';
+import { nftBases } from './nft-ruleset.ts';
+import { followPacket, type Passage } from './packet-path.ts';
+
+const SUGGESTED = 'firewall.recover';
+
+interface Barrier extends Passage {
+  command: string;
+}
+
+/** Whether a new SSH connection from outside gets through the rules that hold now. */
+export const managementPath: Probe = {
+  id: 'firewall.management-path',
+  area: 'firewall',
+  limitMs: 4_200,
+  async look(context) {
+    const ports = await sshPorts(context).catch((error: unknown) => {
+      if (error instanceof NotApplicable) return [22];
+      throw error;
+    });
+    const findings: NewFinding[] = [];
+    for (const port of ports) {
+      const worst = worstOf(await barriers(context, port));
+      if (worst === null || worst.outcome === 'open') continue;
+      const isBlocked = worst.outcome === 'blocked';
+      findings.push({
+        rule: isBlocked ? 'fw.blocks_mgmt' : 'fw.restricts_mgmt',
+        severity: isBlocked ? 'critical' : 'notice',
+        subject: `port ${port}`,
+        title: isBlocked
+          ? `The firewall lets no SSH connection in (port ${port})`
+          : `The firewall lets only some SSH connections in (port ${port})`,
+        evidence: [commandEvidence(worst.command, worst.text)],
+        suggestion: isBlocked ? { action: SUGGESTED, parameters: {} } : null,
+        byHand: isBlocked
+          ? `Put a rule in front that accepts TCP port ${port}; do not switch the firewall off.`
+          : 'Make sure that the addresses of those who work here are among them.',
+      });
+    }
+    return { findings };
+  },
+};
+
+async function barriers(context: ProbeContext, port: number): Promise<Barrier[]> {
+  const seen: Barrier[] = [];
+  const nft = await context.observe('nft').catch(passOver);
+  if (nft !== null && nft.exitStatus === 0) {
+    for (const { chains, name } of nftBases(nft.out, port)) {
+      seen.push({ ...followPacket(chains, name), command: nft.command });
+    }
+  }
+  const iptables = await context.observe('iptables').catch(passOver);
+  if (iptables !== null && iptables.exitStatus === 0) {
+    const chains = iptablesChains(iptables.out, port);
+    seen.push({ ...followPacket(chains, 'INPUT'), command: iptables.command });
+  }
+  return seen;
+}
+
+/** A server without one kind of rules has perhaps the other. */
+function passOver(error: unknown): null {
+  if (error instanceof NotApplicable) return null;
+  throw error;
+}
+
+function worstOf(all: readonly Barrier[]): Barrier | null {
+  return (
+    all.find(({ outcome }) => outcome === 'blocked') ??
+    all.find(({ outcome }) => outcome === 'some') ??
+    all[0] ??
+    null
+  );
+}
+
+/** Whether the rules load at the next boot. A file with an error loads nothing: the server is then open. */
+export const firewallFile: Probe = {
+  id: 'firewall.file',
+  area: 'firewall',
+  limitMs: 4_200,
+  async look(context) {
+    const { exitStatus, err, command } = await context.observe('nft-file');
+    if (exitStatus === 0) return nothingFound;
+    const [, file, line] = /^(\/[^:\n]+):(\d+):/m.exec(err) ?? [];
+    // Anything else is trouble of the check, not of the file.
+    if (file === undefined) throw new ProbeFailure(`${command}: ${err.trim().slice(0, 200)}`);
+    return {
+      findings: [
+        {
+          rule: 'fw.syntax',
+          severity: 'warning',
+          subject: file,
+          title: 'The firewall does not load at the next boot: its file has an error',
+          evidence: [fileEvidence(file, Number(line), err)],
+          suggestion: { action: SUGGESTED, parameters: {} },
+          byHand: `Correct it, and check with nft -c -f ${file}. Until then a boot leaves the server without a firewall.`,
+        },
+      ],
+    };
+  },
+};

@@ -1,0 +1,57 @@
+import { loginAccounts } from './accounts/login-accounts.ts';
+import { pam } from './accounts/pam.ts';
+import { sudoers } from './accounts/sudoers.ts';
+import { bootChain } from './boot/boot-chain.ts';
+import { pendingReboot } from './boot/pending-reboot.ts';
+import { fstab } from './filesystems/fstab.ts';
+import { filesystemSpace } from './filesystems/space.ts';
+import { writeState } from './filesystems/write-state.ts';
+import { firewallFile, managementPath } from './firewall/management-path.ts';
+import { diskHealth } from './hardware/disk-health.ts';
+import { kernelLog } from './hardware/kernel-log.ts';
+import { memoryErrors } from './hardware/memory-errors.ts';
+import { raid } from './hardware/raid.ts';
+import { bootErrors } from './log/boot-errors.ts';
+import { diskFacts, machineFacts } from './machine-facts.ts';
+import { addresses } from './network/addresses.ts';
+import { nameServers } from './network/name-servers.ts';
+import { aptSources, dpkgState } from './packages/dpkg-state.ts';
+import type { Probe } from './probe.ts';
+import { defaultTarget } from './services/default-target.ts';
+import { failedUnits, maskedUnits } from './services/unit-state.ts';
+import { sshAccess } from './ssh/ssh-access.ts';
+import { sshService } from './ssh/ssh-service.ts';
+import { sshdConfig } from './ssh/sshd-config.ts';
+import { clock } from './time/clock.ts';
+
+/** Every probe. Those that start programs come first, so that the others fill the time they take. */
+export const probes: readonly Probe[] = [
+  sshdConfig,
+  bootErrors,
+  dpkgState,
+  sudoers,
+  loginAccounts,
+  firewallFile,
+  machineFacts,
+  memoryErrors,
+  raid,
+  nameServers,
+  aptSources,
+  pam,
+  defaultTarget,
+  maskedUnits,
+  pendingReboot,
+  clock,
+  filesystemSpace,
+  writeState,
+  fstab,
+  bootChain,
+  diskFacts,
+  kernelLog,
+  failedUnits,
+  addresses,
+  sshService,
+  sshAccess,
+  managementPath,
+  diskHealth,
+];

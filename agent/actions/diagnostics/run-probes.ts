@@ -1,0 +1,69 @@
+import type { DiagnosticFacts, Finding, ProbeReport } from '../../../proto/actions/diagnostics.ts';
+import { bounded, cut } from './finding.ts';
+import { NotApplicable, ProbeFailure, type Probe, type ProbeContext } from './probe.ts';
+
+const AT_ONCE = 6;
+
+export interface Collected {
+  facts: DiagnosticFacts;
+  findings: Finding[];
+  reports: ProbeReport[];
+}
+
+/**
+ * Runs probes beside each other, each within its own limit and all of them within `withinMs`. One that
+ * fails or is slow becomes a report and hides nothing of the others.
+ */
+export async function runProbes(
+  probes: readonly Probe[],
+  context: ProbeContext,
+  withinMs: number,
+): Promise<Collected> {
+  const end = performance.now() + withinMs;
+  const collected: Collected = { facts: {}, findings: [], reports: [] };
+  const waiting = [...probes];
+  const work = async () => {
+    for (let probe = waiting.shift(); probe !== undefined; probe = waiting.shift()) {
+      await runProbe(probe, context, end, collected);
+    }
+  };
+  await Promise.all(Array.from({ length: AT_ONCE }, work));
+  const order = new Map(probes.map(({ id }, at) => [id, at]));
+  collected.reports.sort((a, b) => order.get(a.probe)! - order.get(b.probe)!);
+  return collected;
+}
+
+async function runProbe(
+  probe: Probe,
+  context: ProbeContext,
+  end: number,
+  collected: Collected,
+): Promise<void> {
+  const began = performance.now();
+  const report = (outcome: ProbeReport['outcome'], detail: string) => {
+    const durationMs = Math.round(performance.now() - began);
+    const { id, area } = probe;
+    collected.reports.push({ probe: id, area, outcome, detail: cut(detail, 300), durationMs });
+  };
+  const limitMs = Math.min(probe.limitMs, end - began);
+  if (limitMs <= 0) return report('probe_failed', 'no time was left for it');
+  const timer = Promise.withResolvers<null>();
+  const timeout = setTimeout(() => timer.resolve(null), limitMs);
+  try {
+    const result = await Promise.race([probe.look(context), timer.promise]);
+    if (result === null) {
+      return report('probe_failed', `gave no answer within ${Math.round(limitMs)} ms`);
+    }
+    Object.assign(collected.facts, result.facts);
+    const { area } = probe;
+    collected.findings.push(...result.findings.map((found) => bounded({ ...found, area })));
+    report('done', '');
+  } catch (error) {
+    const detail = error instanceof Error ? error.message : String(error);
+    if (error instanceof NotApplicable) report('not_applicable', detail);
+    else if (error instanceof ProbeFailure) report('probe_failed', detail);
+    else report('probe_failed', `${(error as Error).name}: ${detail}`);
+  } finally {
+    clearTimeout(timeout);
+  }
+}
