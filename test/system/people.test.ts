@@ -3,7 +3,7 @@ import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { readUnverified } from '../../proto/documents/document.ts';
 import { eventually } from '../harness/process.ts';
-import { Stack } from '../harness/stack.ts';
+import { OPEN_POLICY, Stack } from '../harness/stack.ts';
 import type { JobView } from '../harness/stack.ts';
 
 type Job = JobView & { owner: string; signedBy: string[]; startBefore: string };
@@ -53,10 +53,7 @@ describe('the people of a provider', () => {
 
   it('the policy of the server may want more than the client, and says so', async () => {
     const policy = path.join(stack.folder, 'policy.toml');
-    writeFileSync(
-      policy,
-      'version = 1\nallow = ["*"]\nhighest-class = "C"\nengineers-for-class-c = 2\n',
-    );
+    writeFileSync(policy, `${OPEN_POLICY}engineers-for-class-c = 2\n`);
     try {
       await stack.revokeAll();
       await stack.authorize('command.run');
@@ -74,7 +71,7 @@ describe('the people of a provider', () => {
       await stack.ok('bert', 'approve', proposed.name, '--yes', '--order', orderDigest);
       expect((await stack.ended(proposed.id)).state).toBe('succeeded');
     } finally {
-      writeFileSync(policy, 'version = 1\nallow = ["*"]\nhighest-class = "C"\n');
+      writeFileSync(policy, OPEN_POLICY);
     }
   });
 
