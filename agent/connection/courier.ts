@@ -72,6 +72,14 @@ export interface EndStatement {
   plan: Uint8Array | null;
 }
 
+/** What had not been said of a job before its end; it goes along with it. */
+export interface Unsaid {
+  /** The receipt of acceptance. */
+  receipt: Uint8Array | null;
+  firstSequence: number;
+  records: readonly JournalRecord[];
+}
+
 /** What the agent says within a session. */
 export type Outgoing =
   | { type: 'receipt'; job: string; receipt: Uint8Array }
@@ -85,6 +93,7 @@ export type Outgoing =
       logLength: number;
       /** The log was committed before and is not here any more. */
       logReleased: boolean;
+      unsaid: Unsaid;
     }
   | { type: 'heartbeat' };
 

@@ -1,23 +1,27 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { Logger } from 'pino';
-import { wireLimits } from '../../proto/wire.ts';
 import type { Job, JobProgress } from '../jobs/job.ts';
 import type { JournalRecord } from '../jobs/journal-record.ts';
 import { backoffMs } from './backoff.ts';
-import type { Acknowledged, EndStatement, JobPosition, LogPiece, Outgoing } from './courier.ts';
+import type { Acknowledged, EndStatement, JobPosition, Outgoing } from './courier.ts';
+import { composeEnd, unsaidOf } from './end-message.ts';
+import type { EndMessage } from './end-message.ts';
 import { LogReader } from './log-reader.ts';
 import { LogUpload } from './log-upload.ts';
 import type { UploadStream } from './log-upload.ts';
 
 /** Log that may travel with the end of a job, so that a short job needs no upload stream. */
 export const INLINE_LOG_BYTES = 64 * 1024;
-/** Room that headers and framing take in a message. */
-const MESSAGE_ROOM_BYTES = 8 * 1024;
-/** How long a job's first output waits for the job's end before a stream is opened for it. */
-const UPLOAD_AFTER_MS = 15;
+/**
+ * How long a job's acceptance and its first output wait for the job's end. Of a job that is over by then all is
+ * said in one message and stored in one commit; of any other the first word is this much later.
+ */
+const SHORT_JOB_MS = 25;
 const PROGRESS_EVERY_MS = 100;
 const EVENTS_BYTES = 96 * 1024;
 const EVENTS_COUNT = 200;
+
+type Waiting = 'first' | 'upload' | 'progress' | 'end';
 
 /** Where a report goes: the session, while there is one. */
 export interface Link {
@@ -53,6 +57,7 @@ export class JobReport {
   private isDone = false;
   private begun = false;
   private receiptAcknowledged = false;
+  private isShort = true;
   private committed = 0;
   /** Of this session. */
   private receiptSent = false;
@@ -63,7 +68,7 @@ export class JobReport {
   private upload: LogUpload | null = null;
   private uploadFailures = 0;
   private endFailures = 0;
-  private readonly timers = new Map<'upload' | 'progress' | 'end', NodeJS.Timeout>();
+  private readonly timers = new Map<Waiting, NodeJS.Timeout>();
 
   constructor(options: JobReportOptions) {
     this.id = options.id;
@@ -82,6 +87,8 @@ export class JobReport {
     this.link = link;
     this.nextSequence = position?.nextSequence ?? 0;
     this.committed = position?.logOffset ?? 0;
+    // A job that another session knew has been told of.
+    if (position !== null) this.isShort = false;
     this.pump();
   }
 
@@ -110,10 +117,13 @@ export class JobReport {
   /** Sends what is new, as far as the link takes it. */
   pump(): void {
     const { job } = this.options;
-    if (this.link === null || this.isDone || !this.hasBegun(job) || !this.sendReceipt()) return;
-    if (job === null || !this.sendEvents(job)) return;
-    this.sendProgress(job);
+    if (this.link === null || this.isDone || !this.hasBegun(job)) return;
+    if (job === null) return void this.sendReceipt();
     if (job.ended !== null && this.sendEnd(job)) return;
+    if (job.ended !== null || !this.waitsForEnd()) {
+      if (!this.sendUnsaid(job)) return;
+      this.sendProgress(job);
+    }
     this.sendLog(job);
   }
 
@@ -132,7 +142,17 @@ export class JobReport {
     return this.begun;
   }
 
-  /** False when it must wait for the link. */
+  /** Whether the job may be a short one, of which nothing is said before its end. */
+  private waitsForEnd(): boolean {
+    if (this.isShort && !this.timers.has('first')) this.later('first', SHORT_JOB_MS);
+    return this.isShort;
+  }
+
+  /** False when it must wait for the link; likewise below. */
+  private sendUnsaid(job: Job): boolean {
+    return this.sendReceipt() && this.sendEvents(job);
+  }
+
   private sendReceipt(): boolean {
     if (this.receiptAcknowledged || this.receiptSent) return true;
     const receipt = this.options.receipt();
@@ -173,12 +193,16 @@ export class JobReport {
     this.composeEnd(job)
       .then((message) => {
         if (this.link !== link || this.isDone) return;
-        if (message === null || !link!.isWritable) {
+        if (message === null) {
           this.endSent = false;
-          if (message === null) this.openUpload(job);
-        } else {
+          if (this.sendUnsaid(job)) this.openUpload(job);
+        } else if (link!.isWritable) {
           link!.send(message);
+          this.receiptSent = true;
+          this.nextSequence += message.unsaid.records.length;
           this.endFailures = 0;
+        } else {
+          this.endSent = false;
         }
       })
       .catch((error: unknown) => {
@@ -186,28 +210,20 @@ export class JobReport {
         if (this.link !== link || this.isDone) return;
         // As when the disk is full: what is stated is kept first. `later` pumps.
         this.endSent = false;
+        this.sendUnsaid(job);
         this.endFailures++;
         this.later('end', 100 + backoffMs(this.endFailures, Math.random()));
       });
     return true;
   }
 
-  /** Null when the rest of the log is too long to go with the end. */
-  private async composeEnd(job: Job): Promise<Outgoing | null> {
+  /** Null when something has to be sent before the end. */
+  private async composeEnd(job: Job): Promise<EndMessage | null> {
     const end = await this.options.end();
-    const stated = end.receipt.length + end.result.length + (end.plan?.length ?? 0);
-    let room = wireLimits.messageBytes - MESSAGE_ROOM_BYTES - stated;
-    const reader = this.reader!.fork();
-    const tail: LogPiece[] = [];
-    if (await reader.seek(this.committed)) {
-      for (let piece = await reader.next(); piece !== null; piece = await reader.next()) {
-        room -= piece.bytes.length;
-        if (room < 0) return null;
-        tail.push(piece);
-      }
-    }
-    const logReleased = job.isReleased === true;
-    return { type: 'ended', job: this.id, end, tail, logLength: job.logLength, logReleased };
+    const isSaid = this.receiptAcknowledged || this.receiptSent;
+    const unsaid = unsaidOf(job, isSaid ? null : this.options.receipt(), this.nextSequence);
+    if (unsaid === null) return null;
+    return composeEnd(job, end, unsaid, this.reader!.fork(), this.committed);
   }
 
   private fitsInline(job: Job): boolean {
@@ -220,7 +236,7 @@ export class JobReport {
       return;
     }
     if (job.logLength <= this.committed || this.timers.has('upload')) return;
-    if (job.ended === null) this.later('upload', UPLOAD_AFTER_MS);
+    if (job.ended === null) this.later('upload', SHORT_JOB_MS);
     else this.openUpload(job);
   }
 
@@ -250,9 +266,10 @@ export class JobReport {
     });
   }
 
-  private later(what: 'upload' | 'progress' | 'end', afterMs: number): void {
+  private later(what: Waiting, afterMs: number): void {
     const timer = setTimeout(() => {
       this.timers.delete(what);
+      if (what === 'first') this.isShort = false;
       const { job } = this.options;
       const goesWithEnd = this.endSent || (job?.ended != null && this.fitsInline(job));
       if (what === 'upload' && job !== null && !goesWithEnd) this.openUpload(job);

@@ -47,7 +47,7 @@ const outputs = fc.array(
 );
 
 describe('LogReader', () => {
-  it('gives every byte once, in pieces of at most 16 KiB that know their lines', async () => {
+  it('gives every byte once, in pieces of at most 64 KiB that know their lines', async () => {
     await fc.assert(
       fc.asyncProperty(outputs, async (printed) => {
         const job = await jobThatPrints(printed);
@@ -57,7 +57,7 @@ describe('LogReader', () => {
         let offset = 0;
         for (let piece = await reader.next(); piece !== null; piece = await reader.next()) {
           expect(piece.offset).toBe(offset);
-          expect(piece.bytes.length).toBeLessThanOrEqual(16 * 1024);
+          expect(piece.bytes.length).toBeLessThanOrEqual(64 * 1024);
           expect(piece.firstLine).toBe(linesIn(log, offset));
           offset += piece.bytes.length;
           expect(piece.firstLine + piece.lines).toBe(linesIn(log, offset));

@@ -13,7 +13,7 @@ interface Mark {
 }
 
 /**
- * Cuts the encoded log of a job into pieces of at most 16 KiB, from any offset on, and counts the lines
+ * Cuts the encoded log of a job into pieces of at most 64 KiB, from any offset on, and counts the lines
  * that end in each. Pieces are cut anywhere, but the log can only be read from where a record begins; the
  * reader remembers such places, so that going back after a lost connection does not begin at the start.
  */

@@ -31,7 +31,7 @@ export interface LogUploadOptions {
 
 /**
  * Uploads the log of one job over one stream: from the offset that the control plane names, in pieces of
- * at most 16 KiB, at once when something arrives. Under load pieces wait up to 2 ms to be filled. Never
+ * at most 64 KiB, at once when something arrives. Under load pieces wait up to 2 ms to be filled. Never
  * more than a window is under way, and never more than the stream takes.
  */
 export class LogUpload {

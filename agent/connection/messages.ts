@@ -4,9 +4,12 @@ import type {
   ConnectResponse__Output,
   Facts as WireFacts,
   JobDelivery__Output,
+  JobEvents,
   LogChunk,
 } from '../../proto/wire.ts';
 import type { Delivery, Facts, Greeting, Incoming, LogPiece, Outgoing } from './courier.ts';
+
+type EventsMessage = Extract<Outgoing, { type: 'events' }>;
 
 /** The wire's types end here: what is read becomes the agent's own, what is said becomes the wire's. */
 
@@ -26,7 +29,7 @@ export function encodePiece(piece: LogPiece): LogChunk {
   const packed =
     piece.bytes.length < COMPRESS_FROM_BYTES
       ? null
-      : zlib.zstdCompressSync(piece.bytes, ZSTD_LEVEL_1);
+      : zlib.zstdCompressSync(piece.bytes, { ...ZSTD_LEVEL_1, chunkSize: piece.bytes.length });
   const isSmaller = packed !== null && packed.length < piece.bytes.length;
   return {
     offset: piece.offset,
@@ -43,13 +46,7 @@ export function encodeOutgoing(message: Outgoing): ConnectRequest {
     case 'receipt':
       return { receipt: { jobId: message.job, receipt: message.receipt } };
     case 'events':
-      return {
-        events: {
-          jobId: message.job,
-          firstSequence: message.firstSequence,
-          records: message.records.map((record) => Buffer.from(JSON.stringify(record))),
-        },
-      };
+      return { events: encodeEvents(message) };
     case 'progress': {
       const { phase, percent, text } = message.progress;
       return {
@@ -66,11 +63,23 @@ export function encodeOutgoing(message: Outgoing): ConnectRequest {
           tail: message.tail.map(encodePiece),
           logLength: message.logLength,
           logReleased: message.logReleased,
+          ...(message.unsaid.receipt !== null && { accepted: message.unsaid.receipt }),
+          ...(message.unsaid.records.length > 0 && {
+            events: encodeEvents({ job: message.job, ...message.unsaid }),
+          }),
         },
       };
     case 'heartbeat':
       return { heartbeat: {} };
   }
+}
+
+function encodeEvents(events: Pick<EventsMessage, 'job' | 'firstSequence' | 'records'>): JobEvents {
+  return {
+    jobId: events.job,
+    firstSequence: events.firstSequence,
+    records: events.records.map((record) => Buffer.from(JSON.stringify(record))),
+  };
 }
 
 /** Null for a message of a newer control plane that this agent does not know: it is passed over. */

@@ -64,6 +64,42 @@ describe('Reporter', () => {
     await expect.poll(() => released, soon).toEqual(['job']);
   });
 
+  it('says all of a job that was over at once in one message, and nothing of it twice', async () => {
+    const { farEnd, reporter } = await startReporting(closing);
+    const session = await farEnd.session();
+    const job = await TestJob.create('short');
+    job.note({ type: 'received', at: 1, job: 'short', version: 1 });
+    job.note({ type: 'started', at: 2 });
+    job.print('hello\n');
+    await job.end();
+    reporter.addLost(job);
+    const ended = await session.next('ended');
+    expect(ended.accepted).toEqual(Buffer.from('receipt of short'));
+    expect(ended.events!.records).toHaveLength(3);
+    reporter.acknowledge({ job: 'other', receipt: true, nextSequence: null, ended: false });
+    reporter.pump();
+    await delay(50);
+    expect(session.all('receipt')).toHaveLength(1);
+    expect(eventsOf(session, 'short')).toHaveLength(3);
+    await job.remove();
+  });
+
+  it('sends a journal that is too long for one message before the end', async () => {
+    const { farEnd, reporter } = await startReporting(closing);
+    const session = await farEnd.session();
+    const job = await TestJob.create('long');
+    job.note({ type: 'started', at: 1 });
+    for (let step = 0; step < 40; step++) {
+      job.note({ type: 'stop_requested', at: step, mode: 'now', why: 'x'.repeat(1_000) });
+    }
+    await job.end();
+    reporter.addLost(job);
+    const ended = await session.next('ended');
+    expect([ended.accepted!.length, ended.events]).toEqual([0, null]);
+    expect(eventsOf(session, 'long')).toHaveLength(42);
+    await job.remove();
+  });
+
   it('states the end again and again while it cannot be made, and once when it can', async () => {
     const { farEnd, reporter, start } = await startReporting(closing, { failingEnds: 2 });
     const session = await farEnd.session();

@@ -34,10 +34,17 @@ export async function createJobFolder(directory: string): Promise<void> {
 }
 
 /**
- * Writes what the runner is to do, and that the job is known here. The record is on disk afterwards; the
- * spec follows at once, long before anything of it is needed again.
+ * Writes what the runner is to do, and that the job is known here. The spec is on disk soon, long before
+ * anything of it is needed again.
+ *
+ * @param options.isDurable whether the record is on disk afterwards. It need not be where the runner goes on in
+ *   the same file at once: what it syncs before it begins is the whole file.
  */
-export async function writeReceived(directory: string, spec: JobSpec): Promise<void> {
+export async function writeReceived(
+  directory: string,
+  spec: JobSpec,
+  { isDurable }: { isDurable: boolean } = { isDurable: true },
+): Promise<void> {
   const journal = JournalWriter.open(directory);
   try {
     const text = JSON.stringify(spec);
@@ -48,7 +55,7 @@ export async function writeReceived(directory: string, spec: JobSpec): Promise<v
     writeFileSync(file, text);
     fdatasync(file, () => close(file));
     journal.write({ type: 'received', at: Date.now(), job: spec.job, version: 1 });
-    await journal.syncSoon();
+    if (isDurable) await journal.syncSoon();
   } finally {
     journal.close();
   }

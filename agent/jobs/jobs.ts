@@ -117,7 +117,7 @@ class HeldJobs implements Jobs {
     const job = new HeldJob(spec.job, directory, this.log);
     this.add(job);
     try {
-      await writeReceived(directory, spec);
+      await writeReceived(directory, spec, { isDurable: spare === null });
       // The name of a spare's folder is durable, and `load` knows its job by the journal.
       if (spare === null) await syncDirectory(this.folder);
       const channel = spare?.channel ?? (await this.startRunner(declaration, spec, directory));

@@ -52,7 +52,7 @@ export class Runner {
     await this.pipes.prepare().catch(() => undefined);
     await this.control.listen();
     const warmUp = () => {
-      if (!this.isStarting) this.rehearsing = rehearse(this.pipes);
+      if (!this.isStarting) this.rehearsing = rehearse(this.pipes, () => this.isStarting);
     };
     setTimeout(warmUp, REHEARSE_AFTER_MS).unref();
   }

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { useTestDatabase } from '../../test/fixtures/database.ts';
 import { DomainError } from '../domain-error.ts';
 import { openDatabase } from './database.ts';
+import { Writes } from './writes.ts';
 import { isDatabaseUnavailable, retryWhileUnavailable } from './retry.ts';
 
 const test = useTestDatabase();
@@ -18,6 +19,31 @@ describe('a database', () => {
     await expect(failing).rejects.toThrow('on second thought');
     await database.transaction((queries) => queries.query('insert into kept values (2)'));
     expect(await database.query('select value from kept')).toEqual([{ value: 2 }]);
+  });
+
+  it('sends statements without waiting, and keeps none when one of them fails', async () => {
+    const { database } = test;
+    await database.query('create table sent (value int primary key)');
+    const send = (values: readonly number[]) =>
+      database.transaction(async (queries) => {
+        const writes = new Writes();
+        for (const value of values) {
+          writes.send(queries.query('insert into sent values ($1)', [value]));
+        }
+        await writes.settled();
+      });
+    await send([1, 2, 3]);
+    await expect(send([4, 2, 5])).rejects.toThrow('duplicate key');
+    const thrown = database.transaction(async (queries) => {
+      new Writes().send(queries.query('insert into sent values (1)'));
+      throw new Error('on second thought');
+    });
+    await expect(thrown).rejects.toThrow('on second thought');
+    expect(await database.query('select value from sent order by value')).toEqual([
+      { value: 1 },
+      { value: 2 },
+      { value: 3 },
+    ]);
   });
 
   it('reads 64-bit numbers as numbers', async () => {

@@ -8,7 +8,10 @@ export interface Queries {
 
 /** Whatever it does throws a DomainError `database_unavailable` while the database is away. */
 export interface Database extends Queries {
-  /** Commits what `work` did, or nothing of it when it throws. */
+  /**
+   * Commits what `work` did, or nothing of it when it throws. Statements that do not wait for one another are
+   * sent without waiting, and carried out in their order: see `Writes`.
+   */
   transaction<T>(work: (queries: Queries) => Promise<T>): Promise<T>;
   close(): Promise<void>;
 }
@@ -23,6 +26,10 @@ const types: pg.CustomTypesConfig = {
 const DEFAULTS: pg.PoolConfig = {
   max: 20,
   connectionTimeoutMillis: 5_000,
+  // A new connection knows no statement and no table yet: its first queries take ten times as long.
+  idleTimeoutMillis: 300_000,
+  // Statements go out without waiting for the answer to the one before; PostgreSQL keeps their order.
+  pipeline: true,
   // A statement that hangs must not hold its connection for ever.
   statement_timeout: 60_000,
   idle_in_transaction_session_timeout: 60_000,
@@ -82,8 +89,11 @@ async function inTransaction<T>(pool: pg.Pool, work: (queries: Queries) => Promi
   const onError = (error: Error) => (broken = error);
   client.on('error', onError);
   try {
-    await run(client, 'begin', []);
+    // Goes out with the first statement of `work`.
+    const begun = run(client, 'begin', []);
+    begun.catch(ignore);
     const result = await work({ query: (sql, values = []) => run(client, sql, values) });
+    await begun;
     await run(client, 'commit', []);
     return result;
   } catch (error) {
@@ -93,6 +103,10 @@ async function inTransaction<T>(pool: pg.Pool, work: (queries: Queries) => Promi
     client.off('error', onError);
     client.release(broken);
   }
+}
+
+function ignore(): void {
+  // Whoever waits for it later is told.
 }
 
 /** Text with a NUL character: JSON may hold it, PostgreSQL may not. */

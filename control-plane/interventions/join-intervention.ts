@@ -28,8 +28,11 @@ export async function joinIntervention(
   request: InterventionRequest,
 ): Promise<{ intervention: Intervention; opened: boolean }> {
   const { serverId, ticket, accountId } = request;
-  await lockTicket(queries, serverId, ticket);
-  const open = await findOpenIntervention(queries, serverId, ticket);
+  // Sent together, carried out one after the other: the look sees what the lock waited for.
+  const [, open] = await Promise.all([
+    lockTicket(queries, serverId, ticket),
+    findOpenIntervention(queries, serverId, ticket),
+  ]);
   if (open !== null) return { intervention: open, opened: false };
   const id = randomUUID();
   await insertIntervention(queries, { id, ...request });

@@ -1,6 +1,10 @@
 import type { Logger } from 'pino';
 import { DocumentError } from '../../proto/documents/document.ts';
-import type { ConnectRequest__Output, JobPosition__Output } from '../../proto/wire.ts';
+import type {
+  ConnectRequest__Output,
+  JobEnded__Output,
+  JobPosition__Output,
+} from '../../proto/wire.ts';
 import type { AgentSession } from '../agents/agent-sessions.ts';
 import type { Bus } from '../cluster/bus.ts';
 import type { Database } from '../database/database.ts';
@@ -147,11 +151,12 @@ export class AgentJobs {
           if (own.has(jobId)) progress.set(jobId, message.progress!);
           return;
         }
-        try {
-          const word = readWord(speaker, message);
-          if (word !== null) inbox.accept(word);
-        } catch (error) {
-          inbox.reject(spokenOf(message), error);
+        for (const read of wordsOf(speaker, message)) {
+          try {
+            inbox.accept(requireJobId(read()));
+          } catch (error) {
+            inbox.reject(spokenOf(message), error);
+          }
         }
       },
       get isFull() {
@@ -197,18 +202,31 @@ export class AgentJobs {
   }
 }
 
-function readWord(speaker: Speaker, message: ConnectRequest__Output): AgentWord | null {
+/** What a message says, each part to be read for itself: one that cannot be true does not spoil the others. */
+function wordsOf(speaker: Speaker, message: ConnectRequest__Output): (() => AgentWord)[] {
+  const { receipt, events, ended } = message;
   switch (message.body) {
     case 'receipt':
-      return requireJobId(readReceiptWord(speaker, message.receipt!));
+      return [() => readReceiptWord(speaker, receipt!)];
     case 'events':
-      return requireJobId(readEventsWord(message.events!));
+      return [() => readEventsWord(events!)];
     case 'ended':
-      return requireJobId(readEndedWord(speaker, message.ended!));
+      return [...unsaidOf(speaker, ended!), () => readEndedWord(speaker, ended!)];
     default:
       // A heartbeat, or a word of a newer agent.
-      return null;
+      return [];
   }
+}
+
+/** What a job that was over at once says together with its end. */
+function unsaidOf(speaker: Speaker, ended: JobEnded__Output): (() => AgentWord)[] {
+  const { jobId = '', accepted, events } = ended;
+  const words: (() => AgentWord)[] = [];
+  if (accepted !== undefined && accepted.length > 0) {
+    words.push(() => readReceiptWord(speaker, { jobId, receipt: accepted }));
+  }
+  if (events) words.push(() => readEventsWord({ ...events, jobId }));
+  return words;
 }
 
 /** The job a message is about, if it is one that can be looked for. */

@@ -1,6 +1,7 @@
 import { findAction } from '../../proto/actions/catalogue.ts';
 import { appendAudit } from '../audit/audit.ts';
 import type { Queries } from '../database/database.ts';
+import { Writes } from '../database/writes.ts';
 import { DomainError } from '../domain-error.ts';
 import { trimChunk } from '../logs/chunk.ts';
 import type { Chunk } from '../logs/chunk.ts';
@@ -55,21 +56,29 @@ export async function applyAgentWords(
     hasEnded: false,
     mustVerifyLog: false,
   };
+  // `job` says beforehand what each statement finds, so none waits for the one before.
+  const to: Transaction = { queries, writes: new Writes() };
   for (const word of words) {
     if (word.type !== 'events') requireOwnOrder(job, word);
-    if (word.type === 'accepted') await applyAccepted(queries, job, word, applied);
-    else if (word.type === 'refused') await applyRefused(queries, job, word, applied);
-    else if (word.type === 'events') await applyEvents(queries, job, word, applied);
-    else await applyEnded(queries, job, word, applied);
+    if (word.type === 'accepted') await applyAccepted(to, job, word, applied);
+    else if (word.type === 'refused') await applyRefused(to, job, word, applied);
+    else if (word.type === 'events') applyEvents(to, job, word, applied);
+    else await applyEnded(to, job, word, applied);
   }
+  await to.writes.settled();
   applied.hasEnded = isFinal(job.state);
   return applied;
+}
+
+interface Transaction {
+  queries: Queries;
+  writes: Writes;
 }
 
 type Word<T extends AgentWord['type']> = Extract<AgentWord, { type: T }>;
 
 async function applyAccepted(
-  queries: Queries,
+  to: Transaction,
   job: HeldJob,
   word: Word<'accepted'>,
   applied: Applied,
@@ -77,15 +86,15 @@ async function applyAccepted(
   applied.acknowledged.receipt = true;
   if (job.hasAccepted) return;
   job.hasAccepted = true;
-  await audit(queries, job, 'job.accepted', { receipt: digestBytes([word.envelope]) });
+  audit(to, job, 'job.accepted', { receipt: digestBytes([word.envelope]) });
   const papers = { acceptedReceipt: word.envelope };
   const isLate = job.state === 'running' || (isFinal(job.state) && job.hasFinal);
-  if (isLate) await storePapers(queries, job.id, papers);
-  else applied.shouldStop = !(await become(queries, job, 'running', papers));
+  if (isLate) to.writes.send(storePapers(to.queries, job.id, papers));
+  else applied.shouldStop = !(await become(to, job, 'running', papers));
 }
 
 async function applyRefused(
-  queries: Queries,
+  to: Transaction,
   job: HeldJob,
   word: Word<'refused'>,
   applied: Applied,
@@ -94,26 +103,21 @@ async function applyRefused(
   if (job.hasFinal) return;
   job.hasFinal = true;
   const { reason, detail } = word.receipt;
-  await audit(queries, job, 'job.refused', { reason, receipt: digestBytes([word.envelope]) });
-  await become(queries, job, 'refused', { finalReceipt: word.envelope }, reason, detail);
+  audit(to, job, 'job.refused', { reason, receipt: digestBytes([word.envelope]) });
+  await become(to, job, 'refused', { finalReceipt: word.envelope }, reason, detail);
 }
 
-async function applyEvents(
-  queries: Queries,
-  job: HeldJob,
-  word: Word<'events'>,
-  applied: Applied,
-): Promise<void> {
+function applyEvents(to: Transaction, job: HeldJob, word: Word<'events'>, applied: Applied): void {
   const fresh = word.records.slice(Math.max(0, job.nextSequence - word.first));
   // After a gap the agent learns from the answer where to go on. After the end there is nothing to add.
   if (word.first <= job.nextSequence && fresh.length > 0 && !job.hasFinal) {
-    await appendJournal(queries, job, fresh);
+    to.writes.send(appendJournal(to.queries, job, fresh));
   }
   applied.acknowledged.nextSequence = job.nextSequence;
 }
 
 async function applyEnded(
-  queries: Queries,
+  to: Transaction,
   job: HeldJob,
   word: Word<'ended'>,
   applied: Applied,
@@ -132,13 +136,13 @@ async function applyEnded(
   // A backup that was put back had less of it than the agent was once told is safe.
   const isLost = word.logReleased && word.logLength > offsetBefore;
   const isUnproven = isShorter || isTooLong || isLost;
-  if (!isUnproven) await appendTail(queries, job, word.tail, word.logLength);
+  if (!isUnproven) appendTail(to, job, word.tail, word.logLength);
   applied.logGrew = job.logOffset > offsetBefore;
   const isAllInTail = offsetBefore === 0;
-  const verified = isUnproven ? false : await verifyLog(queries, job, word, isAllInTail);
+  const verified = isUnproven ? false : await verifyLog(to.queries, job, word, isAllInTail);
   applied.mustVerifyLog = verified === null;
   job.hasFinal = true;
-  await audit(queries, job, 'job.ended', {
+  audit(to, job, 'job.ended', {
     outcome: receipt.outcome,
     reason: receipt.reason,
     exitStatus: receipt.exitStatus,
@@ -148,9 +152,9 @@ async function applyEnded(
   if (isUnproven) {
     const content = { stored: offsetBefore, stated: word.logLength };
     const alarm = isShorter ? 'log_shorter' : isTooLong ? 'log_too_long' : 'log_lost';
-    await raiseAlarm(queries, job, alarm, content);
+    await raiseAlarm(to.queries, job, alarm, content);
   } else if (verified === false) {
-    await raiseAlarm(queries, job, 'log_digest_mismatch', { stated: receipt.log.digest });
+    await raiseAlarm(to.queries, job, 'log_digest_mismatch', { stated: receipt.log.digest });
   }
   const papers = {
     finalReceipt: word.envelope,
@@ -164,15 +168,15 @@ async function applyEnded(
       logVerified: verified,
     },
   };
-  await become(queries, job, receipt.outcome, papers, receipt.reason);
+  await become(to, job, receipt.outcome, papers, receipt.reason);
 }
 
-async function appendTail(
-  queries: Queries,
+function appendTail(
+  { queries, writes }: Transaction,
   job: HeldJob,
   tail: readonly Chunk[],
   logLength: number,
-): Promise<void> {
+): void {
   const fresh: Chunk[] = [];
   for (const chunk of tail) {
     if (chunk.offset > job.logOffset) throw incomplete(job, chunk.offset);
@@ -184,13 +188,11 @@ async function appendTail(
   }
   if (job.logOffset !== logLength) throw incomplete(job, logLength);
   if (fresh.length === 0) return;
-  const stored = await appendChunks(
-    queries,
-    { jobId: job.id, day: job.day },
-    fresh[0]!.offset,
-    fresh,
-  );
-  if (!stored) throw incomplete(job, logLength);
+  const log = { jobId: job.id, day: job.day };
+  const stored = appendChunks(queries, log, fresh[0]!.offset, fresh).then((isStored) => {
+    if (!isStored) throw incomplete(job, logLength);
+  });
+  writes.send(stored);
 }
 
 /** Whether the stored log is what the receipt says; null when that takes longer than an end may. */
@@ -223,7 +225,7 @@ function pieces(tail: readonly Chunk[], length: number): Buffer[] {
  * closed here and cannot go there any more; the papers are kept all the same.
  */
 async function become(
-  queries: Queries,
+  { queries, writes }: Transaction,
   job: HeldJob,
   to: JobState,
   papers: JobPapers,
@@ -231,36 +233,37 @@ async function become(
   detail = '',
 ): Promise<boolean> {
   const actor = actorOf(job);
-  const step = async (move: Omit<Move, 'actor'>) => {
-    await moveJob(queries, job.id, { ...move, actor });
+  const step = (move: Omit<Move, 'actor'>) => {
+    writes.send(moveJob(queries, job.id, { ...move, actor }));
     job.state = move.to;
   };
-  if (job.state === 'queued') await step({ to: 'delivered' });
+  if (job.state === 'queued') step({ to: 'delivered' });
   if (job.state === 'delivered' && to !== 'refused' && to !== 'running') {
-    await step({ to: 'running' });
+    step({ to: 'running' });
   }
   if (mayMove(job.state, to)) {
-    await step({ to, reason, detail, papers });
+    step({ to, reason, detail, papers });
     return true;
   }
-  await storePapers(queries, job.id, papers);
+  writes.send(storePapers(queries, job.id, papers));
   await raiseAlarm(queries, job, 'word_after_end', { state: job.state, said: to });
   return false;
 }
 
-async function audit(
-  queries: Queries,
+function audit(
+  { queries, writes }: Transaction,
   job: HeldJob,
   kind: string,
   content: Record<string, unknown>,
-): Promise<void> {
-  await appendAudit(queries, {
+): void {
+  const entry = appendAudit(queries, {
     chain: `intervention:${job.interventionId}`,
     actor: actorOf(job),
     kind,
     accountId: job.accountId,
     content: { job: job.id, action: findAction(job.action)?.id ?? job.action, ...content },
   });
+  writes.send(entry);
 }
 
 function actorOf(job: HeldJob): string {

@@ -55,13 +55,11 @@ export class JobDeliveries {
     try {
       while (this.isWanted && !this.isStopped) {
         this.isWanted = false;
-        const [claimed, cancels] = await Promise.all([
-          claimQueuedJobs(queries, session.agentId),
-          readCancels(queries, session.agentId),
-        ]);
+        const claimed = await claimQueuedJobs(queries, session.agentId);
         await this.send(claimed);
         for (const { id } of claimed) bus.publish('job', id);
-        for (const { id, mode } of cancels) this.sendCancel(id, mode);
+        for (const { id, mode } of await readCancels(queries, session.agentId))
+          this.sendCancel(id, mode);
       }
     } catch (error) {
       onFailed(error);

@@ -87,6 +87,46 @@ describe('a job', () => {
     expect(Buffer.from(body['order']!, 'base64')).toEqual(Buffer.from(order.envelope));
   });
 
+  it('that was over at once is stored from one message, and told like any other', async () => {
+    const { agent, session, orders } = await newField();
+    const order = await orders.place();
+    await session.delivery(idOf(order));
+    const records = [{ type: 'received' }, { type: 'started' }].map((record) =>
+      Buffer.from(JSON.stringify(record)),
+    );
+    const said = session.answers.all.length;
+    session.send({
+      ended: {
+        ...agent.ended(order, log),
+        accepted: Buffer.from(agent.accepted(order)),
+        events: { jobId: '', firstSequence: 0, records },
+      },
+    });
+    await session.acknowledged(idOf(order), 'ended');
+    const answers = session.answers.all.slice(said).filter((answer) => answer.acknowledged);
+    expect(answers.map((answer) => answer.acknowledged)).toMatchObject([
+      { receipt: true, nextSequence: 2, ended: true },
+    ]);
+    expect(await orders.path(order)).toEqual(['queued', 'delivered', 'running', 'succeeded']);
+    const journal = (await orders.events(order)).filter((event) => event.kind === 'journal');
+    expect(journal).toHaveLength(2);
+    expect((await orders.job(order)).log).toMatchObject({ verified: true });
+  });
+
+  it('whose agent says an untrue acceptance with its end gets the end, and an alarm', async () => {
+    const field = await newField();
+    const { agent, session, orders } = field;
+    const order = await orders.place();
+    const other = await orders.place();
+    await session.delivery(idOf(order));
+    session.send({
+      ended: { ...agent.ended(order, log), accepted: Buffer.from(agent.accepted(other)) },
+    });
+    await session.acknowledged(idOf(order), 'ended');
+    expect(await orders.state(order)).toBe('succeeded');
+    await expect.poll(() => alarms(field, order)).toEqual(['word_rejected']);
+  });
+
   it('waits for its agent, and is sent when it comes', async () => {
     const { agent, session, orders } = await newField();
     await session.close();

@@ -73,13 +73,14 @@ export function createJobsService(options: JobsServiceOptions): JobsService {
   async function wait(
     jobId: string,
     { ms, signal }: { ms: number; signal: AbortSignal },
+    isNew = false,
   ): Promise<Job> {
-    return (await awaitJob({ queries: database, bus }, jobId, ms, signal))!;
+    return (await awaitJob({ queries: database, bus }, jobId, ms, signal, isNew))!;
   }
 
   return {
     resolve,
-    submit: async (caller, order, waiting) => wait(await submitJob(caller, order), waiting),
+    submit: async (caller, order, waiting) => wait(await submitJob(caller, order), waiting, true),
     wait: (job, waiting) => wait(job.id, waiting),
     list: (caller, query, page) =>
       listJobs(database, scopeOf(caller), query, page.before, page.limit),

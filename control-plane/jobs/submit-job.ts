@@ -56,14 +56,15 @@ export function createSubmitJob(options: SubmitJobOptions) {
       envelope,
       keyids,
     } = readUnverified('order', submitted.envelope);
-    requireSigned(await signers.keysThatSigned(caller.personId, envelope));
-    const action = requireKnownAction(order);
     const startBefore = new Date(order.startBefore * 1000);
-    if (startBefore.getTime() <= Date.now()) throw orderExpired();
-    const [target, named] = await Promise.all([
+    const [signedWith, target, named] = await Promise.all([
+      signers.keysThatSigned(caller.personId, envelope),
       findOrderTarget(database, scopeOf(caller), order.server),
       findNamed(database, order),
     ]);
+    requireSigned(signedWith);
+    const action = requireKnownAction(order);
+    if (startBefore.getTime() <= Date.now()) throw orderExpired();
     const { accountId, agentId, serverId } = requireAgent(target, order);
     const { authorization, plan, undone } = requireNamed(named, order, accountId);
     const certificates = await signers.envelopesFor([

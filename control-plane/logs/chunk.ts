@@ -42,7 +42,8 @@ function decompress(compression: number, data: Buffer, length: number): Buffer {
   if (compression === compressions.none) return data;
   if (compression !== compressions.zstd) throw invalidChunk('its compression');
   try {
-    return zstdDecompressSync(data, { maxOutputLength: length });
+    // One buffer of the right size: what the default begins with has to be joined.
+    return zstdDecompressSync(data, { maxOutputLength: length, chunkSize: Math.max(64, length) });
   } catch {
     throw invalidChunk('its content');
   }

@@ -31,7 +31,7 @@ export class FarSession {
   constructor(call: grpc.ServerDuplexStream<ConnectRequest__Output, ConnectResponse>) {
     this.call = call;
     call.on('data', (message: ConnectRequest__Output) => {
-      this.received.push(message);
+      this.received.push(...unfold(message));
       this.wake();
     });
     const over = () => {
@@ -85,6 +85,16 @@ export class FarSession {
     for (const resolve of this.waiting) resolve();
     this.waiting.clear();
   }
+}
+
+/** What came along with the end of a short job, as if it had come before. */
+function unfold(message: ConnectRequest__Output): ConnectRequest__Output[] {
+  const { jobId, accepted, events } = message.ended ?? {};
+  const before: ConnectRequest__Output[] = [];
+  if (accepted?.length)
+    before.push({ body: 'receipt', receipt: { jobId: jobId!, receipt: accepted } });
+  if (events) before.push({ body: 'events', events });
+  return [...before, message];
 }
 
 /** A log as the control plane stores it: a chunk counts only from where the last one ended. */

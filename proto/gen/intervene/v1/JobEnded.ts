@@ -1,6 +1,7 @@
 // Original file: proto/intervene/v1/agent.proto
 
 import type { LogChunk as _intervene_v1_LogChunk, LogChunk__Output as _intervene_v1_LogChunk__Output } from '../../intervene/v1/LogChunk.ts';
+import type { JobEvents as _intervene_v1_JobEvents, JobEvents__Output as _intervene_v1_JobEvents__Output } from '../../intervene/v1/JobEvents.ts';
 import type { Long } from '@grpc/proto-loader';
 
 export interface JobEnded {
@@ -11,6 +12,8 @@ export interface JobEnded {
   'tail'?: (_intervene_v1_LogChunk)[];
   'logLength'?: (number | string | Long);
   'logReleased'?: (boolean);
+  'accepted'?: (Buffer | Uint8Array | string);
+  'events'?: (_intervene_v1_JobEvents | null);
 }
 
 export interface JobEnded__Output {
@@ -21,4 +24,6 @@ export interface JobEnded__Output {
   'tail'?: (_intervene_v1_LogChunk__Output)[];
   'logLength'?: (number);
   'logReleased'?: (boolean);
+  'accepted'?: (Buffer);
+  'events'?: (_intervene_v1_JobEvents__Output);
 }
