@@ -7,7 +7,10 @@ export default defineConfig({
       {
         test: {
           name: 'unit',
-          include: ['{agent,control-plane,proto}/**/*.test.ts', 'test/architecture/*.test.ts'],
+          include: [
+            '{agent,control-plane,proto,scripts}/**/*.test.ts',
+            'test/architecture/*.test.ts',
+          ],
           globalSetup: ['test/fixtures/database-server.ts'],
           testTimeout: 20_000,
           hookTimeout: 60_000,

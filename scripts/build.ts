@@ -15,6 +15,7 @@ import { build } from 'esbuild';
 import type { Plugin } from 'esbuild';
 import { packEntries } from './archive.ts';
 import type { ArchiveEntry } from './archive.ts';
+import { buildCli } from './build-cli.ts';
 import { derivedFromNode, runTool, whatPackingLacks } from './node-runtime.ts';
 
 /**
@@ -153,3 +154,4 @@ if (writeFiles(files)) say(`bundled the agent: ${files.size} files in dist/agent
 const lacking = whatPackingLacks();
 if (lacking === null) writeInstaller(writeArchives(files));
 else say(`no archive of the agent: ${lacking}`);
+if (await buildCli()) say('bundled the command line: dist/cli');

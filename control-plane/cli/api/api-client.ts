@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import http from 'node:http';
+import type http from 'node:http';
 import type { IncomingMessage } from 'node:http';
 import { CliError, UnreachableError } from '../cli-error.ts';
 import { responseError } from './response-error.ts';
@@ -145,9 +145,11 @@ export class ApiClient {
   private async openTransport(): Promise<Transport> {
     const settings = { keepAlive: true, keepAliveMsecs: 10_000, noDelay: true };
     if (this.base.protocol === 'http:') {
-      return { request: http.request, agent: new http.Agent(settings) };
+      // Imported as a module it would bring along what only `fetch` needs: a tenth of a command's start.
+      const { request, Agent } = process.getBuiltinModule('node:http');
+      return { request, agent: new Agent(settings) };
     }
-    const https = await import('node:https');
+    const https = process.getBuiltinModule('node:https');
     const ca = this.caFile === null ? undefined : readFileSync(this.caFile);
     return {
       request: https.request,
