@@ -14,19 +14,25 @@ const CHUNK = 16 * 1024;
  * What the wire alone can do: the same messages over one grpc-js stream with the same TLS to a server in
  * a process of its own that counts bytes and keeps nothing.
  */
-export async function measureBareGrpc(megabytes: number, runs: number): Promise<number[]> {
+export async function measureBareGrpc(
+  megabytes: number,
+  runs: number,
+  line: { throughProxy?: (port: number) => Promise<{ port: number; close(): Promise<void> }> } = {},
+): Promise<number[]> {
   const folder = mkdtempSync(path.join(tmpdir(), 'iv-grpc-'));
   const authority = await openCertificateAuthority(folder);
   const child = fork(import.meta.filename, ['serve', folder], { stdio: 'inherit' });
   const [{ port }] = (await once(child, 'message')) as [{ port: number }];
+  const proxy = await line.throughProxy?.(port);
   const client = new AgentServiceClient(
-    `127.0.0.1:${port}`,
+    `127.0.0.1:${proxy?.port ?? port}`,
     grpc.credentials.createSsl(Buffer.from(authority.certificatePem)),
     { 'grpc.ssl_target_name_override': CONTROL_PLANE_NAME, 'grpc.enable_channelz': 0 },
   );
   const data = Buffer.alloc(CHUNK, 'x');
   const rates: number[] = [];
   for (let run = 0; run < runs + 1; run++) {
+    // The first one opens the connection.
     const stream = client.UploadLog();
     stream.on('data', () => {});
     const total = megabytes * 1_000_000;
@@ -40,6 +46,7 @@ export async function measureBareGrpc(megabytes: number, runs: number): Promise<
     if (run > 0) rates.push(total / 1000 / (performance.now() - began));
   }
   client.close();
+  await proxy?.close();
   child.kill('SIGKILL');
   await once(child, 'exit');
   rmSync(folder, { recursive: true });

@@ -6,6 +6,8 @@ export interface Series {
   /** What this series is compared with, by name, and which mark it should meet. */
   against?: string[];
   mark?: string;
+  /** Judges by the median and the ratios to `against`, in their order. */
+  isMet?: (median: number, ratios: readonly number[]) => boolean;
 }
 
 export function median(values: readonly number[]): number {
@@ -26,22 +28,22 @@ const figure = (value: number) =>
 export function table(series: readonly Series[]): string {
   const byName = new Map(series.map((entry) => [entry.what, entry]));
   const rows = series.map((entry) => {
-    const ratio = (entry.against ?? [])
-      .map((name) => byName.get(name))
-      .filter((peer) => peer !== undefined)
-      .map((peer) => `${figure(median(entry.values) / median(peer.values))}× ${peer.what}`)
-      .join('; ');
+    const middle = median(entry.values);
+    const peers = (entry.against ?? []).flatMap((name) => byName.get(name) ?? []);
+    const ratios = peers.map((peer) => middle / median(peer.values));
+    const isMet = entry.isMet?.(middle, ratios);
     return [
       entry.what,
-      `${figure(median(entry.values))} ${entry.unit}`,
+      `${figure(middle)} ${entry.unit}`,
       `${figure(Math.min(...entry.values))}..${figure(Math.max(...entry.values))}`,
       figure(percentile(entry.values, 0.95)),
       String(entry.values.length),
-      ratio,
+      ratios.map((ratio, index) => `${figure(ratio)}× ${peers[index]!.what}`).join('; '),
       entry.mark ?? '',
+      isMet === undefined ? '' : isMet ? 'yes' : 'no',
     ];
   });
-  const header = ['what', 'median', 'min..max', 'p95', 'n', 'ratio', 'mark'];
+  const header = ['what', 'median', 'min..max', 'p95', 'n', 'ratio', 'mark', 'met'];
   return [header, header.map(() => '---'), ...rows]
     .map((row) => `| ${row.join(' | ')} |`)
     .join('\n');

@@ -14,19 +14,11 @@ export class InterveneCalls {
   private readonly api: ApiClient;
   private readonly signer;
   private readonly agent: AgentBody;
-  private readonly server: string;
   private readonly grant: string;
 
-  private constructor(
-    api: ApiClient,
-    profile: string,
-    server: string,
-    agent: AgentBody,
-    grant: string,
-  ) {
+  private constructor(api: ApiClient, profile: string, agent: AgentBody, grant: string) {
     this.api = api;
     this.signer = loadSigningKey(readFileSync(path.join(profile, 'keys/engineer.key'), 'utf8'));
-    this.server = server;
     this.agent = agent;
     this.grant = grant;
   }
@@ -38,19 +30,23 @@ export class InterveneCalls {
     const [agent] = await api.list<AgentBody>('/api/v1/agents');
     const [grant] = await api.list<{ digest: string }>('/api/v1/grants', { state: 'valid' });
     if (agent === undefined || grant === undefined) throw new Error('no agent or no grant');
-    return new InterveneCalls(api, profile, agent.serverId, agent, grant.digest);
+    return new InterveneCalls(api, profile, agent, grant.digest);
+  }
+
+  agents(): Promise<AgentBody[]> {
+    return this.api.list<AgentBody>('/api/v1/agents', { limit: 500 });
   }
 
   /** Signs an order for one command. */
-  async sign(argv: string[]): Promise<string> {
+  async sign(argv: readonly string[], agent = this.agent): Promise<string> {
     const { envelope } = await buildOrder(
       {
         action: findAction('command.run')!,
         mode: 'apply',
-        server: this.server,
+        server: agent.serverId,
         identity: null,
-        agent: this.agent,
-        parameters: { argv },
+        agent,
+        parameters: { argv: [...argv] },
         authorization: this.grant,
         plan: null,
         undoes: null,
@@ -73,6 +69,22 @@ export class InterveneCalls {
 
   submit(order: string): Promise<JobView> {
     return this.api.post<JobView>('/api/v1/jobs', { order });
+  }
+
+  cancel(job: string): Promise<JobView> {
+    return this.api.post<JobView>(`/api/v1/jobs/${job}/cancel`, { mode: 'now' });
+  }
+
+  /** Runs a command to its end; in milliseconds, without the signing. */
+  async timeToEnd(argv: readonly string[]): Promise<number> {
+    const order = await this.sign(argv);
+    const began = performance.now();
+    let job = await this.submit(order);
+    while (job.state === 'queued' || job.state === 'delivered' || job.state === 'running') {
+      job = await this.wait(job.id);
+    }
+    if (job.state !== 'succeeded') throw new Error(`the job ended ${job.state}`);
+    return performance.now() - began;
   }
 
   wait(job: string): Promise<JobView> {

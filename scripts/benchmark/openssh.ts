@@ -11,6 +11,8 @@ export interface OpenSsh {
   /** argv up to the remote command. */
   fresh: string[];
   multiplexed: string[];
+  port: number;
+  keyFile: string;
   close(): Promise<void>;
 }
 
@@ -84,6 +86,8 @@ export async function startOpenSsh(): Promise<OpenSsh> {
   return {
     fresh,
     multiplexed,
+    port,
+    keyFile: file('user'),
     close: async () => {
       for (const child of [master, daemon]) {
         const gone = once(child, 'exit');

@@ -94,7 +94,7 @@ export class Stack {
     return path.join(this.folder, 'agent');
   }
 
-  private get agentFiles(): string[] {
+  get agentFiles(): string[] {
     return [
       '--config',
       path.join(this.folder, 'agent.toml'),
