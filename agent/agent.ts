@@ -10,6 +10,7 @@ import { saveCertificate } from './connection/identity.ts';
 import type { AgentIdentity } from './connection/identity.ts';
 import { Reporter } from './connection/report.ts';
 import type { Session } from './connection/session.ts';
+import { TerminalRelays } from './connection/terminal-relay.ts';
 import { stateEnd } from './end-statement.ts';
 import { collectFacts, readBootId } from './facts.ts';
 import { JobIntake } from './job-intake.ts';
@@ -48,6 +49,7 @@ export class Agent {
   private readonly reporter: Reporter;
   private readonly connection: ControlPlaneConnection;
   private readonly intake: JobIntake;
+  private readonly terminals: TerminalRelays;
   private readonly stopRules: StopRules;
   private readonly startTicks = readStartTicks(process.pid);
   private readonly closing: (() => void)[] = [];
@@ -87,6 +89,7 @@ export class Agent {
       saveCertificate: (pem) => saveCertificate(config.stateDirectory, pem),
       log,
     });
+    this.terminals = new TerminalRelays({ jobs, log });
     const isLockedNow = () => isLocked(config.stateDirectory);
     this.stopRules = new StopRules({
       trust,
@@ -159,6 +162,7 @@ export class Agent {
     for (const close of this.closing) close();
     this.stopRules.close();
     await this.connection.stop();
+    this.terminals.close();
     await this.intake.close();
     this.reporter.close();
     await jobs.close();
@@ -219,6 +223,9 @@ export class Agent {
         break;
       case 'acknowledged':
         this.reporter.acknowledge(message.acknowledged);
+        break;
+      case 'terminal':
+        this.terminals.open(message.job, message.attachment, session);
         break;
       case 'trust':
         this.inBackground(trust.acceptTrust(message), 'trust update');

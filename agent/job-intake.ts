@@ -163,7 +163,7 @@ export class JobIntake {
     admission: Extract<Admission, { admitted: true }>,
   ): Promise<void> {
     const { trust, jobs, statements, reporter, onAccepted, log } = this.options;
-    const { order, sealedInputs, receipt } = admission;
+    const { order, sealedInputs, sessionKeys, receipt } = admission;
     const { job } = order.order;
     const permission = this.starting.get(job)!;
     try {
@@ -182,7 +182,10 @@ export class JobIntake {
       return;
     }
     try {
-      await Promise.all([statements.sync(job), jobs.start(this.specOf(order), sealedInputs)]);
+      await Promise.all([
+        statements.sync(job),
+        jobs.start(this.specOf(order), sealedInputs, sessionKeys),
+      ]);
     } catch (error) {
       log.error({ job, err: error }, 'the job was not started');
       if (jobs.get(job) === undefined) reporter.addLost(createLostJob(job, Date.now()));
@@ -215,7 +218,7 @@ export class JobIntake {
     });
   }
 
-  private specOf({ order, parameters, plan }: VerifiedOrder): JobSpec {
+  private specOf({ order, parameters, plan, policy }: VerifiedOrder): JobSpec {
     const { config, mode } = this.options;
     return {
       job: order.job,
@@ -231,6 +234,7 @@ export class JobIntake {
       maxRuntimeSeconds: order.maxRuntimeSeconds,
       onDisconnect: order.onDisconnect,
       spoolCapBytes: config.spoolCapBytes,
+      ...(policy['record-terminal-input'] && { recordInput: true }),
     };
   }
 }

@@ -66,6 +66,15 @@ export type { JobReceipt, JobReceipt__Output } from './gen/intervene/v1/JobRecei
 export type { LogChunk, LogChunk__Output } from './gen/intervene/v1/LogChunk.ts';
 export type { RenewRequest, RenewRequest__Output } from './gen/intervene/v1/RenewRequest.ts';
 export type { RenewResponse, RenewResponse__Output } from './gen/intervene/v1/RenewResponse.ts';
+export type { OpenTerminal } from './gen/intervene/v1/OpenTerminal.ts';
+export type {
+  TerminalRequest,
+  TerminalRequest__Output,
+} from './gen/intervene/v1/TerminalRequest.ts';
+export type {
+  TerminalResponse,
+  TerminalResponse__Output,
+} from './gen/intervene/v1/TerminalResponse.ts';
 export type {
   UploadLogRequest,
   UploadLogRequest__Output,

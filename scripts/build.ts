@@ -80,6 +80,7 @@ async function bundle(): Promise<Map<string, Uint8Array>> {
   return new Map([
     ...files,
     ['intervene/v1/agent.proto', inRepository('proto/intervene/v1/agent.proto')],
+    ['pty.node', inRepository(`node_modules/@lydell/node-pty-linux-${arch}/pty.node`)],
     ['intervene-agent.service', inRepository('agent/install/intervene-agent.service')],
   ]);
 }

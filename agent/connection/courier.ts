@@ -50,6 +50,8 @@ export type Incoming =
     }
   | { type: 'acknowledged'; acknowledged: Acknowledged }
   | { type: 'trust'; rootChain: Uint8Array[]; accountKeys: Uint8Array[] }
+  /** An engineer's program wants to attach to a terminal; `attachment` is the control plane's name for it. */
+  | { type: 'terminal'; job: string; attachment: string }
   | { type: 'drain'; reconnectAfterMs: number }
   | { type: 'heartbeat' };
 

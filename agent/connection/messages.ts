@@ -133,6 +133,10 @@ export function decodeIncoming(message: ConnectResponse__Output): Incoming | nul
       return { type: 'drain', reconnectAfterMs: message.drain!.reconnectAfterMs! };
     case 'heartbeat':
       return { type: 'heartbeat' };
+    case 'openTerminal': {
+      const { jobId, attachment } = message.openTerminal!;
+      return { type: 'terminal', job: jobId!, attachment: attachment! };
+    }
     case 'trust': {
       const { rootChain, accountKeys } = message.trust!;
       return { type: 'trust', rootChain: rootChain!, accountKeys: accountKeys! };

@@ -4,6 +4,7 @@ import type { ConnectRequest, ConnectResponse__Output } from '../../proto/wire.t
 import type { ControlPlaneClient } from './channel.ts';
 import type { Greeting, Incoming, Outgoing } from './courier.ts';
 import type { UploadStream } from './log-upload.ts';
+import type { TerminalStream } from './terminal-relay.ts';
 import { decodeIncoming, encodeHello, encodeOutgoing } from './messages.ts';
 
 export interface SessionTimings {
@@ -95,6 +96,10 @@ export class Session {
     const upload = this.options.client.uploadLog();
     upload.on('data', () => this.hear());
     return upload;
+  }
+
+  openTerminal(): TerminalStream {
+    return this.options.client.terminal();
   }
 
   /** Milliseconds since the control plane was last heard in this session. */

@@ -94,14 +94,17 @@ function parseMessage(line: Buffer): { type: string } | null {
 }
 
 /**
- * Connects to the runner in `directory`. Rejects with `ECONNREFUSED` when no runner listens any more and
+ * Connects to a socket of the runner in `directory`. Rejects with `ECONNREFUSED` when no runner listens any more and
  * with `ENOENT` when none listened yet.
  */
-export async function connectToRunner(directory: string): Promise<Socket> {
+export async function connectToRunner(
+  directory: string,
+  name: string = CONTROL_SOCKET,
+): Promise<Socket> {
   // A Unix socket's path is 107 bytes at most (unix(7)); the folder's descriptor makes it short.
   const folder = openSync(directory, constants.O_RDONLY | constants.O_DIRECTORY);
   try {
-    const path = join('/proc/self/fd', String(folder), CONTROL_SOCKET);
+    const path = join('/proc/self/fd', String(folder), name);
     // A job could have put a symlink to another program's socket there.
     if (!lstatSync(path).isSocket()) throw new Error('no runner listens there');
     const socket = connect({ path });

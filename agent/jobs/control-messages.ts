@@ -31,6 +31,8 @@ export const runnerTimings: RunnerTimings = {
 export interface StartMessage {
   type: 'start';
   sealedInputs: SealedInputs;
+  /** Keys of the session of an interactive action, base64; see `proto/terminal/session-keys.ts`. */
+  sessionKeys?: string;
   /** What the action declares for the time outside of its steps. */
   interrupt: ActionDeclaration['interrupt'];
   timings: RunnerTimings;

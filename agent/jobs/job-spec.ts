@@ -21,6 +21,8 @@ export const jobSpecSchema = z.strictObject({
   maxRuntimeSeconds: z.int(),
   onDisconnect: z.enum(['finish', 'stop']),
   spoolCapBytes: z.int(),
+  /** Whether what is typed into a terminal is recorded too, as the policy says. */
+  recordInput: z.boolean().optional(),
 });
 export type JobSpec = z.output<typeof jobSpecSchema>;
 

@@ -38,7 +38,7 @@ export interface Jobs {
    * Starts a job whose order was verified and whose nonce is burnt. Resolves when the runner has journalled
    * `started`; rejects when none could be started (the job then ends `interrupted`, `not_started`).
    */
-  start(spec: JobSpec, sealedInputs: SealedInputs): Promise<Job>;
+  start(spec: JobSpec, sealedInputs: SealedInputs, sessionKeys?: Buffer | null): Promise<Job>;
   get(id: string): Job | undefined;
   all(): Job[];
   /**

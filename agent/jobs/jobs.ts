@@ -95,7 +95,11 @@ class HeldJobs implements Jobs {
     await forgetObservations(stateDirectory, (job) => this.held.get(job)?.ended === null);
   }
 
-  async start(spec: JobSpec, sealedInputs: SealedInputs): Promise<Job> {
+  async start(
+    spec: JobSpec,
+    sealedInputs: SealedInputs,
+    sessionKeys: Buffer | null = null,
+  ): Promise<Job> {
     const declaration = findAction(spec.action);
     if (declaration === undefined) throw new JobStartError(`${spec.action} is unknown`);
     if (!UUID.test(spec.job)) throw new JobStartError('the job has no proper id');
@@ -126,7 +130,13 @@ class HeldJobs implements Jobs {
         throw new JobStartError('the job was killed before it started');
       }
       const { interrupt } = declaration;
-      job.attach(channel, { type: 'start', sealedInputs, interrupt, timings: this.timings });
+      job.attach(channel, {
+        type: 'start',
+        sealedInputs,
+        ...(sessionKeys !== null && { sessionKeys: sessionKeys.toString('base64') }),
+        interrupt,
+        timings: this.timings,
+      });
     } catch (error) {
       await killRunner(directory);
       const [why, note] =

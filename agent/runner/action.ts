@@ -1,8 +1,10 @@
 import type { JsonValue } from '../../proto/documents/fields.ts';
 import type { Plan, PlanStep } from '../../proto/documents/kinds/plan.ts';
+import type { SessionKeys } from '../../proto/terminal/session-keys.ts';
 import type { JobSpec } from '../jobs/job-spec.ts';
 import type { JournalRecord } from '../jobs/journal-record.ts';
 import type { CommandOptions, CommandResult } from '../process/command.ts';
+import type { CommandOutput } from '../process/run-command.ts';
 
 /** How an action ended. `succeeded` false makes the job `failed` with `reason`. */
 export interface ActionResult {
@@ -31,6 +33,8 @@ export interface ActionContext {
     directory: string;
     records: readonly JournalRecord[];
   } | null;
+  /** Of an interactive action: the keys of the engineer's session, and the log for its recording. */
+  session?: { keys: SessionKeys; openOutput(): CommandOutput };
   /** A line in the log, from the action itself. */
   note(text: string): void;
   /** Percent 0 to 100, or null while the extent is unknown. */

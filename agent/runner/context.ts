@@ -41,6 +41,7 @@ export async function createContext(parts: ContextParts): Promise<ActionContext>
     sealedInputs,
     directory,
     undone: spec.undoes === null ? null : await readUndone(directory, spec.undoes),
+    ...(await openSession(message.sessionKeys, log)),
     note: (text) => log.note(text),
     progress: (phase, percent, text) => parts.onProgress({ phase, percent, text }),
     async run(argv, options) {
@@ -54,6 +55,20 @@ export async function createContext(parts: ContextParts): Promise<ActionContext>
     },
     step: (step, body) => steps.run(step, body),
     signal: stopControl.signal,
+  };
+}
+
+async function openSession(
+  keys: string | undefined,
+  log: JobLog,
+): Promise<Pick<ActionContext, 'session'>> {
+  if (keys === undefined) return {};
+  const { splitSessionKeys } = await import('../../proto/terminal/session-keys.ts');
+  return {
+    session: {
+      keys: splitSessionKeys(Buffer.from(keys, 'base64')),
+      openOutput: () => log.openOutput(),
+    },
   };
 }
 

@@ -19,6 +19,7 @@ import { revokersOf } from './revokers.ts';
 import type { AgentSelf, TrustState } from './trust-state.ts';
 import { TrustedClock } from './trusted-clock.ts';
 import type { TimeSource } from './trusted-clock.ts';
+import { openSession } from './session.ts';
 import { UndoableOrders } from './undoable-orders.ts';
 import { verifyDelivery } from './verify-delivery.ts';
 import type { Refusal, VerifiedOrder } from './verify-delivery.ts';
@@ -50,6 +51,8 @@ export type Admission =
       admitted: true;
       order: VerifiedOrder;
       sealedInputs: Record<string, string>;
+      /** Of an interactive action; its runner's alone. */
+      sessionKeys: Buffer | null;
       receipt: Uint8Array;
     }
   | ({
@@ -139,6 +142,11 @@ export class AgentTrust {
       const detail = (error as Error).message;
       return this.refuse(delivery, { reason: 'sealed_input_unreadable', detail });
     }
+    const session = openSession(order);
+    if (session === 'weak') {
+      const detail = 'sessionKey: no session can be opened with this key';
+      return this.refuse(delivery, { reason: 'parameters_invalid', detail });
+    }
     const refusal =
       (await this.useUp(delivery, order)) ??
       this.changedMeanwhile(delivery, generation) ??
@@ -148,7 +156,13 @@ export class AgentTrust {
       return { ...this.refuse(delivery, refusal), usedUp: { order, receipt } };
     }
     if (refusal !== null) return this.refuse(delivery, refusal);
-    return { admitted: true, order, sealedInputs, receipt: this.accepted(delivery, order) };
+    return {
+      admitted: true,
+      order,
+      sealedInputs,
+      sessionKeys: session?.keys ?? null,
+      receipt: this.accepted(delivery, order, session?.public),
+    };
   }
 
   /** Refuses a delivery for a reason of the agent's own. */
@@ -243,8 +257,13 @@ export class AgentTrust {
     return again.accepted ? null : again;
   }
 
-  private accepted(delivery: Delivery, { policyDigest }: VerifiedOrder): Uint8Array {
-    return this.receipts.accepted({ ...this.subjectOf(delivery), policy: policyDigest });
+  private accepted(
+    delivery: Delivery,
+    { policyDigest }: VerifiedOrder,
+    sessionKey?: string,
+  ): Uint8Array {
+    const subject = { ...this.subjectOf(delivery), policy: policyDigest };
+    return this.receipts.accepted(subject, sessionKey);
   }
 
   private subjectOf(delivery: Delivery): ReceiptSubject {

@@ -29,8 +29,13 @@ export class Receipts {
     this.agentKey = keyFingerprint(signer.key);
   }
 
-  accepted(subject: ReceiptSubject): Uint8Array {
-    return this.sign({ statement: 'accepted', ...this.common(subject) });
+  /** @param sessionKey the agent's half of the key of an interactive session */
+  accepted(subject: ReceiptSubject, sessionKey?: string): Uint8Array {
+    return this.sign({
+      statement: 'accepted',
+      ...this.common(subject),
+      ...(sessionKey !== undefined && { sessionKey }),
+    });
   }
 
   /** The detail may quote hostile text of any length. */

@@ -6,6 +6,7 @@ import { ENVELOPE_MAX_BYTES } from '../../proto/documents/dsse.ts';
 import type { ActionClass, JsonValue } from '../../proto/documents/fields.ts';
 import { keyFingerprint } from '../../proto/documents/keys.ts';
 import type { Order } from '../../proto/documents/kinds/order.ts';
+import type { Policy } from '../../proto/documents/kinds/policy.ts';
 import type { RefusalReason } from '../../proto/documents/reasons.ts';
 import type { Delivery } from '../connection/courier.ts';
 import { openAuthorization, requireCovered, requireEngineersNamed } from './authorization.ts';
@@ -30,6 +31,7 @@ export interface VerifiedOrder {
   engineers: CertifiedPerson[];
   /** For mode apply of an action that plans. */
   plan: VerifiedDocument<'plan'> | null;
+  policy: Policy;
   policyDigest: string;
 }
 
@@ -92,6 +94,7 @@ function verify(delivery: Delivery, state: TrustState): VerifiedOrder {
     parameters,
     engineers,
     plan,
+    policy,
     policyDigest: digest,
   };
 }

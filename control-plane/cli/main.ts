@@ -20,6 +20,7 @@ const surroundings: Surroundings = {
     env['INTERVENE_HOME'] ??
     join(env['XDG_CONFIG_HOME'] ?? join(homedir(), '.config'), 'intervene'),
   profile: env['INTERVENE_PROFILE'] ?? 'default',
+  term: env['TERM'],
   color: !env['NO_COLOR'] && env['TERM'] !== 'dumb',
   pager: pagerWords(env['PAGER']),
   timeZone: undefined,

@@ -1,6 +1,10 @@
 import type { Readable, Writable } from 'node:stream';
 
-export type OutputStream = Writable & { isTTY?: boolean; columns?: number | undefined };
+export type OutputStream = Writable & {
+  isTTY?: boolean;
+  columns?: number | undefined;
+  rows?: number | undefined;
+};
 export type InputStream = Readable & {
   isTTY?: boolean;
   setRawMode?: (raw: boolean) => unknown;
@@ -14,6 +18,8 @@ export interface Surroundings {
   /** Folder that holds `profiles/`. */
   home: string;
   profile: string;
+  /** What kind of terminal it is, as programs are told; undefined for none. */
+  term?: string | undefined;
   /** False where `NO_COLOR` or a dumb terminal forbids colour. */
   color: boolean;
   /** Program and arguments that show long text; null for none. */

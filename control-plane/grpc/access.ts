@@ -15,6 +15,7 @@ const requirements: Readonly<Record<string, Requirement>> = {
   '/intervene.v1.AgentService/Renew': 'renewable',
   '/intervene.v1.AgentService/Connect': 'current',
   '/intervene.v1.AgentService/UploadLog': 'current',
+  '/intervene.v1.AgentService/Terminal': 'current',
 };
 
 export function requirementOf(method: string): Requirement {

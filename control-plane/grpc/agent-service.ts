@@ -12,12 +12,15 @@ import { handleConnect } from './connect-stream.ts';
 import type { ConnectStreamOptions } from './connect-stream.ts';
 import type { AuthenticatedAgent, Connection, Peers } from './peers.ts';
 import { isUnforeseen, statusOf } from './rpc-status.ts';
+import type { TerminalsService } from '../terminals/terminals-service.ts';
+import { handleTerminal } from './terminal-stream.ts';
 import { handleUploadLog } from './upload-log-stream.ts';
 
 export interface AgentServiceOptions extends ConnectStreamOptions {
   enrollAgent: (request: EnrollRequest__Output, peer: string) => Promise<EnrolledAgent>;
   renewCertificate: (presented: AgentCertificate, request: Uint8Array) => Promise<Buffer>;
   uploads: LogUploads;
+  terminals: Pick<TerminalsService, 'arrive'>;
   log: Logger;
 }
 
@@ -115,6 +118,11 @@ export function createAgentService(options: AgentServiceOptions): AgentService {
         stream(call, async () => {
           const { identity } = agentOf(connectionOf(peers, call.metadata));
           await handleUploadLog(call, identity.agentId, uploads, log);
+        }),
+      Terminal: (call) =>
+        stream(call, async () => {
+          const { identity } = agentOf(connectionOf(peers, call.metadata));
+          await handleTerminal(call, identity.agentId, options.terminals);
         }),
     }),
 

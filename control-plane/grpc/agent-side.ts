@@ -27,6 +27,8 @@ import { createLogPartitions, keepLogPartitions } from '../logs/log-partitions.t
 import { LogUploads } from '../logs/log-uploads.ts';
 import { registerLogRoutes } from '../logs/routes.ts';
 import type { ServersService } from '../servers/servers-service.ts';
+import { registerTerminalRoutes } from '../terminals/routes.ts';
+import { TerminalsService } from '../terminals/terminals-service.ts';
 import { createAgentService } from './agent-service.ts';
 import type { ConnectionLimits } from './connection-limits.ts';
 import { createAgentListener } from './listener.ts';
@@ -93,10 +95,17 @@ export function createAgentSide(options: AgentSideOptions): AgentSide {
     stopJob: createStopJob({ database, bus }),
     progress,
   });
+  const terminals = new TerminalsService({
+    jobs,
+    queries: database,
+    findSession: (agentId) => sessions.find(agentId),
+    log,
+  });
   const service = createAgentService({
     sessions,
     trust,
     uploads,
+    terminals,
     jobs: agentJobs,
     log,
     enrollAgent: createEnrollAgent({ database, authority, sessions }),
@@ -125,6 +134,7 @@ export function createAgentSide(options: AgentSideOptions): AgentSide {
     registerRoutes: (app) => {
       registerAgentRoutes(app, { queries: database, createEnrollment, installer });
       registerJobRoutes(app, { jobs, servers, interventions, bus });
+      registerTerminalRoutes(app, terminals);
       registerLogRoutes(app, { jobs, database, queries: database, bus, uploads });
     },
     start: async () => {

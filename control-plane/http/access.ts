@@ -73,6 +73,7 @@ export const access: Readonly<Record<string, Access>> = {
   'GET /api/v1/jobs/:ref/documents': everyone,
   'GET /api/v1/jobs/:ref/events': everyone,
   'GET /api/v1/jobs/:ref/log': everyone,
+  'GET /api/v1/jobs/:ref/terminal': engineer,
 
   'GET /api/v1/audit': everyone,
   'GET /api/v1/actions': everyone,

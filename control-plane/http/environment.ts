@@ -1,12 +1,16 @@
 import type { HttpBindings } from '@hono/node-server';
 import type { OpenAPIHono } from '@hono/zod-openapi';
 import type { Logger } from 'pino';
+import type { WebSocket } from 'ws';
 import type { Caller } from '../accounts/caller.ts';
 
 /** What middleware leaves for the routes. */
 export interface HttpEnvironment {
   /** Absent where a test calls the app without a connection. */
-  Bindings: Partial<HttpBindings>;
+  Bindings: Partial<HttpBindings> & {
+    /** There for a request that asks for a WebSocket: makes it one, once the route has answered. */
+    acceptWebSocket?: (take: (socket: WebSocket) => void) => void;
+  };
   Variables: {
     /** Set by the authentication middleware on every route that is not public. */
     caller: Caller;

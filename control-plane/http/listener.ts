@@ -4,6 +4,7 @@ import { createServer as createSecureServer } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
 import { getRequestListener } from '@hono/node-server';
 import type { HttpApp } from './environment.ts';
+import { takeWebSockets } from './web-socket.ts';
 
 export interface HttpListenerOptions {
   app: HttpApp;
@@ -55,6 +56,7 @@ export function createHttpListener(options: HttpListenerOptions): HttpListener {
         listener,
       )
     : createServer(LIMITS, listener);
+  takeWebSockets(server, options.app);
   server.maxConnections = MAX_CONNECTIONS;
   server.on('connection', (socket: Socket) => {
     sockets.add(socket);

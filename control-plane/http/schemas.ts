@@ -219,12 +219,20 @@ export const jobEvent = z
   })
   .openapi('JobEvent');
 
-export const jobDocuments = z
+/** What was signed about a job, as a pack holds it. */
+export const jobPapers = z
   .object({
     order: envelope,
     plan: envelope.nullable(),
     accepted: envelope.nullable(),
     final: envelope.nullable(),
+  })
+  .openapi('JobPapers');
+
+export const jobDocuments = jobPapers
+  .extend({
+    /** Whose receipts these are; that it is the right key, the order says by its fingerprint. */
+    agentKey: z.record(z.string(), z.unknown()),
   })
   .openapi('JobDocuments');
 
@@ -244,7 +252,7 @@ export const pack = z
         name: z.string(),
         state: jobState,
         agentKey: z.record(z.string(), z.unknown()),
-        documents: jobDocuments,
+        documents: jobPapers,
         logDigest: z.string().nullable(),
       }),
     ),

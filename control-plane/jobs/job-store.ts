@@ -249,14 +249,15 @@ export interface JobDocuments {
   plan: Buffer | null;
   accepted: Buffer | null;
   final: Buffer | null;
+  agentKey: Record<string, unknown>;
 }
 
 /** The plan of an apply job is the one that its plan job made. */
 export async function readJobDocuments(queries: Queries, id: string): Promise<JobDocuments> {
   const rows = await queries.query<JobDocuments>(
     `select j.order_envelope as "order", coalesce(j.plan_envelope, p.plan_envelope) as plan,
-       j.accepted_receipt as accepted, j.final_receipt as final
-     from jobs j left join jobs p on p.id = j.plan_job_id where j.id = $1`,
+       j.accepted_receipt as accepted, j.final_receipt as final, a.key as "agentKey"
+     from jobs j join agents a on a.id = j.agent_id left join jobs p on p.id = j.plan_job_id where j.id = $1`,
     [id],
   );
   return rows[0]!;

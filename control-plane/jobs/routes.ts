@@ -222,6 +222,7 @@ export function registerJobRoutes(app: HttpApp, options: JobRoutesOptions): void
           plan: nullableBase64(found.plan),
           accepted: nullableBase64(found.accepted),
           final: nullableBase64(found.final),
+          agentKey: found.agentKey,
         },
         200,
       );

@@ -4,6 +4,7 @@ import { diagnosticsCollect } from './diagnostics.ts';
 import { filesystemCheck, filesystemRepair } from './filesystem.ts';
 import { serviceConfigure, serviceOverride, serviceRestart, serviceStatus } from './service.ts';
 import { packagesInstall, packagesRepair } from './packages.ts';
+import { terminalOpen } from './terminal.ts';
 
 /** Every action there is, in the order people see them. */
 export const actions: readonly ActionDeclaration[] = [
@@ -16,6 +17,7 @@ export const actions: readonly ActionDeclaration[] = [
   serviceOverride,
   packagesInstall,
   packagesRepair,
+  terminalOpen,
   commandRun,
 ];
 

@@ -47,4 +47,9 @@ export interface ActionDeclaration {
   /** How long it usually takes, as people read it. */
   usualDuration: string;
   capabilities: readonly Capability[];
+  /**
+   * The engineer talks with it while it runs, over frames that only they and the agent can make: its
+   * parameter `sessionKey` is the engineer's half of the key, see `proto/terminal`.
+   */
+  interactive?: true;
 }

@@ -22,6 +22,8 @@ export const actionId = z.string().regex(/^[a-z]+\.[a-z]+(?:-[a-z]+)*$/);
 export const actionPattern = z.string().regex(/^(?:\*|[a-z]+\.(?:\*|[a-z]+(?:-[a-z]+)*))$/);
 export const actionClass = z.enum(['A', 'B', 'C']);
 export type ActionClass = z.output<typeof actionClass>;
+/** Raw X25519 public key (RFC 7748), base64url in its only spelling. */
+export const sessionKey = z.string().regex(/^[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]$/);
 /** An age X25519 recipient. */
 export const ageRecipient = z.string().regex(/^age1[02-9ac-hj-np-z]{58}$/);
 

@@ -20,9 +20,12 @@ import type { JobPosition as _intervene_v1_JobPosition, JobPosition__Output as _
 import type { JobProgress as _intervene_v1_JobProgress, JobProgress__Output as _intervene_v1_JobProgress__Output } from './intervene/v1/JobProgress.ts';
 import type { JobReceipt as _intervene_v1_JobReceipt, JobReceipt__Output as _intervene_v1_JobReceipt__Output } from './intervene/v1/JobReceipt.ts';
 import type { LogChunk as _intervene_v1_LogChunk, LogChunk__Output as _intervene_v1_LogChunk__Output } from './intervene/v1/LogChunk.ts';
+import type { OpenTerminal as _intervene_v1_OpenTerminal, OpenTerminal__Output as _intervene_v1_OpenTerminal__Output } from './intervene/v1/OpenTerminal.ts';
 import type { RenewRequest as _intervene_v1_RenewRequest, RenewRequest__Output as _intervene_v1_RenewRequest__Output } from './intervene/v1/RenewRequest.ts';
 import type { RenewResponse as _intervene_v1_RenewResponse, RenewResponse__Output as _intervene_v1_RenewResponse__Output } from './intervene/v1/RenewResponse.ts';
 import type { Revocations as _intervene_v1_Revocations, Revocations__Output as _intervene_v1_Revocations__Output } from './intervene/v1/Revocations.ts';
+import type { TerminalRequest as _intervene_v1_TerminalRequest, TerminalRequest__Output as _intervene_v1_TerminalRequest__Output } from './intervene/v1/TerminalRequest.ts';
+import type { TerminalResponse as _intervene_v1_TerminalResponse, TerminalResponse__Output as _intervene_v1_TerminalResponse__Output } from './intervene/v1/TerminalResponse.ts';
 import type { TrustUpdate as _intervene_v1_TrustUpdate, TrustUpdate__Output as _intervene_v1_TrustUpdate__Output } from './intervene/v1/TrustUpdate.ts';
 import type { UploadLogRequest as _intervene_v1_UploadLogRequest, UploadLogRequest__Output as _intervene_v1_UploadLogRequest__Output } from './intervene/v1/UploadLogRequest.ts';
 import type { UploadLogResponse as _intervene_v1_UploadLogResponse, UploadLogResponse__Output as _intervene_v1_UploadLogResponse__Output } from './intervene/v1/UploadLogResponse.ts';
@@ -54,9 +57,12 @@ export interface ProtoGrpcType {
       JobProgress: MessageTypeDefinition<_intervene_v1_JobProgress, _intervene_v1_JobProgress__Output>
       JobReceipt: MessageTypeDefinition<_intervene_v1_JobReceipt, _intervene_v1_JobReceipt__Output>
       LogChunk: MessageTypeDefinition<_intervene_v1_LogChunk, _intervene_v1_LogChunk__Output>
+      OpenTerminal: MessageTypeDefinition<_intervene_v1_OpenTerminal, _intervene_v1_OpenTerminal__Output>
       RenewRequest: MessageTypeDefinition<_intervene_v1_RenewRequest, _intervene_v1_RenewRequest__Output>
       RenewResponse: MessageTypeDefinition<_intervene_v1_RenewResponse, _intervene_v1_RenewResponse__Output>
       Revocations: MessageTypeDefinition<_intervene_v1_Revocations, _intervene_v1_Revocations__Output>
+      TerminalRequest: MessageTypeDefinition<_intervene_v1_TerminalRequest, _intervene_v1_TerminalRequest__Output>
+      TerminalResponse: MessageTypeDefinition<_intervene_v1_TerminalResponse, _intervene_v1_TerminalResponse__Output>
       TrustUpdate: MessageTypeDefinition<_intervene_v1_TrustUpdate, _intervene_v1_TrustUpdate__Output>
       UploadLogRequest: MessageTypeDefinition<_intervene_v1_UploadLogRequest, _intervene_v1_UploadLogRequest__Output>
       UploadLogResponse: MessageTypeDefinition<_intervene_v1_UploadLogResponse, _intervene_v1_UploadLogResponse__Output>

@@ -12,6 +12,8 @@ import type {
   EnrollRequest__Output,
   EnrollResponse,
   LogChunk__Output,
+  TerminalRequest__Output,
+  TerminalResponse,
   UploadLogRequest__Output,
   UploadLogResponse,
 } from '../../../proto/wire.ts';
@@ -141,6 +143,7 @@ export interface FarEndOptions {
   enroll?: (request: EnrollRequest__Output) => Promise<EnrollResponse> | EnrollResponse;
   renew?: (request: Uint8Array) => Promise<Buffer>;
   onSession?: (session: FarSession) => void;
+  onTerminal?: (call: grpc.ServerDuplexStream<TerminalRequest__Output, TerminalResponse>) => void;
   onUpload?: (call: grpc.ServerDuplexStream<UploadLogRequest__Output, UploadLogResponse>) => void;
 }
 
@@ -256,6 +259,11 @@ export class FarEnd {
         call.on('error', () => {});
         if (options.onUpload) options.onUpload(call);
         else this.store(call);
+      },
+      Terminal: (call) => {
+        call.on('error', () => {});
+        if (options.onTerminal) options.onTerminal(call);
+        else call.end();
       },
     };
   }

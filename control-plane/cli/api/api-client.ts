@@ -1,6 +1,8 @@
 import { readFileSync } from 'node:fs';
 import type http from 'node:http';
 import type { IncomingMessage } from 'node:http';
+import type { WebSocket } from 'ws';
+import { FRAME_MAX_BYTES } from '../../../proto/terminal/frame.ts';
 import { CliError, UnreachableError } from '../cli-error.ts';
 import { responseError } from './response-error.ts';
 
@@ -71,6 +73,32 @@ export class ApiClient {
     const response = await this.send('GET', path, query, undefined, { accept, signal });
     if (response.statusCode !== 200) throw responseError(response, await readBody(response));
     return response;
+  }
+
+  /** Opens a WebSocket for binary messages. Throws as every request does. */
+  async openSocket(path: string): Promise<WebSocket> {
+    const { WebSocket: Socket } = await import('ws');
+    const url = new URL(path.replace(/^\//, ''), this.base);
+    url.protocol = url.protocol === 'http:' ? 'ws:' : 'wss:';
+    const socket = new Socket(url, {
+      perMessageDeflate: false,
+      followRedirects: false,
+      handshakeTimeout: ANSWER_MS,
+      maxPayload: FRAME_MAX_BYTES,
+      headers: this.token === null ? {} : { authorization: `Bearer ${this.token}` },
+      ...(this.caFile !== null && { ca: readFileSync(this.caFile) }),
+      ...(url.protocol === 'wss:' && { minVersion: 'TLSv1.3' as const }),
+    });
+    return new Promise<WebSocket>((resolve, reject) => {
+      socket.on('error', (cause) => reject(new UnreachableError(this.url, cause)));
+      socket.once('open', () => resolve(socket));
+      socket.once('unexpected-response', (_request, response) => {
+        readBody(response)
+          .then((text) => reject(responseError(response, text)))
+          .catch((cause: unknown) => reject(new UnreachableError(this.url, cause)))
+          .finally(() => socket.terminate());
+      });
+    });
   }
 
   /** Lets go of the kept-open connections, so that the process can end. */

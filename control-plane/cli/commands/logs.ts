@@ -2,6 +2,7 @@ import { createWriteStream } from 'node:fs';
 import { once } from 'node:events';
 import { createHash } from 'node:crypto';
 import { shell } from '../../../proto/documents/command-text.ts';
+import { terminalOpen } from '../../../proto/actions/terminal.ts';
 import type { JobBody } from '../api/bodies.ts';
 import { followLog } from '../api/follow-log.ts';
 import type { FollowedLog, LogStart } from '../api/follow-log.ts';
@@ -10,6 +11,7 @@ import type { CommandContext } from '../command-context.ts';
 import { exitStatus } from '../exit-status.ts';
 import { followJob } from '../jobs/follow-job.ts';
 import { JsonLogView, TextLogView } from '../jobs/log-view.ts';
+import { RecordedScreenView } from '../jobs/recorded-screen.ts';
 import type { LogView, ProgramChannel } from '../jobs/log-view.ts';
 import { reportOutcome } from '../jobs/outcome-card.ts';
 import { isFinal } from '../output/job-states.ts';
@@ -108,12 +110,15 @@ function viewFor(
   if (terminal.json) return new JsonLogView(terminal, job.id, channels);
   // Off a terminal, notes of the runner are said to the person; whoever asks for them gets them as data.
   const notesAreTalk = !terminal.outIsTty && options.channel === undefined;
-  return new TextLogView(terminal, {
+  const view = new TextLogView(terminal, {
     channels,
     talk: new Set(notesAreTalk ? ['note'] : []),
     raw: options.raw === true,
     ...(write && { sink: write }),
   });
+  // Its log is a recording; --raw gives that, for a player.
+  const isRecording = job.action === terminalOpen.id && options.raw !== true;
+  return isRecording ? new RecordedScreenView(view) : view;
 }
 
 async function readStored(

@@ -102,6 +102,20 @@ export const jobCommands: readonly CommandDeclaration[] = [
     load: async () => (await import('../commands/approve.ts')).approve,
   },
   {
+    name: 'terminal',
+    args: '<server>',
+    summary: 'a shell on a server; recorded, and the client may watch and end it',
+    examples: ['intervene terminal web-04', 'intervene terminal web-04 --user deploy --idle 5m'],
+    options: [
+      { flags: '--user <name>', text: 'whose shell it is (default root)' },
+      { flags: '--idle <time>', text: 'end it when nothing happens for so long (default 15m)' },
+      { flags: '--yes', text: 'do not ask' },
+      ...orderOptions,
+    ],
+    signs: true,
+    load: async () => (await import('../commands/terminal.ts')).terminal,
+  },
+  {
     name: 'jobs list',
     summary: 'list jobs, the newest first',
     examples: ['intervene jobs list', 'intervene jobs list --server web-04 --state failed'],

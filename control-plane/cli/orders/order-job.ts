@@ -1,5 +1,6 @@
 import type { ActionDeclaration } from '../../../proto/actions/declaration.ts';
 import { shell } from '../../../proto/documents/command-text.ts';
+import { digestOf } from '../../../proto/documents/document.ts';
 import { keyFingerprint } from '../../../proto/documents/keys.ts';
 import type { Order } from '../../../proto/documents/kinds/order.ts';
 import type { JobBody } from '../api/bodies.ts';
@@ -38,6 +39,8 @@ export interface WantedJob {
 export interface OrderedJob {
   job: JobBody;
   order: Order;
+  /** Of the order, as receipts name it. */
+  digest: string;
   ticket: string;
 }
 
@@ -92,7 +95,12 @@ export async function orderJob(
   );
   const job = await submitJob(api, order.job, envelope, options);
   if (!context.terminal.json) sayOrdered(context, job, choice);
-  return { job, order, ticket: choice?.grant?.body.ticket ?? options.ticket ?? '' };
+  return {
+    job,
+    order,
+    digest: digestOf(envelope),
+    ticket: choice?.grant?.body.ticket ?? options.ticket ?? '',
+  };
 }
 
 function sayOrdered(

@@ -15,6 +15,8 @@ export const policySchema = z.strictObject({
   'engineers-for-class-c': z.int().min(1).max(4).default(1),
   /** Engineers needed for class C on the strength of an attestation. */
   'engineers-for-class-c-attested': z.int().min(1).max(4).default(2),
+  /** Whether recordings of terminals also hold what was typed, passwords included. */
+  'record-terminal-input': z.boolean().default(false),
   'allow-steps-without-undo': z.boolean().default(false),
 });
 

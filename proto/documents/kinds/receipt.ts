@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { digest, fingerprint, timestamp, uuid, uuidV7 } from '../fields.ts';
+import { digest, fingerprint, sessionKey, timestamp, uuid, uuidV7 } from '../fields.ts';
 import { refusalReasons } from '../reasons.ts';
 
 /** How a job ended, as the agent saw it. */
@@ -30,7 +30,12 @@ const common = {
 
 /** What the agent states about a job, signed with the agent's key. */
 export const receiptSchema = z.discriminatedUnion('statement', [
-  z.strictObject({ statement: z.literal('accepted'), ...common }),
+  z.strictObject({
+    statement: z.literal('accepted'),
+    ...common,
+    /** The agent's half of the key of an interactive session; the order has the engineer's. */
+    sessionKey: sessionKey.optional(),
+  }),
   z.strictObject({
     statement: z.literal('refused'),
     ...common,

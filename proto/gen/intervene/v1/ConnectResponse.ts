@@ -8,6 +8,7 @@ import type { Acknowledgement as _intervene_v1_Acknowledgement, Acknowledgement_
 import type { Drain as _intervene_v1_Drain, Drain__Output as _intervene_v1_Drain__Output } from '../../intervene/v1/Drain.ts';
 import type { Heartbeat as _intervene_v1_Heartbeat, Heartbeat__Output as _intervene_v1_Heartbeat__Output } from '../../intervene/v1/Heartbeat.ts';
 import type { TrustUpdate as _intervene_v1_TrustUpdate, TrustUpdate__Output as _intervene_v1_TrustUpdate__Output } from '../../intervene/v1/TrustUpdate.ts';
+import type { OpenTerminal as _intervene_v1_OpenTerminal, OpenTerminal__Output as _intervene_v1_OpenTerminal__Output } from '../../intervene/v1/OpenTerminal.ts';
 
 export interface ConnectResponse {
   'welcome'?: (_intervene_v1_Welcome | null);
@@ -18,7 +19,8 @@ export interface ConnectResponse {
   'drain'?: (_intervene_v1_Drain | null);
   'heartbeat'?: (_intervene_v1_Heartbeat | null);
   'trust'?: (_intervene_v1_TrustUpdate | null);
-  'body'?: "welcome"|"job"|"cancel"|"revocations"|"acknowledged"|"drain"|"heartbeat"|"trust";
+  'openTerminal'?: (_intervene_v1_OpenTerminal | null);
+  'body'?: "welcome"|"job"|"cancel"|"revocations"|"acknowledged"|"drain"|"heartbeat"|"trust"|"openTerminal";
 }
 
 export interface ConnectResponse__Output {
@@ -30,5 +32,6 @@ export interface ConnectResponse__Output {
   'drain'?: (_intervene_v1_Drain__Output);
   'heartbeat'?: (_intervene_v1_Heartbeat__Output);
   'trust'?: (_intervene_v1_TrustUpdate__Output);
-  'body'?: "welcome"|"job"|"cancel"|"revocations"|"acknowledged"|"drain"|"heartbeat"|"trust";
+  'openTerminal'?: (_intervene_v1_OpenTerminal__Output);
+  'body'?: "welcome"|"job"|"cancel"|"revocations"|"acknowledged"|"drain"|"heartbeat"|"trust"|"openTerminal";
 }
