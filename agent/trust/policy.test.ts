@@ -36,6 +36,7 @@ describe('a policy file', () => {
         'highest-class': 'C',
         'engineers-for-class-c': 1,
         'engineers-for-class-c-attested': 2,
+        'record-terminal-input': false,
         'allow-steps-without-undo': false,
       },
     });

@@ -195,6 +195,7 @@ describe('a policy', () => {
       'highest-class': 'A',
       'engineers-for-class-c': 1,
       'engineers-for-class-c-attested': 2,
+      'record-terminal-input': false,
       'allow-steps-without-undo': false,
     });
   });

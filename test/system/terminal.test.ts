@@ -138,12 +138,14 @@ describe('an engineer at a terminal of a server', () => {
   });
 
   it('is refused where the policy of the server forbids it', async () => {
+    expect(await running()).toEqual([]);
     const policy = path.join(stack.folder, 'policy.toml');
     writeFileSync(policy, `${OPEN_POLICY}deny = ["terminal.*"]\n`, { mode: 0o600 });
     try {
       const person = sit('--yes');
       await person.sees('policy_denied');
       await person.sees('status 3');
+      expect(await running()).toEqual([]);
     } finally {
       writeFileSync(policy, OPEN_POLICY, { mode: 0o600 });
     }
@@ -293,11 +295,12 @@ describe('an engineer at a terminal of a server', () => {
   });
 
   it('is left at once when a control plane changes what the shell shows', async () => {
-    const { person } = await open();
+    const { person, job } = await open();
     proxy.tamper = (direction, frame) =>
       direction === 'toEngineer' ? [Buffer.from(frame).fill(1, 12, 14)] : [frame];
     person.type('echo hello\r');
     await person.sees('not what the agent sent');
     await person.sees('status 1');
+    expect(await ended(job)).toMatchObject({ state: 'cancelled' });
   });
 });

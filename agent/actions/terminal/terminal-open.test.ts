@@ -1,4 +1,7 @@
 import { readFileSync } from 'node:fs';
+import { cp, mkdtemp, realpath, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { ended, JobsFixture, output } from '../../jobs/jobs-fixture.ts';
@@ -10,6 +13,7 @@ import { splitSessionKeys } from '../../../proto/terminal/session-keys.ts';
 import { Engineer } from './testing/engineer.ts';
 
 const isRoot = process.getuid?.() === 0;
+const repository = path.join(import.meta.dirname, '../../..');
 const secrets = Buffer.alloc(64, 3);
 const keys = splitSessionKeys(secrets);
 
@@ -201,6 +205,29 @@ describe.skipIf(!isRoot)('a terminal', () => {
     await engineer.until('ended', () => engineer.ended !== null);
     expect(engineer.shown).toMatch(/not available/);
     expect((await ended(job)).exitStatus).not.toBe(0);
+  });
+
+  it('needs nothing but the folder of the bundled agent', async () => {
+    const folder = await realpath(await mkdtemp(path.join(tmpdir(), 'ivb-')));
+    await cp(path.join(repository, 'dist/agent'), folder, {
+      recursive: true,
+      filter: (file) => !/\.(?:gz|xz|deb)$/.test(file),
+    });
+    const spec = fixture.spec({
+      action: 'terminal.open',
+      parameters: { sessionKey: 'A'.repeat(43) },
+    });
+    const bundled = fixture.agent({
+      programDirectory: folder,
+      runnerEntry: path.join(folder, 'runner.mjs'),
+    });
+    const job = await bundled.start(spec, {}, secrets);
+    const engineer = new Engineer(job.directory, keys, job.id);
+    await engineer.attach();
+    engineer.type('echo bun"dled"; exit\r');
+    await engineer.untilShown('bundled');
+    expect(await ended(job)).toMatchObject({ outcome: 'succeeded' });
+    await rm(folder, { recursive: true });
   });
 
   it('is refused for a user there is not, before anything starts', async () => {

@@ -164,6 +164,11 @@ export const expectedAnswers: Readonly<Record<string, Row>> = {
   'GET /api/v1/jobs/{ref}/documents': ofJob,
   'GET /api/v1/jobs/{ref}/events': ofJob,
   'GET /api/v1/jobs/{ref}/log': ofJob,
+  // Not without asking for a WebSocket.
+  'GET /api/v1/jobs/{ref}/terminal': {
+    answers: '401 403 403 400 400 403 403',
+    ask: ({ job }) => ({ ref: job }),
+  },
 
   'GET /api/v1/audit': { answers: forEverybody },
   'GET /api/v1/actions': { answers: forEverybody },
