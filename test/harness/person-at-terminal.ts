@@ -26,6 +26,10 @@ export class PersonAtTerminal {
     });
   }
 
+  get pid(): number {
+    return this.pty.pid;
+  }
+
   type(text: string): void {
     this.pty.write(text);
   }

@@ -93,6 +93,9 @@ describe('an engineer at a terminal of a server', () => {
     const { person, job } = await open();
     person.type('stty size\r');
     await person.sees('24 80');
+    // Down, and not back to the start of the line.
+    person.type("stty -onlcr; printf 'one\\ntwo\\r\\n'; stty onlcr\r");
+    await person.sees('one\ntwo\r\n');
     person.resize(101, 33);
     // The change has to get there before the question.
     await eventually('resized', async () => {
@@ -100,7 +103,7 @@ describe('an engineer at a terminal of a server', () => {
       return person.sees('33 101', 1_000).catch(() => null);
     });
     person.type('exit 3\r');
-    await person.sees('recorded: intervene logs');
+    await person.sees('· recorded');
     await person.sees('status 3');
     const [, before, after] = /before (\S+)[^]*after (\S+)/.exec(
       await person.sees(/after \S+/).then(() => person.shown),
@@ -117,12 +120,14 @@ describe('an engineer at a terminal of a server', () => {
     const { person, job } = await open();
     person.type('~?');
     await person.sees('leave, and end the terminal');
-    person.type('sleep 987\r');
-    await person.sees('sleep 987');
+    // A command that no other test on this machine runs.
+    const sleep = `sleep 9${process.pid}`;
+    person.type(`${sleep}\r`);
+    await person.sees(sleep);
     person.type('\r~.');
     await person.sees('status 0');
     expect(await ended(job)).toMatchObject({ state: 'succeeded', result: { end: 'closed' } });
-    expect(spawnSync('pgrep', ['-f', 'sleep 987$']).status).toBe(1);
+    expect(spawnSync('pgrep', ['-f', `${sleep}$`]).status).toBe(1);
   });
 
   it('is ended by the client within 5 s', async () => {
@@ -159,8 +164,8 @@ describe('an engineer at a terminal of a server', () => {
 
   it('gives the terminal back when the program is killed', async () => {
     const { person } = await open();
-    const pid = spawnSync('pgrep', ['-n', '-f', '--', '--profile lead terminal web-04']);
-    process.kill(Number(pid.stdout.toString().trim()), 'SIGTERM');
+    const child = spawnSync('pgrep', ['-P', String(person.pid)]);
+    process.kill(Number(child.stdout.toString().trim()), 'SIGTERM');
     await person.sees(/status \d+/);
     await person.sees(/after \S+/);
     const [, before, after] = /before (\S+)[^]*after (\S+)/.exec(person.shown)!;

@@ -1,5 +1,6 @@
 import { terminalOpen, terminalOpenParameters } from '../../../proto/actions/terminal.ts';
 import type { TerminalOpenParameters } from '../../../proto/actions/terminal.ts';
+import { shell } from '../../../proto/documents/command-text.ts';
 import { generateSessionKey } from '../../../proto/terminal/session-keys.ts';
 import { reference } from '../api/api-client.ts';
 import type { JobBody } from '../api/bodies.ts';
@@ -76,9 +77,8 @@ export async function terminal(
     return await conclude(context, over, ordered.job, ordered.ticket);
   } catch (error) {
     if (!left.signal.aborted) throw error;
-    context.terminal.say(
-      `Left before it opened. To end it: intervene jobs cancel ${ordered.job.name}`,
-    );
+    context.terminal.say('Left before it opened.');
+    context.terminal.sayNext(shell`intervene jobs cancel ${ordered.job.name}`);
     return exitStatus.left;
   } finally {
     stopListening();
@@ -89,7 +89,7 @@ function requirePerson(context: CommandContext, server: string): void {
   const { surroundings, terminal: own } = context;
   const instead = {
     label: 'to run one command',
-    command: `intervene run ${server} command.run -- …`,
+    command: shell`intervene run ${server} command.run -- COMMAND`,
   };
   if (own.json) throw usageError('A terminal has no JSON.', [instead]);
   if (surroundings.stdin.isTTY !== true || !own.outIsTty) {
@@ -144,15 +144,17 @@ async function conclude(
       code: over.error.fault,
       happened: `What came back is not what the agent sent: ${over.error.message}.`,
       safe: 'The session was left at once. Nobody else can type into it.',
-      next: [{ label: 'end it now', command: `intervene jobs cancel ${job.name}` }],
+      next: [{ label: 'end it now', command: shell`intervene jobs cancel ${job.name}` }],
     });
   }
   if (!isFinal(job.state)) {
-    own.say(`The terminal is not closed yet. Next: intervene jobs show ${job.name}`);
+    own.say('The terminal is not closed yet.');
+    own.sayNext(shell`intervene jobs show ${job.name}`);
     return over.by === 'agent' ? statusOf(over) : exitStatus.left;
   }
   if (job.state !== 'succeeded') return report(context, job, ticket);
-  own.say(glyph('ok', '✓'), `Closed · ${job.name} · recorded: intervene logs ${job.name}`);
+  own.say(glyph('ok', '✓'), `Closed · ${job.name} · recorded`);
+  own.sayNext(shell`intervene logs ${job.name}`);
   if (over.by === 'agent') return statusOf(over);
   return job.exitStatus ?? exitStatus.succeeded;
 }

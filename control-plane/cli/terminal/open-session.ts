@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { shell } from '../../../proto/documents/command-text.ts';
 import { openDocument } from '../../../proto/documents/document.ts';
 import { keyFingerprint, publicKeySchema } from '../../../proto/documents/keys.ts';
 import type { Order } from '../../../proto/documents/kinds/order.ts';
@@ -70,7 +71,7 @@ function readKeys(
       code: 'receipt_not_of_agent',
       happened: `The agent's answer cannot be trusted: ${(cause as Error).message}.`,
       safe: 'Nothing was typed. The terminal ends by itself.',
-      next: [{ label: 'end it now', command: `intervene jobs cancel ${order.job}` }],
+      next: [{ label: 'end it now', command: shell`intervene jobs cancel ${order.job}` }],
       cause,
     });
   }

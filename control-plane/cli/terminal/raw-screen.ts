@@ -1,6 +1,7 @@
+import { spawnSync } from 'node:child_process';
 import type { ScreenSize } from '../../../proto/terminal/messages.ts';
 import type { Terminal } from '../output/terminal.ts';
-import type { Surroundings } from '../surroundings.ts';
+import type { InputStream, Surroundings } from '../surroundings.ts';
 import type { Screen } from './terminal-client.ts';
 
 /** Undoes what programs on a server may leave a terminal in: mouse, paste brackets, keypad, hidden cursor. */
@@ -27,6 +28,7 @@ export class RawScreen implements Screen {
     process.on('exit', restore);
     this.undo.push(() => process.off('exit', restore));
     surroundings.stdin.setRawMode?.(true);
+    leaveOutputAsItIs(surroundings.stdin);
   }
 
   get size(): ScreenSize {
@@ -83,6 +85,15 @@ export class RawScreen implements Screen {
     this.surroundings.stdout.write((this.isAlternate ? LEAVE_ALTERNATE_SCREEN : '') + RESET);
     this.surroundings.stdin.setRawMode?.(false);
   }
+}
+
+/**
+ * Node's raw mode still adds a carriage return to each line feed (libuv, `uv_tty_set_mode`), which moves
+ * the cursor of programs that only meant down. Leaving raw mode takes this back, too.
+ */
+function leaveOutputAsItIs(stdin: InputStream): void {
+  const { fd } = stdin as { fd?: number };
+  if (fd !== undefined) spawnSync('stty', ['-opost'], { stdio: [fd, 'ignore', 'ignore'] });
 }
 
 function bounded(count: number): number {
