@@ -14,7 +14,7 @@ const CONNECT = `
   const end = (text) => { console.log(text); process.exit(0); };
   socket.on('connect', () => end('open'));
   socket.on('error', () => end('blocked'));
-  setTimeout(() => end('blocked'), 700);
+  setTimeout(() => end('blocked'), WITHIN);
 `;
 
 /** Two network namespaces with a cable between them: a server that listens, and a client outside. */
@@ -52,9 +52,10 @@ export class TwoNetworks {
     return seenBy(['nsenter', '-t', String(this.server), '-n', ...argv]);
   }
 
-  /** Whether a packet really gets through. */
-  async connects(): Promise<boolean> {
-    const words = ['nsenter', '-t', String(this.client), '-n', ...this.node(CONNECT)];
+  /** Whether a packet really gets through. One that is expected is given time; a dropped one never comes. */
+  async connects(isExpected: boolean): Promise<boolean> {
+    const script = CONNECT.replace('WITHIN', isExpected ? '20000' : '700');
+    const words = ['nsenter', '-t', String(this.client), '-n', ...this.node(script)];
     return (await seenBy(words)).out.trim() === 'open';
   }
 
