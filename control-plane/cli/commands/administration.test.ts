@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
@@ -143,6 +144,16 @@ describe('verify', () => {
 
   it('ends with 1 when anything fails, says what fails first, and needs no control plane', async () => {
     await its.farEnd.stop();
+    const previous = '0'.repeat(64);
+    const entry = JSON.stringify({
+      previous,
+      sequence: 1,
+      at: '',
+      chain: 'intervention:01042000-0000-4000-8000-000000000001',
+      kind: 'intervention.opened',
+      content: {},
+    });
+    const hash = createHash('sha256').update(entry).digest('hex');
     const pack = {
       version: 1,
       intervention: {
@@ -163,14 +174,14 @@ describe('verify', () => {
       grants: [],
       revocations: [],
       jobs: [],
-      chain: [],
+      chain: [{ sequence: 1, entry, previous, hash }],
     };
     const path = its.file('pack', JSON.stringify(pack));
     const words = ['verify', path, '--root', its.world.root.digest];
     const good = await its.cli.run(words, { profile: 'carol' });
     expect(good).toMatchObject({
       status: 0,
-      stderr: expect.stringContaining('Intervention 1042 holds'),
+      stderr: expect.stringContaining('Intervention 1042 holds up to entry 1'),
     });
     const bad = await its.cli.run([...words, '--account-keys', digest], { profile: 'carol' });
     expect(bad.status).toBe(1);
