@@ -70,6 +70,17 @@ function up(flags: Record<string, string> = {}, environment: Record<string, stri
 }
 
 describe('intervene up', () => {
+  it('stops its database too when its terminal is closed, however often that is said', async () => {
+    const { child, url, exited } = up();
+    await url;
+    child.kill('SIGHUP');
+    child.stderr.destroy();
+    await sleep(50);
+    child.kill('SIGHUP');
+    expect(await exited).toBe(0);
+    expect(postmaster()).toBeUndefined();
+  });
+
   it('says where it is and what comes next, keeps the log apart, and stops cleanly when asked', async () => {
     const { child, url, said, logged, exited } = up();
     const address = await url;

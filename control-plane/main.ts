@@ -18,7 +18,7 @@ export interface UpOutput {
 const DEFAULT_OUTPUT: UpOutput = { talk: process.stderr, out: process.stdout, json: false };
 
 /**
- * Runs a control plane until SIGINT or SIGTERM, then stops it; the second signal ends the process at once.
+ * Runs a control plane until SIGINT, SIGTERM or SIGHUP, then stops it; the second signal ends the process at once.
  * Throws ConfigError for settings that cannot be used, and whatever keeps it from starting.
  */
 export async function up(flags: UpOptions, output: UpOutput = DEFAULT_OUTPUT): Promise<void> {
@@ -41,7 +41,10 @@ export async function up(flags: UpOptions, output: UpOutput = DEFAULT_OUTPUT): P
       progress.step('control plane', '', performance.now() - started);
       tell(addresses, { output, progress, logFile });
       const signal = await asked;
-      progress.line(`Stopping (${signal}). Jobs on servers go on; once more stops at once.`);
+      // Where the terminal is gone, a word to it would be an error that ends the process half-stopped.
+      if (signal !== 'SIGHUP') {
+        progress.line(`Stopping (${signal}). Jobs on servers go on; once more stops at once.`);
+      }
     }
   } finally {
     await controlPlane.stop();
@@ -87,6 +90,8 @@ function listenForSignals(onSecond: () => void): Promise<string> {
     };
     process.on('SIGINT', ask);
     process.on('SIGTERM', ask);
+    // A closing terminal may send it twice, from the kernel and from the shell: never a wish to hurry.
+    process.on('SIGHUP', resolve);
   });
 }
 

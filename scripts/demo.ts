@@ -107,8 +107,32 @@ async function stop(): Promise<void> {
   rmSync(folder, { recursive: true, force: true });
 }
 
-for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-  process.once(signal, () => void stop().finally(() => process.exit(130)));
+let isStopping = false;
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+  process.on(signal, () => {
+    if (isStopping) return;
+    isStopping = true;
+    void stop().finally(() => {
+      console.log('\nStopped before its end. Nothing is left running.');
+      process.exit(130);
+    });
+  });
+}
+
+/** A script, because whoever waits for processes of another shell can only look for them. */
+function writeStopScript(): string {
+  const file = inFolder('stop');
+  const lines = [
+    '#!/bin/sh',
+    `kill ${agent.pid} ${controlPlane.pid} 2>/dev/null`,
+    `for pid in ${agent.pid} ${controlPlane.pid}; do`,
+    '  while [ -e "/proc/$pid/exe" ]; do sleep 0.1; done',
+    'done',
+    `rm -rf ${folder}`,
+    "echo 'Stopped; nothing is left.'",
+  ];
+  writeFileSync(file, `${lines.join('\n')}\n`, { mode: 0o700 });
+  return file;
 }
 
 async function demo(): Promise<void> {
@@ -307,6 +331,8 @@ try {
   const seconds = ((performance.now() - began) / 1000).toFixed(0);
   console.log(`\n${bold('Done')} in ${seconds} s.`);
 } catch (error) {
+  // Ctrl-C ends the children too; that is no failure, and `stop` says how it ends.
+  if (isStopping) await new Promise(() => {});
   failed = true;
   console.error(`\n${bold('The demo failed')}: ${(error as Error).message}`);
   console.error(`Logs: ${inFolder('control-plane.log')} ${inFolder('agent.log')}`);
@@ -319,7 +345,7 @@ Everything stays up. Go on by hand:
   intervene --profile erin run web-04 filesystem.check --param device=${image}
   intervene --profile carol revoke G-301
 Stop it:
-  kill ${agent.pid} ${controlPlane.pid} && rm -r ${folder}`);
+  ${writeStopScript()}`);
   agent.release();
   controlPlane.release();
 } else if (!failed) {

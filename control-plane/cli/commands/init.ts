@@ -35,9 +35,27 @@ export async function init(
   [url]: string[],
   options: InitOptions,
 ): Promise<void> {
-  const { terminal, profile } = context;
+  const { profile } = context;
   refuseDataFolder(profile.folder);
-  if (profile.read() === null) await becomeLead(context, url, options);
+  if (profile.read() !== null) return certify(context, options);
+  await becomeLead(context, url, options);
+  try {
+    await certify(context, options);
+  } catch (error) {
+    if (!(error instanceof CliError)) throw error;
+    throw new CliError({
+      code: error.code,
+      happened: error.message,
+      safe: `${options.engineer ?? 'The lead'} was made and logged in here; running init again goes on from there.`,
+      next: error.next,
+      exitStatus: error.exitStatus,
+      cause: error,
+    });
+  }
+}
+
+async function certify(context: CommandContext, options: InitOptions): Promise<void> {
+  const { terminal, profile } = context;
   const api = await context.api();
   const person = await api.get<PersonBody>('/api/v1/whoami');
   if (person.role !== 'engineer' && person.role !== 'lead') throw notAnEngineer(person, profile);
@@ -147,6 +165,9 @@ async function becomeLead(
   const to = { url: address, caFile: adminProfile?.read()?.caFile ?? null };
   const admin = await connectAsAdmin(context, to, options);
   try {
+    // Before anybody is made: whoever cannot become a lead here leaves nothing behind.
+    const known = await admin.list<DocumentBody>('/api/v1/trust/root');
+    refuseForeignRoot(known, await context.keys());
     const invited = await admin.post<InvitationBody>('/api/v1/people', {
       name: options.engineer,
       role: 'lead',

@@ -152,6 +152,28 @@ describe('init', () => {
     expect(engineer.stderr).toContain('needs_admin');
   });
 
+  it('makes nobody where it cannot make a lead, and says what it made where it fails later', async () => {
+    const admin = its.file('admin', 'admin-token');
+    const lead = { profile: 'lead' };
+    its.farEnd.root = [Buffer.from(its.world.root.envelope).toString('base64')];
+    const made = () =>
+      its.farEnd.requests.filter(
+        ({ method, path }) => method === 'POST' && path.endsWith('/people'),
+      );
+    const refused = await its.cli.run(words('--engineer', 'O', '--admin-token-file', admin), lead);
+    expect(refused.status).toBe(3);
+    expect(refused.stderr).toMatch(/root_exists[^]*Safe {6}Nothing was changed\./);
+    expect(made()).toEqual([]);
+    expect(existsSync(join(its.cli.home, 'profiles/lead'))).toBe(false);
+
+    its.farEnd.root = [];
+    const asking = ['init', its.farEnd.url, '--engineer', 'O', '--admin-token-file', admin];
+    const half = await its.cli.run([...asking, '--no-input'], lead);
+    expect(half.status).not.toBe(0);
+    expect(made()).toHaveLength(1);
+    expect(half.stderr).toContain('O was made and logged in here; running init again goes on');
+  });
+
   it('does not take over a root that somebody else made', async () => {
     its.farEnd.root = [Buffer.from(its.world.root.envelope).toString('base64')];
     const done = await its.cli.run(words('--admin-profile', 'admin'));
