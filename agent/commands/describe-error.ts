@@ -15,8 +15,24 @@ export function describeError(error: unknown): string {
 
 function wordsOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
+  const plain = plainWords(error);
+  if (plain !== null) return plain;
   const { details } = error as { details?: unknown };
   const own = typeof details === 'string' && details !== '' ? details : error.message;
   const { cause } = error;
   return cause instanceof Error && !own.includes(cause.message) ? `${own}: ${cause.message}` : own;
+}
+
+const SYSTEM_WORDS: Record<string, string> = {
+  ENOENT: 'there is no such file; on a server that is not enrolled that is so',
+  EACCES: 'permission denied; run it as root',
+  EPERM: 'not permitted; run it as root',
+  EISDIR: 'it is a folder, not a file',
+};
+
+/** What the system said of a file, in words; null for every other error. */
+function plainWords(error: Error): string | null {
+  const { code, path } = error as NodeJS.ErrnoException;
+  const words = code === undefined ? undefined : SYSTEM_WORDS[code];
+  return path === undefined || words === undefined ? null : `${path}: ${words} (${code})`;
 }

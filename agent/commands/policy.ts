@@ -27,7 +27,11 @@ export async function policyCheckCommand(
     process.stderr.write(
       `✗ The policy cannot be used, so every order is refused: ${reading.why}\n`,
     );
-    process.stderr.write('  It must be owned by root and writable by nobody else.\n');
+    process.stderr.write(
+      reading.fault === 'content'
+        ? '  Correct that entry; the file is read again for every order.\n'
+        : '  It must be owned by root and writable by nobody else.\n',
+    );
   }
   return reading.usable ? 0 : 1;
 }

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { locate } from '../config.ts';
 import type { AgentOptions } from '../config.ts';
 import { readAgentIds } from '../connection/identity.ts';
@@ -61,7 +62,9 @@ function describe({ running, enrolled, locked, status }: Found): string[] {
     : running
       ? 'intervene-agent lock   (stops every job at once)'
       : enrolled
-        ? 'systemctl start intervene-agent'
+        ? existsSync('/run/systemd/system')
+          ? 'systemctl start intervene-agent'
+          : 'intervene-agent run   (there is no systemd here)'
         : 'intervene-agent enroll --help';
   return [...lines, `Next: ${next}`];
 }

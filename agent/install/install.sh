@@ -203,7 +203,14 @@ show_trust() {
   say "  Account keys    $account_keys"
   say "  Agent           $bundle_digest"
   say "Its policy allows ${allow:-any action}, up to class $highest_class, $([ "$allow_no_undo" = yes ] && echo also || echo not) what cannot be undone, with the client's grant and an engineer's order."
-  say "It dials out and opens no port. Remove it with: sh install.sh remove"
+  say "It dials out and opens no port. Remove it with: $(removal)"
+}
+
+# The copy that an install leaves; a script that came through a pipe has no file to copy.
+removal() {
+  place=install.sh
+  [ ! -f "$0" ] && [ ! -f "$lib/install.sh" ] || place=$lib/install.sh
+  printf '%s' "sh $place remove${prefix:+ --prefix $prefix}"
 }
 
 fetch() {
@@ -250,7 +257,7 @@ install_agent() {
   find_bundle
   refuse_package "Enrol it with: intervene-agent enroll --help"
   for place in "$lib" "$state/identity"; do
-    [ ! -e "$place" ] || fail "An agent is installed here already: $place" "Remove it first: sh install.sh remove"
+    [ ! -e "$place" ] || fail "An agent is installed here already: $place" "Remove it first: $(removal)"
   done
   [ "$token_from" != stdin ] || read -r token || [ -n "$token" ] || fail "No token came on standard input."
   is_token "$token" || usage "that is not a token"
@@ -283,6 +290,8 @@ install_agent() {
   make_directory "$(dirname -- "$launcher")" 755
   undo="$undo $launcher"
   ln -s "${lib#"$prefix"}/bin/intervene-agent" "$launcher"
+  # What removes it stays with it.
+  [ ! -f "$0" ] || { cp -- "$0" "$lib/install.sh" && chmod 755 "$lib/install.sh"; }
   install_unit
   is_installed=yes
   if has_systemd; then

@@ -13,7 +13,8 @@ const STICKY = 0o1000;
 /** A policy that may be used, or why there is none. */
 export type PolicyReading =
   | { usable: true; policy: Policy; digest: string }
-  | { usable: false; why: string };
+  /** `content`: what it says; `file`: whether and by whom it could have been written. */
+  | { usable: false; why: string; fault: 'content' | 'file' };
 
 /**
  * The local veto file. It is read again for every order, so that a change by local root holds at once; it
@@ -36,7 +37,7 @@ export class PolicyFile {
     try {
       bytes = readOwned(this.file, this.owner);
     } catch (error) {
-      return { usable: false, why: `${this.file}: ${(error as Error).message}` };
+      return { usable: false, why: `${this.file}: ${(error as Error).message}`, fault: 'file' };
     }
     if (this.lastReading === undefined || this.lastBytes?.equals(bytes) !== true) {
       this.lastReading = parsePolicy(this.file, bytes);
@@ -53,7 +54,7 @@ function parsePolicy(file: string, bytes: Buffer): PolicyReading {
     const digest = `sha256:${createHash('sha256').update(bytes).digest('hex')}`;
     return { usable: true, policy, digest };
   } catch (error) {
-    return { usable: false, why: `${file}: ${describe(error)}` };
+    return { usable: false, why: `${file}: ${describe(error)}`, fault: 'content' };
   }
 }
 

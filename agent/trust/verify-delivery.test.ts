@@ -183,7 +183,7 @@ describe('the first check that fails', () => {
     { reason: 'grant_action_not_covered', grant: { actions: [{ pattern: 'boot.*' }] } },
     { reason: 'grant_class_not_covered', grant: { highestClass: 'A' } },
     { reason: 'engineer_not_named', grant: { engineers: [stranger.fingerprint] } },
-    { reason: 'policy_missing', state: { policy: { usable: false, why: 'gone' } } },
+    { reason: 'policy_missing', state: { policy: { usable: false, why: 'gone', fault: 'file' } } },
     { reason: 'engineers_too_few', grant: { engineersForClassC: 2 } },
     { reason: 'parameters_invalid', order: { parameters: { argv: [] } } },
     { reason: 'plan_mismatch', order: { plan: plan.digest } },

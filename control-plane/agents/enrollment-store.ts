@@ -10,7 +10,12 @@ export interface EnrollmentRow {
   expiresAt: Date;
 }
 
+/** Keeps a new token; an earlier one of the same person for the same server is of no use any more. */
 export async function insertEnrollment(queries: Queries, row: EnrollmentRow): Promise<void> {
+  await queries.query('delete from enrollments where server_id = $1 and created_by = $2', [
+    row.serverId,
+    row.createdBy,
+  ]);
   await queries.query(
     `insert into enrollments (id, server_id, mode, token_hash, created_by, expires_at)
      values ($1, $2, $3, $4, $5, $6)`,

@@ -180,7 +180,10 @@ function describeUsage(error: CommanderError, program: Command, argv: readonly s
 function deepest(program: Command, argv: readonly string[]): Command {
   let command = program;
   for (let at = 0; at < argv.length; at++) {
-    if (argv[at] === '--profile') at++;
+    if (argv[at] === '--profile' || argv[at] === '--passphrase-file') {
+      at++;
+      continue;
+    }
     const next = command.commands.find((sub) => sub.name() === argv[at]);
     if (next !== undefined) command = next;
     else if (!argv[at]?.startsWith('-')) break;

@@ -30,7 +30,11 @@ export function pickReferenced<T extends { id: string; name?: string }>(
   const meant = [exact, named, candidates].find((rows) => rows.length > 0) ?? [];
   const [only, ...others] = meant;
   if (only === undefined) {
-    throw new DomainError('not_found', `${kind}_not_found`, `There is no ${kind} "${reference}".`);
+    throw new DomainError(
+      'not_found',
+      `${kind}_not_found`,
+      `There is no ${kind} "${asTyped(kind, reference)}".`,
+    );
   }
   if (others.length > 0) {
     throw new DomainError(
@@ -40,4 +44,10 @@ export function pickReferenced<T extends { id: string; name?: string }>(
     );
   }
   return only;
+}
+
+/** Paths of the interface carry `1042.3` and `311` for what people call `1042/3` and `G-311`. */
+function asTyped(kind: string, reference: string): string {
+  if (kind === 'job') return reference.replace(/^(\d+)\.(\d+)$/, '$1/$2');
+  return kind === 'grant' && /^\d+$/.test(reference) ? `G-${reference}` : reference;
 }

@@ -77,7 +77,8 @@ export function repairSteps(
           }),
         },
       ],
-      declaredFolders: [folder],
+      // The device too: what the repair is for must not look like a write beside it.
+      declaredFolders: [device.path, folder],
       backup: {
         what: 'every block that is overwritten, on disk before the first write',
         bytes: blocks,

@@ -7,9 +7,11 @@ import { GRANT_DEFAULT_SECONDS, GRANT_MAX_SECONDS } from '../../../proto/documen
 import type { ActionClass } from '../../../proto/documents/fields.ts';
 import type { Grant } from '../../../proto/documents/kinds/grant.ts';
 import type { GrantBody } from '../api/bodies.ts';
-import { usageError } from '../cli-error.ts';
+import { CliError, usageError } from '../cli-error.ts';
 import type { CommandContext } from '../command-context.ts';
-import { parseDuration } from '../output/time-text.ts';
+import { exitStatus } from '../exit-status.ts';
+import { formatDuration, parseDuration } from '../output/time-text.ts';
+import { glyph } from '../output/terminal.ts';
 import type { GrantTerms } from '../trust/consent-text.ts';
 import { allowedActions, highestClassOf } from '../trust/grant-limits.ts';
 import { signGrant } from '../trust/sign-grant.ts';
@@ -43,11 +45,24 @@ export async function authorize(
   servers: string[],
   options: AuthorizeOptions,
 ): Promise<void> {
+  requireClient(context);
   const terms =
     options.extend === undefined
       ? await newTerms(context, servers, options)
       : await extendedTerms(context, servers, options, options.extend);
   await signGrant(context, terms, options);
+}
+
+function requireClient(context: CommandContext): void {
+  const { role } = context.profile.require().person;
+  if (role === 'client') return;
+  throw new CliError({
+    code: 'not_a_client',
+    happened: `You are logged in with the role ${role}; only the client permits work on a server.`,
+    safe: 'Nobody was given any permission.',
+    next: [{ label: 'see who you are here', command: 'intervene whoami' }],
+    exitStatus: exitStatus.refused,
+  });
 }
 
 /** What is permitted, as flags and answers say it. */
@@ -73,6 +88,13 @@ export async function newTerms(
   const [account] = accounts;
   if (account === undefined || accounts.size > 1) {
     throw usageError('The servers belong to several accounts; each account permits for its own.');
+  }
+  const bare = servers.filter((server) => server.agent === null);
+  for (const { name } of bare) {
+    context.terminal.say(
+      glyph('warn', '!'),
+      `${name} has no agent yet: nothing can be done there before it is enrolled.`,
+    );
   }
   const credentialRecipient = recipientOf(options);
   const backupExists: Grant['backupExists'] =
@@ -119,6 +141,7 @@ async function extendedTerms(
     throw usageError('--extend permits the same again; to permit something else, authorize anew.');
   }
   const seconds = validSeconds(options.for);
+  const now = context.nowSeconds();
   const api = await context.api();
   const body = await api.get<GrantBody>(`/api/v1/grants/${grantReference(named)}`);
   if (body.state === 'revoked') {
@@ -132,8 +155,24 @@ async function extendedTerms(
     ...before,
     id: randomUUID(),
     extends: before.id,
-    ...windowFrom(context.nowSeconds(), seconds),
+    ...longerWindow(before.expiresAt, now, seconds, options.for),
   };
+}
+
+/** From the end of the one that is extended, so that a permission never ends earlier for it. */
+function longerWindow(
+  end: number,
+  now: number,
+  seconds: number,
+  asked: string | undefined,
+): ReturnType<typeof windowFrom> {
+  const left = Math.max(0, end - now);
+  if (left + seconds > GRANT_MAX_SECONDS) {
+    throw usageError(
+      `--for ${asked ?? '4h'} longer would be over 24 hours from now; ${formatDuration(left * 1000)} are left.`,
+    );
+  }
+  return windowFrom(now, left + seconds);
 }
 
 function windowFrom(now: number, seconds: number): { notBefore: number; expiresAt: number } {

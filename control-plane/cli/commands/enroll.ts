@@ -50,7 +50,9 @@ export async function enroll(
     });
   } else {
     const until = formatClock(expiresAt, surroundings.timeZone);
-    terminal.say(`Run on ${server.name} as root (until ${until}, once):`);
+    terminal.say(
+      `Run on ${server.name} as root (until ${until}, once; an earlier line of yours for it ends):`,
+    );
     terminal.print(line);
     terminal.say(
       'Installs a service that dials out and opens no port. It prints what it trusts, and asks.',

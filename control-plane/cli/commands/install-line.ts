@@ -38,9 +38,12 @@ export function installLine(enrollment: EnrollmentBody, pins: Pins, policy: Poli
     '--token': [enrollment.token],
   }).flatMap(([flag, values]) => values.flatMap((value) => [flag, value]));
   if (policy.allowNoUndo === true) options.push('--allow-no-undo');
-  return [
-    `d=$(mktemp -d) && curl -fsSLo "$d/install.sh" ${commandText([enrollment.installerUrl])}`,
+  const steps = [
+    `d=$(mktemp -d) && trap 'rm -rf "$d"' EXIT`,
+    `curl -fsSLo "$d/install.sh" ${commandText([enrollment.installerUrl])}`,
     `echo ${commandText([hash])}"  $d/install.sh" | sha256sum -c --quiet`,
     `sh "$d/install.sh" ${commandText(options)}`,
-  ].join(' && ');
+  ];
+  // A shell of its own, so that its end takes the folder away, however it ends.
+  return `( ${steps.join(' && ')} )`;
 }

@@ -78,9 +78,15 @@ export async function showJob(context: CommandContext, [named = '']: string[]): 
     ['owner', job.owner ?? '-'],
     ['started', job.startedAt ?? '-'],
     ['ended', job.endedAt ?? '-'],
-    ['exit status', job.exitStatus === null ? '-' : String(job.exitStatus)],
-    ['result', job.result == null ? '-' : JSON.stringify(job.result)],
-    ['plan', job.planDigest ?? '-'],
+    ...(job.exitStatus === null ? [] : [['exit status', String(job.exitStatus)] as const]),
+    ...resultFacts(job.result),
+    ...(job.planDigest === null ? [] : [['plan', job.planDigest] as const]),
+    ...(job.undoesJobId === null
+      ? []
+      : [['takes back', await nameOf(api, job.undoesJobId)] as const]),
+    ...(job.undoneByJobId === null
+      ? []
+      : [['taken back', `by ${await nameOf(api, job.undoneByJobId)}`] as const]),
     [
       'log',
       `${formatCount(job.log.lines, 'line')}, ${formatBytes(job.log.committedBytes)}${verifiedText(job)}`,
@@ -136,10 +142,22 @@ export async function undoJob(
 ): Promise<number> {
   const api = await context.api();
   const job = await getJob(api, named);
+  if (job.undoneByJobId !== null) {
+    const by = await getJob(api, job.undoneByJobId);
+    if (context.terminal.json) context.terminal.printJson(by);
+    else {
+      context.terminal.say(
+        `${job.name} was taken back already, by ${by.name}. Nothing is to be done.`,
+      );
+      context.terminal.sayNext(shell`intervene jobs show ${by.name}`);
+    }
+    return exitStatus.succeeded;
+  }
   if (job.mode !== 'apply') {
-    throw usageError(`${job.name} is a ${job.mode} job; only what was applied can be undone.`, [
-      { label: 'see the jobs', command: shell`intervene jobs list --server ${job.serverName}` },
-    ]);
+    throw usageError(
+      `${job.name} is a job of mode ${job.mode}; only what was applied can be undone.`,
+      [{ label: 'see the jobs', command: shell`intervene jobs list --server ${job.serverName}` }],
+    );
   }
   const documents = await api.get<JobDocumentsBody>(`/api/v1/jobs/${reference(job.id)}/documents`);
   const { payload: undone } = readUnverified('order', Buffer.from(documents.order, 'base64'));
@@ -219,6 +237,19 @@ export async function abandonJob(
       `${job.name} is closed; a later receipt of the agent corrects it`,
     );
   return exitStatus.succeeded;
+}
+
+async function nameOf(api: ApiClient, job: string): Promise<string> {
+  return (await getJob(api, job)).name;
+}
+
+/** What the action says it found or did, one fact a line; lists and the like stay JSON. */
+function resultFacts(result: unknown): (readonly [string, string])[] {
+  if (result === null || result === undefined) return [['result', '-']];
+  if (typeof result !== 'object' || Array.isArray(result)) return [['result', valueText(result)]];
+  return Object.entries(result).map(
+    ([name, value]) => [`result: ${name}`, valueText(value)] as const,
+  );
 }
 
 /** A refused job may need somebody else to act. */

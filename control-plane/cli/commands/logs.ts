@@ -61,7 +61,9 @@ export async function logs(
 
   if (terminal.talkIsTty && !terminal.json && !isFinal(job.state)) {
     const shown =
-      tail === null ? '' : ` · last ${tail} of ${formatCount(job.log.lines, 'line')} (--tail all)`;
+      tail === null || job.log.lines <= tail
+        ? ''
+        : ` · last ${tail} of ${formatCount(job.log.lines, 'line')} (--tail all)`;
     terminal.say(`Following ${job.name}${shown} · Ctrl-C is safe`);
   }
   const followed = await followJob(context, job, {

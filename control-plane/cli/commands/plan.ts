@@ -1,4 +1,4 @@
-import { shell } from '../../../proto/documents/command-text.ts';
+import { commandText, shell } from '../../../proto/documents/command-text.ts';
 import type { ActionDeclaration } from '../../../proto/actions/declaration.ts';
 import { reference } from '../api/api-client.ts';
 import type { JobDocumentsBody } from '../api/bodies.ts';
@@ -31,16 +31,17 @@ const TAIL_LINES = 40;
 /** `intervene plan SERVER ACTION`: what the action would do, and nothing done. */
 export async function plan(
   context: CommandContext,
-  [server = '', id = '']: string[],
+  [server = '', id = '', ...words]: string[],
   options: PlanOptions,
 ): Promise<number> {
   const action = requireAction(id);
   if (!action.plans) {
-    throw usageError(`${action.id} has no plan.`, [
-      { label: 'run it', command: shell`intervene run ${server} ${action.id}` },
+    const after = words.length === 0 ? [] : ['--', ...words];
+    throw usageError(`${action.id} has no plan: what it will do is what is typed.`, [
+      { label: 'run it', command: commandText(['intervene', 'run', server, action.id, ...after]) },
     ]);
   }
-  const parameters = parseParameters(action, options.param ?? []);
+  const parameters = parseParameters(action, options.param ?? [], words);
   const orderOptions = readOrderOptions(options, action);
   const preparation = await prepareOrder(context, server, action, options.key);
   const {
@@ -59,6 +60,7 @@ export async function plan(
   }
   if (read === null) return reportOutcome(context, followed, ticket);
   await showPlan(context, read, action, preparation.server.name, 'out', followed.job.name);
+  if (read.plan.steps.length === 0) return exitStatus.succeeded;
   context.terminal.sayNext(
     shell`intervene run ${preparation.server.name} ${action.id} --plan ${shortDigest(read.digest)}`,
   );

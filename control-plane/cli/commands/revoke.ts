@@ -1,6 +1,7 @@
 import { shell } from '../../../proto/documents/command-text.ts';
 import type { GrantBody } from '../api/bodies.ts';
 import { reference } from '../api/api-client.ts';
+import { CliError, UnreachableError } from '../cli-error.ts';
 import type { CommandContext } from '../command-context.ts';
 import { exitStatus } from '../exit-status.ts';
 import { glyph } from '../output/terminal.ts';
@@ -18,14 +19,20 @@ export async function revoke(
   const { terminal } = context;
   const api = await context.api();
   const path = `/api/v1/grants/${grantReference(named)}`;
-  const grant = await api.get<GrantBody>(path);
+  const grant = await api.get<GrantBody>(path).catch(withoutControlPlane);
   const afterStep = options.afterStep === true;
+  if (grant.state === 'revoked') {
+    if (terminal.json) terminal.printJson(grant);
+    else terminal.say(`G-${grant.number} was taken back already; nothing runs under it.`);
+    return exitStatus.succeeded;
+  }
   // Without a terminal nobody is asked: stopping must never fail for want of an answer.
   if (!options.yes && context.prompt.isPossible) {
     const what = afterStep
       ? 'What runs under it stops after its step.'
       : 'What runs under it is stopped.';
-    const question = `Take back G-${grant.number} on ${grant.servers.map((server) => server.name).join(', ')}? ${what}`;
+    const undo = 'Engineers can still undo what they changed under it, and nothing else.';
+    const question = `Take back G-${grant.number} on ${grant.servers.map((server) => server.name).join(', ')}? ${what} ${undo}`;
     if (!(await context.prompt.confirm([question], '--yes'))) return exitStatus.stopped;
   }
   await api.post('/api/v1/revocations', { grant: grant.id, afterStep });
@@ -48,6 +55,26 @@ export async function revoke(
   );
   terminal.sayNext(shell`intervene jobs list --server ${grant.servers[0]?.name ?? 'SERVER'}`);
   return exitStatus.succeeded;
+}
+
+/** The agent needs no control plane to be stopped; a client who wants that now is told how. */
+function withoutControlPlane(error: unknown): never {
+  if (!(error instanceof UnreachableError)) throw error;
+  throw new CliError({
+    code: error.code,
+    happened: error.message,
+    safe: 'The permission was not taken back. Jobs that run go on by themselves.',
+    next: [
+      {
+        label: 'root on the server stops everything within a second',
+        command: 'intervene-agent lock',
+        byOther: true,
+      },
+      ...error.next,
+    ],
+    exitStatus: error.exitStatus,
+    cause: error,
+  });
 }
 
 /** `G-311`, `311`, an id, or the end of one. */

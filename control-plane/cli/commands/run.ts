@@ -66,7 +66,6 @@ async function runPlanned(
   options: RunOptions,
   orderOptions: OrderOptions,
 ): Promise<number> {
-  const { terminal } = context;
   const planNamed = options.plan !== undefined;
   if (!planNamed) parseParameters(action, options.param ?? []);
   const preparation = await prepareOrder(context, server, action, options.key);
@@ -77,6 +76,7 @@ async function runPlanned(
     server: name,
     yes: options.yes === true,
     planNamed,
+    pairs: options.param ?? [],
     what: `Apply this plan on ${name}`,
   };
   let read: ReadPlan;
@@ -100,9 +100,6 @@ async function runPlanned(
     }
   }
   await confirmOrder(context, confirmation);
-  if (!terminal.json && preparation.agent.state !== 'connected') {
-    terminal.say(glyph('warn', '!'), `${name} is not connected; the order waits up to 15 minutes.`);
-  }
   return orderAndFollow(
     context,
     preparation,

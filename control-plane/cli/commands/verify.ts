@@ -34,7 +34,10 @@ export async function verify(
   const pack = readPack(path);
   const logs: LogFile[] = [];
   for (const file of options.log ?? [])
-    logs.push({ name: basename(file), digest: await hash(file) });
+    logs.push({
+      name: basename(file),
+      digest: await hash(file).catch((error: unknown) => unreadable(file, error)),
+    });
   const list = verifyPack(pack, pins, logs);
   const failed = list.checks.filter((check) => check.verdict === 'fails');
   if (terminal.json) {
@@ -95,7 +98,7 @@ function readPins(context: CommandContext, options: VerifyOptions): Pins {
     safe: 'Nothing was checked.',
     next: [
       {
-        label: 'they stand in the install line, and intervene-agent status tells them',
+        label: 'they stand in the install line, and intervene-agent trust tells them',
         command: 'intervene verify PACK --root sha256:… --account-keys sha256:…',
       },
     ],
@@ -103,8 +106,33 @@ function readPins(context: CommandContext, options: VerifyOptions): Pins {
   });
 }
 
+function readInput<T>(path: string, read: () => T): T {
+  try {
+    return read();
+  } catch (error) {
+    return unreadable(path, error);
+  }
+}
+
+function unreadable(path: string, cause: unknown): never {
+  const { code } = cause as NodeJS.ErrnoException;
+  const why: Record<string, string> = {
+    ENOENT: 'there is no such file',
+    EISDIR: 'it is a folder',
+    EACCES: 'you may not read it',
+  };
+  throw new CliError({
+    code: 'file_unreadable',
+    happened: `${path} cannot be read: ${why[code ?? ''] ?? code ?? String(cause)}.`,
+    safe: 'Nothing was checked, and nothing was changed.',
+    next: [{ label: 'write a pack', command: 'intervene interventions pack NUMBER --output FILE' }],
+    exitStatus: exitStatus.usage,
+    cause,
+  });
+}
+
 function readPack(path: string): PackBody {
-  const content = readFileSync(path);
+  const content = readInput(path, () => readFileSync(path));
   if (content.length > PACK_MAX_BYTES) throw usageError(`${path} is larger than 256 MiB.`);
   let json: unknown;
   try {

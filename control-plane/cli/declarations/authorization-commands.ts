@@ -96,7 +96,10 @@ export const authorizationCommands: readonly CommandDeclaration[] = [
         text: "what is permitted: 'filesystem.*,command.run'",
         many: true,
       },
-      { flags: '--for <time>', text: '30m, 4h; 24h at most (default 4h)' },
+      {
+        flags: '--for <time>',
+        text: '30m, 4h; 24h at most (default 4h); with --extend: longer by',
+      },
       {
         flags: '--highest-class <class>',
         text: 'A reads, B changes reversibly, C all (default: what the actions need)',
@@ -122,7 +125,7 @@ export const authorizationCommands: readonly CommandDeclaration[] = [
       { flags: '--age-recipient <recipient>', text: 'where a new password is sealed to' },
       { flags: '--backup <answer>', text: 'is there a backup?', choices: ['yes', 'no', 'unsure'] },
       { flags: '--interruption <answer>', text: 'may it be offline?', choices: ['yes', 'no'] },
-      { flags: '--extend <grant>', text: 'permit the same again, for longer' },
+      { flags: '--extend <grant>', text: 'permit the same again, --for so much longer' },
       { flags: '--key <name>', text: 'which key signs' },
       { flags: '--yes', text: 'sign without asking; the text is printed all the same' },
     ],

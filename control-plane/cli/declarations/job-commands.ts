@@ -29,7 +29,10 @@ const secret: OptionDeclaration = {
   text: 'a secret from a file (- for standard input), sealed to the agent',
   many: true,
 };
-const yes: OptionDeclaration = { flags: '--yes', text: 'do not ask; class C also needs --plan' };
+const yes: OptionDeclaration = {
+  flags: '--yes',
+  text: 'do not ask; what is planned and of class C also needs --plan',
+};
 const detach: OptionDeclaration = { flags: '--detach', text: 'do not follow' };
 
 /** Looking, planning, doing, and what became of it. */
@@ -59,7 +62,7 @@ export const jobCommands: readonly CommandDeclaration[] = [
   },
   {
     name: 'plan',
-    args: '<server> <action>',
+    args: '<server> <action> [words...]',
     summary: 'print what an action would do; changes nothing',
     examples: [
       'intervene plan web-04 filesystem.repair --param device=/dev/sda2',

@@ -1,5 +1,5 @@
 import { findAction } from '../../../proto/actions/catalogue.ts';
-import { shell } from '../../../proto/documents/command-text.ts';
+import { commandText, shell } from '../../../proto/documents/command-text.ts';
 import type { JobBody } from '../api/bodies.ts';
 import type { NextStep } from '../cli-error.ts';
 import type { CommandContext } from '../command-context.ts';
@@ -91,6 +91,16 @@ export function describeTrouble(
     label: 'order it again',
     command: shell`intervene run ${job.serverName} ${job.action}`,
   };
+  const planAgain = {
+    label: 'plan again',
+    command: commandText([
+      ...['intervene', 'plan', job.serverName, job.action],
+      ...Object.entries(job.parameters).flatMap(([name, value]) => [
+        '--param',
+        `${name}=${typeof value === 'string' ? value : JSON.stringify(value)}`,
+      ]),
+    ]),
+  };
   const undo = { label: 'take back what it did', command: shell`intervene jobs undo ${job.name}` };
   const detail = job.detail === '' ? '' : ` ${job.detail}`;
   const goOn =
@@ -118,10 +128,17 @@ export function describeTrouble(
           next: [log],
         };
       }
+      if (isStale(job)) {
+        return {
+          happened: `${workText(job)} did not begin: what it was made for has changed since.${detail}`,
+          safe: 'Nothing was changed.',
+          next: job.mode === 'undo' ? [show] : [planAgain, show],
+        };
+      }
       return {
         happened:
           job.exitStatus === null
-            ? `${job.action} on ${job.serverName} failed.${detail}`
+            ? `${workText(job)} failed.${detail}`
             : `${job.action} on ${job.serverName} ended with status ${job.exitStatus}.${detail}`,
         safe: safeText(job),
         next: canBeUndone(job) ? [undo, ...goOn, show] : [log],
@@ -183,6 +200,16 @@ export function describeTrouble(
         next: [{ label: 'follow', command: shell`intervene logs ${job.name} --follow` }],
       };
   }
+}
+
+/** The agent found it changed before its first write: a plan out of date, or an undo somebody overtook. */
+function isStale({ reason }: JobBody): boolean {
+  return reason === 'changed_since_plan' || reason === 'changed_since';
+}
+
+function workText({ mode, action, serverName }: JobBody): string {
+  if (mode === 'plan') return `Planning ${action} on ${serverName}`;
+  return mode === 'undo' ? `Taking back ${action} on ${serverName}` : `${action} on ${serverName}`;
 }
 
 function sayFilesystem(context: CommandContext, job: JobBody): void {

@@ -1,4 +1,4 @@
-import { shell } from '../../../proto/documents/command-text.ts';
+import { commandText } from '../../../proto/documents/command-text.ts';
 import type { ActionDeclaration } from '../../../proto/actions/declaration.ts';
 import type { ActionClass } from '../../../proto/documents/fields.ts';
 import { CliError, usageError } from '../cli-error.ts';
@@ -13,6 +13,8 @@ export interface OrderToConfirm {
   yes: boolean;
   /** Whether the person named the plan that is applied, so that somebody has printed it before. */
   planNamed: boolean;
+  /** The `--param` words as they were typed, for the command that prints a plan. */
+  pairs?: readonly string[];
   /** What is done, for the question: `Repair a file system on web-04`. */
   what: string;
 }
@@ -42,9 +44,14 @@ function requireNamedPlan(order: OrderToConfirm): void {
   if (!order.yes || order.class !== 'C' || !order.action.plans || order.planNamed) return;
   throw usageError(
     `${order.action.id} is of class C: --yes needs --plan ID, the plan you have read.`,
-    [{ label: 'print a plan', command: shell`intervene plan ${order.server} ${order.action.id}` }],
+    [{ label: 'print a plan', command: planCommand(order) }],
     'needs_plan',
   );
+}
+
+function planCommand({ server, action, pairs = [] }: OrderToConfirm): string {
+  const words = pairs.flatMap((pair) => ['--param', pair]);
+  return commandText(['intervene', 'plan', server, action.id, ...words]);
 }
 
 async function isNameTyped(context: CommandContext, order: OrderToConfirm): Promise<boolean> {

@@ -3,7 +3,7 @@ import { shell } from '../../../proto/documents/command-text.ts';
 import { digestOf } from '../../../proto/documents/document.ts';
 import { keyFingerprint } from '../../../proto/documents/keys.ts';
 import type { Order } from '../../../proto/documents/kinds/order.ts';
-import type { JobBody } from '../api/bodies.ts';
+import type { GrantBody, JobBody } from '../api/bodies.ts';
 import type { CommandContext } from '../command-context.ts';
 import { glyph } from '../output/terminal.ts';
 import { formatClock, formatDuration } from '../output/time-text.ts';
@@ -94,7 +94,14 @@ export async function orderJob(
     signer,
   );
   const job = await submitJob(api, order.job, envelope, options);
-  if (!context.terminal.json) sayOrdered(context, job, choice);
+  if (!context.terminal.json && agent.state !== 'connected' && job.state !== 'proposed') {
+    const until = formatClock(Date.parse(job.startBefore), context.surroundings.timeZone);
+    context.terminal.say(
+      glyph('warn', '!'),
+      `The agent on ${server.name} is away; the job waits for it until ${until}. Ctrl-C leaves it waiting.`,
+    );
+  }
+  if (!context.terminal.json) sayOrdered(context, job, choice, preparation.grants);
   return {
     job,
     order,
@@ -107,6 +114,7 @@ function sayOrdered(
   context: CommandContext,
   job: JobBody,
   choice: ReturnType<typeof chooseGrant> | null,
+  grants: readonly GrantBody[],
 ): void {
   const { terminal, surroundings } = context;
   const grant = choice?.grant?.body;
@@ -123,11 +131,19 @@ function sayOrdered(
     terminal.sayNext(shell`intervene approve ${job.name}`, { who: 'another engineer' });
   }
   if (choice !== null && choice.grant === null) {
+    const ended = grants.toSorted((a, b) => b.number - a.number)[0];
     terminal.say(
       glyph('warn', '!'),
       choice.why === null
-        ? 'No authorization of the client is valid for this server; the agent is asked all the same.'
+        ? `${endedText(ended)} The agent is asked all the same.`
         : `Not covered: ${choice.why.detail}; the agent is asked all the same.`,
     );
   }
+}
+
+/** Tells a permission that has ended from one that never was. */
+function endedText(newest: GrantBody | undefined): string {
+  if (newest === undefined) return 'The client has authorized nothing on this server.';
+  const how = newest.state === 'revoked' ? 'was taken back' : 'has run out';
+  return `No authorization of the client is valid on this server any more: G-${newest.number} ${how}.`;
 }

@@ -37,8 +37,14 @@ export function parseParameters(
   const hint =
     path === 'argv' && values['argv'] === undefined
       ? 'write the program and its arguments after --'
-      : `${path}: ${issue?.message ?? 'invalid'}`;
+      : isMissing(values, issue?.path ?? [])
+        ? `${action.id} needs ${path}: --param ${path}=VALUE`
+        : `${path}: ${issue?.message ?? 'invalid'}`;
   throw wrongParameter(action, hint);
+}
+
+function isMissing(values: Parameters, path: readonly PropertyKey[]): boolean {
+  return path.length === 1 && !Object.hasOwn(values, String(path[0]));
 }
 
 /** Reads the value of one parameter as its schema wants it. Throws CliError for an unknown name. */

@@ -19,7 +19,7 @@ export interface PlanHeading {
 
 /**
  * A plan as people read it, line by line: everything that will be done, saved, checked, and how it is taken
- * back. Nothing of the plan is left out but digests of preconditions.
+ * back. Nothing of the plan is left out but digests of preconditions and what it does not know.
  *
  * @param columns width to wrap sentences to; commands and diffs are never wrapped or cut
  */
@@ -28,7 +28,7 @@ export function planLines(plan: Plan, heading: PlanHeading, columns: number): Pi
     [
       styled('bold', shortDigest(heading.digest)),
       `  ${plan.action}  class ${heading.class}  ${formatCount(plan.steps.length, 'step')}`,
-      `  ${undoSummary(plan)}  ${heading.usualDuration}`,
+      `  ${undoSummary(plan)}  usually ${heading.usualDuration}`,
     ],
     ...paragraph(plan.summary, '  ', columns),
     ...targetLines(plan),
@@ -37,13 +37,15 @@ export function planLines(plan: Plan, heading: PlanHeading, columns: number): Pi
     ...plan.preconditions.flatMap((precondition) =>
       paragraph(`Only if unchanged: ${precondition.what}`, '  ', columns),
     ),
-    ...plan.steps.flatMap((step, at) => stepLines(step, at + 1, columns)),
+    ...plan.steps.flatMap((step, at) =>
+      stepLines(step, at + 1, columns, plan.parameters['device']),
+    ),
     ...(plan.steps.length === 0 ? [['  Nothing is to be done.']] : []),
     [styled('muted', `  ${heading.digest}`)],
   ];
 }
 
-function stepLines(step: PlanStep, number: number, columns: number): Piece[][] {
+function stepLines(step: PlanStep, number: number, columns: number, device: unknown): Piece[][] {
   return [
     ...wrapText(step.description, Math.max(20, columns - INDENT.length)).map((line, at) => [
       styled('bold', at === 0 ? `  ${number} ` : INDENT),
@@ -55,7 +57,9 @@ function stepLines(step: PlanStep, number: number, columns: number): Piece[][] {
         : [[`${INDENT}${change.path}`], ...diffLines(change.diff)],
     ),
     ...step.declaredFolders.map((folder): Piece[] => [
-      `${INDENT}writes in  ${folder}  (a program decides which files)`,
+      folder === device
+        ? `${INDENT}writes to  ${folder}`
+        : `${INDENT}writes in  ${folder}  (a program decides which files)`,
     ]),
     ...field(
       'saves',
@@ -95,7 +99,7 @@ function undoSummary(plan: Plan): string {
 function targetLines(plan: Plan): Piece[][] {
   const shownAsTables = packageLines(plan.target).length > 0 ? PACKAGE_TABLES : [];
   const entries = [...Object.entries(plan.parameters), ...Object.entries(plan.target)].filter(
-    ([name, value]) => !shownAsTables.includes(name) && !isEmptyList(value),
+    ([name, value]) => !shownAsTables.includes(name) && !isEmptyList(value) && value !== null,
   );
   const shown = new Map(entries.map(([name, value]) => [name, valueText(value)]));
   return [...shown].map(([name, value]): Piece[] => [`  ${name}: ${value}`]);

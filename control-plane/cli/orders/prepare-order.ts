@@ -16,6 +16,7 @@ export interface Preparation {
   api: ApiClient;
   server: ServerBody;
   agent: AgentBody;
+  /** All of the server, also those that have ended: what is missing may have been there. */
   grants: GrantBody[];
   signer: Signer;
 }
@@ -30,10 +31,11 @@ export async function prepareOrder(
   action: ActionDeclaration,
   keyName = 'engineer',
 ): Promise<Preparation> {
+  requireEngineer(context);
   const api = await context.api();
   const asked = [
     findServer(api, named),
-    api.list<GrantBody>('/api/v1/grants', { server: named, state: 'valid' }),
+    api.list<GrantBody>('/api/v1/grants', { server: named }),
     fetchCertifications(api),
   ] as const;
   // The server's error says more than the others' about the same wrong name.
@@ -44,6 +46,29 @@ export async function prepareOrder(
   const keys = await context.keys();
   requireCertified(context, keys.publicPart(keyName)?.key, await asked[2]);
   return { api, server, agent, grants, signer: await keys.open(keyName) };
+}
+
+/** Before anything about keys: whoever orders nothing must not be told to make one. */
+function requireEngineer(context: CommandContext): void {
+  const { role } = context.profile.require().person;
+  if (role === 'engineer' || role === 'lead') return;
+  throw new CliError({
+    code: 'not_an_engineer',
+    happened:
+      role === 'client'
+        ? 'You are logged in as a client: clients permit, engineers order.'
+        : `You are logged in with the role ${role}, which orders nothing.`,
+    safe: 'Nothing was ordered.',
+    next: [
+      role === 'client'
+        ? {
+            label: 'permit it to an engineer',
+            command: "intervene authorize SERVER --ticket T --actions 'filesystem.*'",
+          }
+        : { label: 'see who you are here', command: 'intervene whoami' },
+    ],
+    exitStatus: exitStatus.refused,
+  });
 }
 
 function requireAgent(server: ServerBody, action: ActionDeclaration): AgentBody {

@@ -53,6 +53,14 @@ export function consentText(
         ? 'the server may be offline meanwhile'
         : 'the server should stay online',
     ),
+    ...labelled(
+      'At the end',
+      'Nothing new starts; what runs at that time goes on to its own end. Taking the permission back stops it.',
+    ),
+    ...labelled(
+      'Undo',
+      'Engineers may take back what was changed under this permission, also after its end.',
+    ),
     '',
     ...paragraph('Nothing else is allowed: the agent on the server refuses it.'),
   ];

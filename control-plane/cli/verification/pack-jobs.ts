@@ -245,5 +245,5 @@ function checkLog(job: PackJob, final: Receipt | null, checks: CheckList): void 
   }
   const missing = log.gaps.reduce((sum, gap) => sum + gap.missingBytes, 0);
   const gaps = missing === 0 ? '' : `, ${missing} bytes left out and signed as such`;
-  checks.holds(subject, `${log.bytes} bytes, ${log.lines} lines, ${log.digest}${gaps}`);
+  checks.holds(subject, `${log.bytes} bytes, ${log.lines} whole lines, ${log.digest}${gaps}`);
 }
