@@ -41,7 +41,7 @@ const environment = { INTERVENE_HOME: inFolder('home') };
 
 function shown(program: string, words: readonly string[]): string {
   const quoted = words.map((word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word}'`));
-  return `${dim('$')} ${program} ${quoted.join(' ').replaceAll(folder, '.')}`;
+  return `${dim('$')} ${program} ${quoted.join(' ')}`;
 }
 
 /** Runs a command of the product and lets its output through, as a person would see it. */
@@ -232,7 +232,7 @@ async function demo(): Promise<void> {
     '--param',
     `device=${image}`,
   ]);
-  const plan = await json<{ planDigest: string }>([
+  await show([
     '--profile',
     'erin',
     'plan',
@@ -241,6 +241,7 @@ async function demo(): Promise<void> {
     '--param',
     `device=${image}`,
   ]);
+  const plans = await jobsOf('plan');
   await show([
     '--profile',
     'erin',
@@ -248,21 +249,13 @@ async function demo(): Promise<void> {
     'web-04',
     'filesystem.repair',
     '--plan',
-    plan.planDigest,
+    plans[0]?.planDigest ?? '',
     '--yes',
   ]);
   console.log(`  ${await fsckSays()}`);
 
   heading('And takes it back: the same bytes as before');
-  const jobs = await json<{ items: { id: string; name: string; mode: string; action: string }[] }>([
-    '--profile',
-    'erin',
-    'jobs',
-    'list',
-  ]);
-  const repair = jobs.items.find(
-    (job) => job.action === 'filesystem.repair' && job.mode === 'apply',
-  );
+  const [repair] = await jobsOf('apply');
   if (repair === undefined) throw new Error('the repair is not in the list of jobs');
   await show(['--profile', 'erin', 'jobs', 'undo', repair.name, '--yes']);
   const undone = await checksum(image);
@@ -282,6 +275,16 @@ async function demo(): Promise<void> {
     inFolder('pack.json'),
   ]);
   await show(['--profile', 'carol', 'verify', inFolder('pack.json')]);
+}
+
+/** The repairs of this mode, the newest first; asked without showing it, since a person has read it above. */
+async function jobsOf(mode: string): Promise<{ name: string; planDigest: string }[]> {
+  const words = ['--profile', 'erin', 'jobs', 'list', '--json'];
+  const done = await run([intervene, ...words], { env: environment });
+  const { items } = JSON.parse(done.stdout) as {
+    items: { name: string; mode: string; action: string; planDigest: string }[];
+  };
+  return items.filter((job) => job.action === 'filesystem.repair' && job.mode === mode);
 }
 
 async function startAgent(enrollment: Record<string, string>): Promise<void> {

@@ -84,8 +84,8 @@ describe('the command line', () => {
       '--account-keys',
       `sha256:${'0'.repeat(64)}`,
     ]);
-    expect(done.status).toBe(1);
-    expect(done.stderr).toContain('/nowhere: ENOENT');
+    expect(done.status).toBe(2);
+    expect(done.stderr).toContain('/nowhere cannot be read: there is no such file');
     expect(done.stderr).not.toContain('    at ');
   });
 });
@@ -114,6 +114,16 @@ printf '%s\\n' "\${COMPREPLY[@]}"`;
     expect(complete('run', 'web-04', 'file')).toEqual(['filesystem.check', 'filesystem.repair']);
     expect(complete('run', '--yes', 'web-04', 'comm')).toEqual(['command.run']);
     expect(complete('help', 'exit')).toEqual(['exit-codes']);
+    expect(complete('help', 'jo')).toEqual(['jobs']);
+  });
+
+  it('is not misled by the value of an option, and knows the few values some have', () => {
+    expect(complete('--profile', 'erin', 'jobs', 'u')).toEqual(['undo']);
+    expect(complete('run', '--timeout', '5m', 'web-04', 'comm')).toEqual(['command.run']);
+    expect(complete('enroll', 'web-04', '--mode', 'res')).toEqual(['resident', 'rescue']);
+    expect(complete('enroll', 'web-04', '--mode', 'resi')).toEqual(['resident']);
+    expect(complete('--profile', 'jo')).toEqual(['']);
+    expect(fishCompletion()).toContain("-l mode -x -a 'resident rescue'");
   });
 
   it('is understood by bash, and says the same for the other shells', () => {

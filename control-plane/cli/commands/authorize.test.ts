@@ -139,7 +139,7 @@ describe('authorize', () => {
     expect(signed()).toMatchObject({
       extends: before['id'],
       actions: [{ pattern: 'filesystem.check' }],
-      expiresAt: FAR_NOW / 1000 + 6 * 3600,
+      expiresAt: FAR_NOW / 1000 + (4 + 6) * 3600,
     });
     const more = await its.cli.run(
       ['authorize', '--extend', '311', '--actions', 'command.run', '--yes'],
@@ -190,7 +190,7 @@ describe('enroll', () => {
     const done = await its.cli.run(['enroll', 'web-04', '--mode', 'resident', ...words], asCarol);
     expect(done.stdout).toContain(` --allow 'filesystem.*' --allow '*' --highest-class C --token `);
     expect(done.stdout).toContain(' --url https://cp.example.net --ca ');
-    expect(done.stdout).toMatch(/ --token \S+ --allow-no-undo\n/);
+    expect(done.stdout).toMatch(/ --token \S+ --allow-no-undo \)\n/);
   });
 
   it('prints one line with every digest, and waits until the agent is there', async () => {

@@ -1,3 +1,4 @@
+import { shell } from '../../../proto/documents/command-text.ts';
 import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { pino } from 'pino';
@@ -53,7 +54,7 @@ export async function restore(
     ),
   );
   terminal.say('  Agents keep what was revoked, and no order runs a second time.');
-  terminal.say(`Next: intervene up --data ${source.data}`);
+  terminal.sayNext(shell`intervene up --data ${source.data}`);
 }
 
 async function chooseKey(
