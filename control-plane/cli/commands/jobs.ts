@@ -59,6 +59,7 @@ export async function showJob(context: CommandContext, [named = '']: string[]): 
     terminal.printJson(job);
     return;
   }
+  const plan = job.planDigest ?? (job.mode === 'apply' ? await orderedPlan(api, job) : null);
   const state = jobStateTexts[job.state];
   printFacts(terminal, [
     ['job', job.name],
@@ -80,7 +81,7 @@ export async function showJob(context: CommandContext, [named = '']: string[]): 
     ['ended', job.endedAt ?? '-'],
     ...(job.exitStatus === null ? [] : [['exit status', String(job.exitStatus)] as const]),
     ...resultFacts(job.result),
-    ...(job.planDigest === null ? [] : [['plan', job.planDigest] as const]),
+    ...(plan === null ? [] : [['plan', plan] as const]),
     ...(job.undoesJobId === null
       ? []
       : [['takes back', await nameOf(api, job.undoesJobId)] as const]),
@@ -237,6 +238,13 @@ export async function abandonJob(
       `${job.name} is closed; a later receipt of the agent corrects it`,
     );
   return exitStatus.succeeded;
+}
+
+/** The plan that the order names; the digest at a job is that of the plan it made. */
+async function orderedPlan(api: ApiClient, job: JobBody): Promise<string | null> {
+  const path = `/api/v1/jobs/${reference(job.id)}/documents`;
+  const { order } = await api.get<JobDocumentsBody>(path);
+  return readUnverified('order', Buffer.from(order, 'base64')).payload.plan;
 }
 
 async function nameOf(api: ApiClient, job: string): Promise<string> {

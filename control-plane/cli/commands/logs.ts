@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { createHash } from 'node:crypto';
 import { shell } from '../../../proto/documents/command-text.ts';
 import { terminalOpen } from '../../../proto/actions/terminal.ts';
+import { findAction } from '../../../proto/actions/catalogue.ts';
 import type { JobBody } from '../api/bodies.ts';
 import { followLog } from '../api/follow-log.ts';
 import type { FollowedLog, LogStart } from '../api/follow-log.ts';
@@ -69,7 +70,7 @@ export async function logs(
   const followed = await followJob(context, job, {
     view: viewFor(context, job, options),
     from,
-    steps: job.planDigest !== null && job.mode !== 'plan',
+    steps: findAction(job.action)?.plans === true && job.mode !== 'plan',
     maxRuntimeSeconds: RUNTIME_MOST_SECONDS,
   });
   return reportOutcome(context, followed, '');

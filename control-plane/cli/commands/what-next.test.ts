@@ -128,7 +128,8 @@ describe('what is said of a job', () => {
     await its.cli.run(plan);
     its.farEnd.onOrder = (job) =>
       endJob(job, [], { result: { outcome: 'corrected', problems: 2 } });
-    await its.cli.run(repair);
+    const { stderr } = await its.cli.run(repair);
+    expect(stderr).toContain('Undo: intervene --profile ana jobs undo 1042/2');
     const undoing = ['jobs', 'undo', '1042/2', '--yes'];
     await its.cli.run(undoing);
     const [, applied, undone] = [...its.farEnd.jobs.values()].map(({ body }) => body);
@@ -136,6 +137,7 @@ describe('what is said of a job', () => {
     const { stdout } = await its.cli.run(['jobs', 'show', '1042/2']);
     expect(stdout).toContain('result: outcome\tcorrected\nresult: problems\t2\n');
     expect(stdout).toContain('taken back\tby 1042/3\n');
+    expect(stdout).toMatch(/^plan\tsha256:[0-9a-f]{64}$/m);
     expect(stdout).not.toMatch(/\t-\n(?=.*exit status)|^plan\t-/m);
 
     const before = ordered().length;

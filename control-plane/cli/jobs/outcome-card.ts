@@ -277,6 +277,8 @@ function safeText(job: JobBody): string {
 
 /** Whether an undo may be offered: only what was planned has saved what it changed. */
 function canBeUndone(job: JobBody): boolean {
-  if (findAction(job.action)?.undo === 'none') return false;
-  return job.mode === 'apply' && job.planDigest !== null && job.undoneByJobId === null;
+  // The digest of a plan stands at the job that made it; the catalogue tells what is planned.
+  const action = findAction(job.action);
+  if (action === undefined || !action.plans || action.undo === 'none') return false;
+  return job.mode === 'apply' && job.undoneByJobId === null;
 }
