@@ -85,9 +85,7 @@ describe('logs', () => {
     setTimeout(() => (job.body.state = 'succeeded'), 50);
     const done = await its.cli.run(['logs', '1042/1'], { columns: 80 });
     expect(done.status).toBe(0);
-    expect(done.stderr).toContain(
-      'Following 1042/1 · Ctrl-C is safe',
-    );
+    expect(done.stderr).toContain('Following 1042/1 · Ctrl-C is safe');
   });
 
   it('of a running job in a pipe are what is there, and say that there is more to come', async () => {
