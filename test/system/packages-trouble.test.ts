@@ -162,7 +162,8 @@ describe('when it goes wrong', () => {
     const shown = await its.server.stack.cli('lead', 'logs', id);
     expect(shown.stderr + shown.stdout).toContain('dpkg --configure -a');
     const next = await its.tryPlan(['ticker', 'beside'], '--param', 'holdServices=["ticker"]');
-    expect(next.status).toBe(0);
+    expect(next.status).toBe(1);
+    expect((await its.lastJob('plan')).reason).toBe('dpkg_interrupted');
 
     const undone = await its.undo(job);
     expect(undone.status, undone.stderr + undone.stdout).toBe(0);
