@@ -19,3 +19,10 @@ it.each([
 it('is short, whatever was said', () => {
   expect(describeError(new Error('a'.repeat(100_000)))).toHaveLength(1_000);
 });
+
+it('says in words what the system said of a file', () => {
+  const missing = Object.assign(new Error('ENOENT: no such file'), { code: 'ENOENT', path: '/a' });
+  expect(describeError(missing)).toMatch(/^\/a: there is no such file.*\(ENOENT\)$/);
+  const denied = Object.assign(new Error('EACCES'), { code: 'EACCES', path: '/a' });
+  expect(describeError(denied)).toBe('/a: permission denied; run it as root (EACCES)');
+});

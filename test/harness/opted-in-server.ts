@@ -46,7 +46,7 @@ export class OptedInServer {
       '--mode',
       'resident',
     );
-    await this.debian.ok(['sh', '-c', `${installLine} --yes`]);
+    await this.debian.ok(['sh', '-c', installLine.replace(/ \)$/, ' --yes )')]);
     await this.stack.connected();
   }
 
