@@ -121,6 +121,15 @@ describe('enrolment', () => {
     expect(await auditKinds(tenant.accountId)).toContain('alarm.enrollment_token_reused');
   });
 
+  it('takes no earlier token of the same person once there is a newer one', async () => {
+    const tenant = await operation.addServer(await operation.addTenant());
+    const earlier = await newToken(tenant);
+    const newer = await newToken(tenant);
+    const { request } = await makeTlsKey();
+    await expect(enroll(side, tenant.world, earlier, request)).rejects.toMatchObject(denied);
+    await enroll(side, tenant.world, newer, request);
+  });
+
   it('of two that bring one token at once lets one in', async () => {
     const tenant = await operation.addServer(operation.tenant);
     const token = await newToken(tenant);
