@@ -13,7 +13,10 @@ export const exitStatus = {
 } as const;
 
 export const exitStatusMeanings: readonly (readonly [number, string])[] = [
-  [exitStatus.succeeded, 'succeeded'],
+  [
+    exitStatus.succeeded,
+    'succeeded; a check that found errors too: --json tells, in result.outcome',
+  ],
   [exitStatus.failed, 'the job, the check or the request failed'],
   [exitStatus.usage, 'wrong usage, or a name that is not known'],
   [exitStatus.refused, 'refused: no authorization, policy or signature allows it'],
