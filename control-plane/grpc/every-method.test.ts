@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import * as grpc from '@grpc/grpc-js';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { agentService } from '../../proto/wire.ts';
@@ -126,6 +127,16 @@ const expected: Record<string, Row> = {
       const call = client.uploadLog();
       const told = answerTo(call as never);
       call.write({ jobId: job });
+      return told;
+    },
+  },
+  Terminal: {
+    // Nobody opened one.
+    answers: 'UNAUTHENTICATED NOT_FOUND NOT_FOUND PERMISSION_DENIED PERMISSION_DENIED',
+    ask: async (client) => {
+      const call = client.terminal();
+      const told = answerTo(call as never);
+      call.write({ attachment: { jobId: job, attachment: randomUUID() } });
       return told;
     },
   },
