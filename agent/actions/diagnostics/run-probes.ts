@@ -46,7 +46,7 @@ async function runProbe(
     collected.reports.push({ probe: id, area, outcome, detail: cut(detail, 300), durationMs });
   };
   const limitMs = Math.min(probe.limitMs, end - began);
-  if (limitMs <= 0) return report('probe_failed', 'no time was left for it');
+  if (limitMs < 1) return report('probe_failed', 'no time was left for it');
   const timer = Promise.withResolvers<null>();
   const timeout = setTimeout(() => timer.resolve(null), limitMs);
   try {
