@@ -15,7 +15,7 @@ export const terminalOpenParameters = z.strictObject({
     .describe('whose shell it is'),
   term: z
     .string()
-    .regex(/^[A-Za-z0-9._+-]{1,64}$/)
+    .regex(/^[A-Za-z0-9][A-Za-z0-9._+-]{0,63}$/)
     .default('xterm-256color')
     .describe('what kind of terminal the engineer has'),
   rows: terminalSize.default(24).describe('height of the screen in lines'),
