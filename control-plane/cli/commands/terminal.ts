@@ -108,7 +108,7 @@ function readParameters(
     sessionKey,
     ...(user !== undefined && { user }),
     ...(idleSeconds !== undefined && { idleSeconds }),
-    ...(term !== undefined && /^[A-Za-z0-9._+-]{1,64}$/.test(term) && { term }),
+    ...(term !== undefined && /^[A-Za-z0-9][A-Za-z0-9._+-]{0,63}$/.test(term) && { term }),
     ...(stdout.rows !== undefined && { rows: stdout.rows }),
     ...(stdout.columns !== undefined && { columns: stdout.columns }),
   });
