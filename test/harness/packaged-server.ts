@@ -12,6 +12,7 @@ const PACKAGES = '/var/tmp/packages';
 export interface OwnerChoice {
   allow?: readonly string[];
   highestClass?: 'A' | 'B' | 'C';
+  allowNoUndo?: boolean;
 }
 
 /** A booted Debian on which nothing is installed yet, the agent's packages, and a control plane outside. */
@@ -61,7 +62,7 @@ export class PackagedServer {
   }
 
   /** The client orders an enrolment, the owner carries it out and lets the service start. */
-  async enroll({ allow = [], highestClass }: OwnerChoice = {}): Promise<string> {
+  async enroll({ allow = [], highestClass, allowNoUndo }: OwnerChoice = {}): Promise<string> {
     const { stack, debian } = this;
     const words = ['enroll', 'web-04', '--mode', 'resident'];
     const enrollment = await stack.json<Enrollment>('carol', ...words);
@@ -72,6 +73,7 @@ export class PackagedServer {
         ...['--root', enrollment.rootDigest, '--account-keys', enrollment.accountKeysDigest],
         ...allow.flatMap((pattern) => ['--allow', pattern]),
         ...(highestClass === undefined ? [] : ['--highest-class', highestClass]),
+        ...(allowNoUndo === true ? ['--allow-no-undo'] : []),
       ],
       { input: enrollment.token },
     );

@@ -53,12 +53,12 @@ describe('the owner of a server', () => {
   }, 400_000);
   afterAll(() => server?.close());
 
-  it('installs the package, and lets engineers look at services, no more', async () => {
+  it('installs the package, and lets engineers diagnose, no more', async () => {
     await server.install(VERSION);
-    const said = await server.enroll({ allow: ['service.status'] });
-    expect(said).toContain('Its policy allows service.status, up to class A');
-    await allow('service.*,command.run');
-    const seen = await run('service.status', '--param', 'unit=slow.service');
+    const said = await server.enroll({ allow: ['diagnostics.*'] });
+    expect(said).toContain('Its policy allows diagnostics.*, up to class A');
+    await allow('diagnostics.*,service.*,command.run');
+    const seen = await server.stack.cli('lead', 'diagnose', 'web-04');
     expect(seen.status, seen.stderr).toBe(0);
   });
 

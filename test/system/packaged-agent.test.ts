@@ -55,7 +55,11 @@ describe('the Debian package on a booted server', () => {
   });
 
   it('is enrolled with digests and questions like those of the installer', async () => {
-    const said = await server.enroll({ allow: ['command.run'], highestClass: 'C' });
+    const said = await server.enroll({
+      allow: ['command.run'],
+      highestClass: 'C',
+      allowNoUndo: true,
+    });
     for (const words of [
       'CA key',
       'Operator root',
@@ -94,7 +98,9 @@ describe('the Debian package on a booted server', () => {
 
   it('keeps the policy that the owner wrote, over upgrades', async () => {
     const policy = await server.debian.ok(['cat', '/etc/intervene/policy.toml']);
-    expect(policy).toContain('allow = ["command.run"]\nhighest-class = "C"\n');
+    expect(policy).toContain(
+      'allow = ["command.run"]\nhighest-class = "C"\nallow-steps-without-undo = true\n',
+    );
   });
 
   it('is whole again when it is installed once more over damage', async () => {
