@@ -13,7 +13,7 @@ import { signAccountKeys } from '../../test/fixtures/chains.ts';
 import { createPasskey } from '../../test/fixtures/passkey.ts';
 import { classC, createRefusalKit } from '../../test/fixtures/refusal-cases/refusal-kit.ts';
 import type { RefusalKit } from '../../test/fixtures/refusal-cases/refusal-kit.ts';
-import { createTrustWorld, uuidV7 } from '../../test/fixtures/trust-world.ts';
+import { createTrustWorld, createWorldKey, uuidV7 } from '../../test/fixtures/trust-world.ts';
 import type { TrustWorld } from '../../test/fixtures/trust-world.ts';
 import { openDocument } from '../../proto/documents/document.ts';
 import { sealInput } from '../../proto/documents/sealed-input.ts';
@@ -163,6 +163,28 @@ describe('an order that everybody allows', () => {
     expect(
       verdictOf(await trust.admit(receive(world.deliver(order, { envelope, digest, payload })))),
     ).toBe('admitted');
+  });
+
+  it('is refused on a grant of keys that a revoked key put in the place of its own', async () => {
+    const thief = createWorldKey();
+    const keys = signAccountKeys(
+      world.account.id,
+      [thief.key, createWorldKey().key],
+      [world.account.signing.signer],
+      world.account.envelope,
+      { version: 2 },
+    );
+    const trust = await openTrust();
+    const ids = [world.account.signing.fingerprint];
+    await trust.replaceRevocations({ ids, documents: [] });
+    await expect(trust.acceptTrust({ rootChain: [], accountKeys: [keys] })).rejects.toMatchObject({
+      reason: 'revoked',
+    });
+    const grant = world.signGrant({}, [thief.signer]);
+    const order = world.signOrder({ ...classC, authorization: grant.digest });
+    expect(verdictOf(await trust.admit(receive(world.deliver(order, grant))))).toBe(
+      'signer_unknown',
+    );
   });
 
   it('of class A is admitted from a passkey of an engineer', async () => {

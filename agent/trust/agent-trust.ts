@@ -181,7 +181,7 @@ export class AgentTrust {
 
   /** Throws DocumentError for what does not follow from what is held. Resolves whether anything was new. */
   async acceptTrust(update: TrustChains): Promise<boolean> {
-    return this.pinned.accept(update);
+    return this.pinned.accept(update, (key) => this.revocations.isRevoked(key));
   }
 
   /** In force at once; on disk when it resolves. */

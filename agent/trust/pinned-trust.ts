@@ -6,6 +6,7 @@ import {
   followRootChain,
   nextAccountKeys,
   nextRoot,
+  requireUnrevokedSigners,
 } from '../../proto/documents/chain.ts';
 import { DocumentError } from '../../proto/documents/document.ts';
 import type { VerifiedDocument } from '../../proto/documents/document.ts';
@@ -127,13 +128,19 @@ export class PinnedTrust {
    * follow from the newest one held is refused with a DocumentError, and then none is taken: neither an
    * older state nor a fork replaces what is here. They are on disk when this resolves.
    *
+   * @param isRevoked whether the key of this fingerprint was taken back: it can sign no successor then
    * @returns whether there was anything new
    */
-  async accept(update: TrustChains): Promise<boolean> {
+  async accept(
+    update: TrustChains,
+    isRevoked: (fingerprint: string) => boolean = () => false,
+  ): Promise<boolean> {
     const accepted = this.queue.then(async () => {
       const held = this.chains;
       const next = extendChains(held, this.pins, this.account, update);
       const { root, accountKeys } = next;
+      requireUnrevoked(root, held.root.length, isRevoked);
+      requireUnrevoked(accountKeys, held.accountKeys.length, isRevoked);
       if (root.length === held.root.length && accountKeys.length === held.accountKeys.length) {
         return false;
       }
@@ -189,6 +196,17 @@ function extendChains(held: Chains, pins: Pins, account: string, given: TrustCha
     next: nextAccountKeys,
   });
   return { root, accountKeys };
+}
+
+/** Of a chain of which the first `held` documents were here before. */
+function requireUnrevoked<K extends 'root' | 'account-keys'>(
+  chain: readonly { document: VerifiedDocument<K> }[],
+  held: number,
+  isRevoked: (fingerprint: string) => boolean,
+): void {
+  for (let at = Math.max(1, held); at < chain.length; at++) {
+    requireUnrevokedSigners(chain[at - 1]!.document, chain[at]!.document, isRevoked);
+  }
 }
 
 function requireAccount(

@@ -1,4 +1,8 @@
-import { followAccountKeysChain, followRootChain } from '../../proto/documents/chain.ts';
+import {
+  followAccountKeysChain,
+  followRootChain,
+  requireUnrevokedSigners,
+} from '../../proto/documents/chain.ts';
 import {
   digestOf,
   DocumentError,
@@ -26,7 +30,7 @@ import {
   readUnexpiredCertifications,
 } from './document-store.ts';
 import type { StoredDocument } from './document-store.ts';
-import { accountsWithAgents } from './revocation-store.ts';
+import { accountsWithAgents, revokedKeys } from './revocation-store.ts';
 
 /**
  * The documents that say whose signatures count. Every one is verified before it is stored; agents verify
@@ -84,6 +88,12 @@ export function createTrustService({ database, bus, accounts }: TrustDependencie
         if (known !== undefined) return known;
         const root = followRootChain(...continued(chain, envelope));
         requireNext(root, chain);
+        if (chain.length > 0) {
+          const revoked = await revokedKeys(queries);
+          requireUnrevokedSigners(followRootChain(...followed(chain)), root, (key) =>
+            revoked.has(key),
+          );
+        }
         return store(caller, { ...stored(root, envelope), accountId: null }, queries);
       });
       await tellEverybody();
@@ -124,6 +134,11 @@ export function createTrustService({ database, bus, accounts }: TrustDependencie
         if (known !== undefined) return known;
         const keys = followAccountKeysChain(...continued(chain, envelope));
         requireNext(keys, chain);
+        if (chain.length > 0) {
+          const revoked = await revokedKeys(queries);
+          const current = followAccountKeysChain(...followed(chain));
+          requireUnrevokedSigners(current, keys, (key) => revoked.has(key));
+        }
         if (keys.payload.account !== accountId) {
           throw new DomainError(
             'invalid',
@@ -137,6 +152,10 @@ export function createTrustService({ database, bus, accounts }: TrustDependencie
       return added;
     },
   };
+}
+
+function followed(chain: readonly StoredDocument[]): [Uint8Array[], string] {
+  return [chain.map((row) => row.envelope), chain[0]!.digest];
 }
 
 /** The chain with one more, and the pin it is followed from. */

@@ -185,6 +185,31 @@ describe('account keys', () => {
   });
 });
 
+describe('account keys of which one was taken back', () => {
+  it('are not replaced by that one, and are by another', async () => {
+    const path = `/api/v1/accounts/${acme.id}/keys`;
+    const { signing, recovery } = world.account;
+    const revoke = world.signRevoke({ keys: [signing.fingerprint] }, [recovery.signer]);
+    expect((await hand(acme.client, '/api/v1/revocations', revoke.envelope)).status).toBe(201);
+    const { items } = (await acme.client.get<{ items: Document[] }>(path)).body;
+    const next = createWorldKey();
+    const payload = {
+      account: acme.id,
+      version: items.length + 1,
+      previous: items.at(-1)!.digest,
+      issuedAt: world.now,
+      keys: [
+        { key: next.key, name: 'next', use: 'signing' as const },
+        { key: recovery.key, name: 'paper', use: 'recovery' as const },
+      ],
+    };
+    const byThief = signDocument('account-keys', payload, [signing.signer]);
+    expect(codeOf(await hand(acme.client, path, byThief))).toEqual([400, 'revoked']);
+    const byOwner = signDocument('account-keys', payload, [recovery.signer]);
+    expect((await hand(acme.client, path, byOwner)).status).toBe(201);
+  });
+});
+
 describe('a new root', () => {
   it('needs the thresholds of the old and the new one, and ends what only the old one signed', async () => {
     const next = createWorldKey();

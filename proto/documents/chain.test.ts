@@ -3,8 +3,9 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { signAccountKeys, signRoot } from '../../test/fixtures/chains.ts';
 import { createWorldKey } from '../../test/fixtures/trust-world.ts';
-import { followAccountKeysChain, followRootChain } from './chain.ts';
+import { followAccountKeysChain, followRootChain, requireUnrevokedSigners } from './chain.ts';
 import { digestOf, DocumentError } from './document.ts';
+import { keyFingerprint } from './keys.ts';
 import type { Signer } from './keys.ts';
 
 const account = randomUUID();
@@ -213,3 +214,27 @@ function reasonOf(follow: () => unknown): string | undefined {
     throw error;
   }
 }
+
+describe('a successor', () => {
+  const revoking =
+    (...signers: Signer[]) =>
+    (fingerprint: string) =>
+      signers.some(({ key }) => keyFingerprint(key) === fingerprint);
+
+  it('of account keys needs a key that was not taken back', () => {
+    const [one, two] = [[keysOne], [keysOne, keysTwo]].map((chain) =>
+      followAccountKeysChain(chain, keysPin),
+    ) as [ReturnType<typeof followAccountKeysChain>, ReturnType<typeof followAccountKeysChain>];
+    expect(() => requireUnrevokedSigners(one, two, revoking(b, c))).not.toThrow();
+    expect(() => requireUnrevokedSigners(one, two, revoking(a))).toThrow('taken back');
+  });
+
+  it('of a root needs the old threshold without those that were taken back', () => {
+    const [one, two] = [[first], [first, second]].map((chain) => followRootChain(chain, pin)) as [
+      ReturnType<typeof followRootChain>,
+      ReturnType<typeof followRootChain>,
+    ];
+    expect(() => requireUnrevokedSigners(one, two, revoking(a, d))).not.toThrow();
+    expect(() => requireUnrevokedSigners(one, two, revoking(c))).toThrow('taken back');
+  });
+});

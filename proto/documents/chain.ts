@@ -6,6 +6,7 @@ import {
   trustedSigners,
 } from './document.ts';
 import type { VerifiedDocument } from './document.ts';
+import { keyFingerprint } from './keys.ts';
 import type { PublicKey } from './keys.ts';
 
 /**
@@ -54,6 +55,30 @@ export function nextAccountKeys(
     throw new DocumentError('payload_malformed', 'the account changes within the chain');
   }
   return next;
+}
+
+/**
+ * Refuses a successor that too few unrevoked keys of `current` have signed. Following a chain does not ask
+ * for this: a link that was accepted stays when a key that signed it is revoked later.
+ *
+ * @param isRevoked by fingerprint
+ */
+export function requireUnrevokedSigners<K extends Chained['kind']>(
+  current: VerifiedDocument<K>,
+  next: VerifiedDocument<K>,
+  isRevoked: (fingerprint: string) => boolean,
+): void {
+  const old = new Set(keysOf(current.payload.keys).map(keyFingerprint));
+  const standing = next.signers
+    .map(keyFingerprint)
+    .filter((fingerprint) => old.has(fingerprint) && !isRevoked(fingerprint));
+  const needed = 'threshold' in current.payload ? current.payload.threshold : 1;
+  if (standing.length < needed) {
+    throw new DocumentError(
+      'revoked',
+      `version ${next.payload.version} of ${next.kind} is signed by keys that were taken back`,
+    );
+  }
 }
 
 type Chained = VerifiedDocument<'root'> | VerifiedDocument<'account-keys'>;

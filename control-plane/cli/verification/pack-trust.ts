@@ -53,12 +53,18 @@ export function openPackTrust(
   return { roots, accountKeys, certifications: openCertifications(pack, roots, checks) };
 }
 
-/** The client's keys that could sign a grant at that time. */
+/** The client's keys that could sign a grant at that time; clocks, and seconds, are not exact. */
 export function grantSigners(trust: PackTrust, atSeconds: number): PublicKey[] {
-  const inForce = inForceAt(trust.accountKeys, atSeconds);
-  return (inForce?.payload.keys ?? [])
+  const inForce = [atSeconds - SKEW_SECONDS, atSeconds + SKEW_SECONDS].map((at) =>
+    newestAt(trust.accountKeys, at),
+  );
+  const [first = 0, last = -1] = inForce;
+  const keys = trust.accountKeys
+    .slice(first, last + 1)
+    .flatMap(({ payload }) => payload.keys)
     .filter((entry) => entry.use === 'signing')
     .map((entry) => entry.key);
+  return [...new Map(keys.map((key) => [key.public, key])).values()];
 }
 
 /** All keys a revocation may bear: of the account, of the root, of engineers. */
@@ -145,9 +151,12 @@ export function isWithin(window: { notBefore: number; expiresAt: number }, at: n
   return at >= window.notBefore - SKEW_SECONDS && at < window.expiresAt;
 }
 
-/** The version that was the newest at that time; the first one for what is dated before it. */
-function inForceAt(versions: readonly AccountKeys[], at: number): AccountKeys | undefined {
-  return versions.findLast(({ payload }) => payload.issuedAt <= at + SKEW_SECONDS) ?? versions[0];
+/** Index of the version that was the newest at that time; the first one for what is dated before it. */
+function newestAt(versions: readonly AccountKeys[], at: number): number {
+  return Math.max(
+    0,
+    versions.findLastIndex(({ payload }) => payload.issuedAt <= at),
+  );
 }
 
 function rootKeys(roots: readonly Root[], may: 'lead' | 'engineer' | 'revoke'): PublicKey[] {
