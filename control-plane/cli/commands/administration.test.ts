@@ -181,14 +181,16 @@ describe('verify', () => {
     const good = await its.cli.run(words, { profile: 'carol' });
     expect(good).toMatchObject({
       status: 0,
-      stderr: expect.stringContaining('Intervention 1042 holds up to entry 1'),
+      stderr: expect.stringContaining(
+        'Intervention 1042 holds, signed by the agent up to entry 0 of 1',
+      ),
     });
     const bad = await its.cli.run([...words, '--account-keys', digest], { profile: 'carol' });
     expect(bad.status).toBe(1);
     expect(bad.stdout).toContain('fails\taccount keys\t');
     expect(bad.stderr).toContain('First: account keys: ');
     const json = await its.cli.run([...words, '--json'], { profile: 'carol' });
-    expect(JSON.parse(json.stdout)).toMatchObject({ intact: true });
+    expect(JSON.parse(json.stdout)).toMatchObject({ intact: true, signedEntries: 0, entries: 1 });
     await its.farEnd.start();
   });
 });

@@ -10,7 +10,6 @@ import { exitStatus } from '../exit-status.ts';
 import { glyph, styled } from '../output/terminal.ts';
 import { formatCount } from '../output/time-text.ts';
 import type { Pins } from '../verification/pack-trust.ts';
-import { isClosed } from '../verification/pack-chain.ts';
 import { verifyPack } from '../verification/verify-pack.ts';
 import type { LogFile } from '../verification/verify-pack.ts';
 
@@ -38,13 +37,13 @@ export async function verify(
       name: basename(file),
       digest: await hash(file).catch((error: unknown) => unreadable(file, error)),
     });
-  const list = verifyPack(pack, pins, logs);
-  const failed = list.checks.filter((check) => check.verdict === 'fails');
+  const { checks, hasFailed, signedEntries } = verifyPack(pack, pins, logs);
+  const failed = checks.filter((check) => check.verdict === 'fails');
   if (terminal.json) {
-    terminal.printJson({ intact: !list.hasFailed, checks: list.checks });
-    return list.hasFailed ? exitStatus.failed : exitStatus.succeeded;
+    terminal.printJson({ intact: !hasFailed, signedEntries, entries: pack.chain.length, checks });
+    return hasFailed ? exitStatus.failed : exitStatus.succeeded;
   }
-  for (const { subject, verdict, detail } of list.checks) {
+  for (const { subject, verdict, detail } of checks) {
     if (!terminal.outIsTty) terminal.printFields([verdict, subject, detail]);
     else terminal.print(signs[verdict], styled('bold', subject), `  ${detail}`);
   }
@@ -54,7 +53,7 @@ export async function verify(
       glyph('bad', '✗'),
       styled(
         'bold',
-        `Intervention ${number} does not hold: ${failed.length} of ${formatCount(list.checks.length, 'check')} failed.`,
+        `Intervention ${number} does not hold: ${failed.length} of ${formatCount(checks.length, 'check')} failed.`,
       ),
     );
     terminal.say(`First: ${failed[0]?.subject}: ${failed[0]?.detail}`);
@@ -64,15 +63,13 @@ export async function verify(
     glyph('ok', '✓'),
     styled(
       'bold',
-      `Intervention ${number} holds${isClosed(pack) ? '' : ` up to entry ${pack.chain.length} of its chain`}: ` +
-        `${formatCount(list.checks.length, 'check')}, ${formatCount(pack.jobs.length, 'job')}.`,
+      `Intervention ${number} holds, signed by the agent up to entry ${signedEntries} of ${pack.chain.length}: ` +
+        `${formatCount(checks.length, 'check')}, ${formatCount(pack.jobs.length, 'job')}.`,
     ),
   );
-  if (!isClosed(pack)) {
-    terminal.say(
-      'The intervention was open when the pack was made: what followed, or was cut off at its end, is not in it.',
-    );
-  }
+  terminal.say(
+    'What came after that entry, or was cut off at the end, only the control plane says: entries bear no signature.',
+  );
   return exitStatus.succeeded;
 }
 

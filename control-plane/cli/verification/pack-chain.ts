@@ -10,28 +10,31 @@ const SUBJECT = 'audit chain';
 
 /**
  * Checks the intervention's hash chain, that it tells of exactly the jobs of the pack, and that every head an
- * agent has signed is still in it.
+ * agent has signed is still in it. Returns how many entries the newest of those heads vouches for: entries bear
+ * no signature, so that the control plane alone says what follows, the closing of the intervention included.
  */
-export function checkChain(pack: PackBody, jobs: readonly JobFacts[], checks: CheckList): void {
+export function checkChain(pack: PackBody, jobs: readonly JobFacts[], checks: CheckList): number {
+  const seenHeads = jobs.flatMap((job) => job.auditHeads);
   const verdict = verifyChain(pack.chain, {
     chain: `intervention:${pack.intervention.id}`,
-    seenHeads: jobs.flatMap((job) => job.auditHeads),
+    seenHeads,
   });
   if (!verdict.intact) {
     checks.fails(SUBJECT, `first break at entry ${verdict.sequence}: ${verdict.problem}`);
-    return;
+    return 0;
   }
   if (kindOf(pack.chain[0]) !== 'intervention.opened') {
     checks.fails(SUBJECT, 'it does not begin with the opening of the intervention');
-    return;
+    return 0;
   }
   checks.holds(SUBJECT, `${verdict.entries} entries, head ${verdict.head}`);
-  if (!isClosed(pack)) {
-    checks.note(
-      SUBJECT,
-      `ends with entry ${verdict.entries} and the intervention is open: that nothing followed cannot be seen from a pack`,
-    );
-  }
+  const signed = pack.chain.findLastIndex(({ hash }) => seenHeads.includes(hash)) + 1;
+  checks.note(
+    SUBJECT,
+    signed === 0
+      ? `no receipt names an entry of it: that it is whole, only the control plane says`
+      : `an agent signed how it stood at entry ${signed} of ${verdict.entries}: what came after, or was cut off at the end, only the control plane says`,
+  );
   const told = readOrders(pack.chain);
   for (const job of jobs) {
     if (!told.has(job.orderDigest)) {
@@ -47,11 +50,7 @@ export function checkChain(pack: PackBody, jobs: readonly JobFacts[], checks: Ch
     }
   }
   checkReceiptsTold(pack, checks);
-}
-
-/** Whether the last entry of the chain closes the intervention: nothing that belongs to it comes after. */
-export function isClosed(pack: PackBody): boolean {
-  return kindOf(pack.chain.at(-1)) === 'intervention.closed';
+  return signed;
 }
 
 function kindOf(entry: ChainEntry | undefined): unknown {

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { addSignature, signDocument } from '../../../proto/documents/document.ts';
 import { PACKED_LOG, packed, papers } from '../../../test/fixtures/pack-papers.ts';
@@ -23,6 +24,15 @@ async function altered(alter: (pack: PackBody, made: Papers) => void): Promise<s
   const made = await papers();
   alter(made.pack, made);
   return findings(made).join('\n');
+}
+
+/** What a control plane can always do: nobody signs entries. */
+function appendEntry({ chain, intervention }: PackBody, kind: string): void {
+  const previous = chain.at(-1)?.hash ?? '';
+  const sequence = chain.length + 1;
+  const place = { previous, sequence, at: '', chain: `intervention:${intervention.id}` };
+  const entry = JSON.stringify({ ...place, kind, content: {} });
+  chain.push({ sequence, entry, previous, hash: createHash('sha256').update(entry).digest('hex') });
 }
 
 const job = (pack: PackBody) => pack.jobs[0] ?? expect.fail('no job');
@@ -89,15 +99,32 @@ describe('a pack', () => {
 });
 
 describe('a pack whose end was cut off', () => {
-  it('says how far it goes, unless it ends with the closing of the intervention', async () => {
-    const made = await papers();
-    const pins = { root: made.world.root.digest, accountKeys: made.world.account.digest };
-    const notes = verifyPack(made.pack, pins, []).checks.filter(
-      ({ verdict }) => verdict === 'note',
-    );
-    expect(notes.map(({ detail }) => detail).join()).toContain(
-      'that nothing followed cannot be seen',
-    );
+  it.each([3, 4])(
+    'says how far an agent signed it, also when %i entries are left and a closing is added',
+    async (left) => {
+      const { pack, world } = await papers();
+      const [first] = pack.jobs;
+      // The control plane withholds what it cut off, so that nothing in the pack contradicts it.
+      if (left < 4) Object.assign(first ?? {}, { state: 'accepted', logDigest: null });
+      if (left < 4) Object.assign(first?.documents ?? {}, { final: null });
+      pack.chain.splice(left);
+      appendEntry(pack, 'intervention.closed');
+      const pins = { root: world.root.digest, accountKeys: world.account.digest };
+      const { checks, hasFailed, signedEntries } = verifyPack(pack, pins, []);
+      expect([hasFailed, signedEntries]).toEqual([false, 2]);
+      const notes = checks.filter(({ verdict }) => verdict === 'note').map(({ detail }) => detail);
+      expect(notes.join()).toContain(
+        `at entry 2 of ${pack.chain.length}: what came after, or was cut off at the end, only`,
+      );
+    },
+  );
+
+  it('says when no receipt names an entry of it', async () => {
+    const { pack, world } = await papers({ receipts: { auditHead: null } });
+    const pins = { root: world.root.digest, accountKeys: world.account.digest };
+    const { checks, signedEntries } = verifyPack(pack, pins, []);
+    expect(signedEntries).toBe(0);
+    expect(checks.map(({ detail }) => detail).join()).toContain('no receipt names an entry');
   });
 
   it('does not hold when nothing is left of it', async () => {

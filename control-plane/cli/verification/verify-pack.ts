@@ -1,4 +1,5 @@
 import { CheckList } from './check-list.ts';
+import type { Check } from './check-list.ts';
 import type { PackBody } from '../api/bodies.ts';
 import { openAuthorizations, openRevocations } from './pack-authorizations.ts';
 import { checkChain } from './pack-chain.ts';
@@ -12,11 +13,18 @@ export interface LogFile {
   digest: string;
 }
 
+export interface PackVerdict {
+  checks: readonly Check[];
+  hasFailed: boolean;
+  /** How many entries of the chain an agent's signature vouches for. */
+  signedEntries: number;
+}
+
 /**
  * Checks an intervention's papers offline, by what is pinned and nothing else: who signed, whether they might,
  * whether the authorization covered what was done, and whether anything was altered or left out since.
  */
-export function verifyPack(pack: PackBody, pins: Pins, logs: readonly LogFile[]): CheckList {
+export function verifyPack(pack: PackBody, pins: Pins, logs: readonly LogFile[]): PackVerdict {
   const checks = new CheckList();
   const trust = openPackTrust(pack, pins, checks);
   const authorizations = openAuthorizations(pack.grants, trust, checks);
@@ -27,13 +35,13 @@ export function verifyPack(pack: PackBody, pins: Pins, logs: readonly LogFile[])
     const facts = checkJob(job, { trust, authorizations, revoked, server }, checks);
     return facts === null ? [] : [facts];
   });
-  checkChain(pack, jobs, checks);
+  const signedEntries = checkChain(pack, jobs, checks);
   for (const log of logs) {
     const job = jobs.find(({ logDigest }) => logDigest === log.digest);
     if (job) checks.holds(log.name, `is the log of ${job.name} as the agent signed it`);
     else checks.fails(log.name, `${log.digest} is not the digest of any log of this pack`);
   }
-  return checks;
+  return { checks: checks.checks, hasFailed: checks.hasFailed, signedEntries };
 }
 
 /** Numbers are what people say aloud; a pack must not give a job the name of another. */
