@@ -6,6 +6,7 @@ import type { JsonValue } from '../../proto/documents/fields.ts';
 import type { Order } from '../../proto/documents/kinds/order.ts';
 import type { Plan } from '../../proto/documents/kinds/plan.ts';
 import type { Policy } from '../../proto/documents/kinds/policy.ts';
+import { findWithoutUndo } from '../../proto/documents/undo-acceptance.ts';
 import type { Delivery } from '../connection/courier.ts';
 import type { Authorization } from './authorization.ts';
 import type { AgentSelf } from './trust-state.ts';
@@ -76,7 +77,7 @@ export function requireUndoAccepted(
   authorization: Authorization,
   policy: Policy,
 ): void {
-  const what = findWithoutUndo(plan, order, action);
+  const what = findWithoutUndo(plan?.payload ?? null, order, action);
   if (what === undefined) return;
   if (!authorization.payload.acceptsStepsWithoutUndo) {
     throw new DocumentError(
@@ -90,16 +91,4 @@ export function requireUndoAccepted(
       `${what} cannot be undone, and the local policy does not allow that`,
     );
   }
-}
-
-function findWithoutUndo(
-  plan: VerifiedDocument<'plan'> | null,
-  order: Order,
-  action: ActionDeclaration,
-): string | undefined {
-  if (plan !== null) {
-    const step = plan.payload.steps.find(({ undo }) => !undo.possible);
-    return step && `step ${step.id}`;
-  }
-  return order.mode === 'apply' && action.changes && !action.plans ? action.id : undefined;
 }

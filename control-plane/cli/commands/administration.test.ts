@@ -140,6 +140,10 @@ describe('verify', () => {
     expect(
       await its.cli.run(['verify', path, '--root', 'x', '--account-keys', digest]),
     ).toMatchObject({ status: 2 });
+    expect(await its.cli.run([...words, '--agent', 'x'])).toMatchObject({
+      status: 2,
+      stderr: expect.stringContaining('x is no fingerprint'),
+    });
   });
 
   it('ends with 1 when anything fails, says what fails first, and needs no control plane', async () => {

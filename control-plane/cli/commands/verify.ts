@@ -16,9 +16,11 @@ import type { LogFile } from '../verification/verify-pack.ts';
 export interface VerifyOptions {
   root?: string;
   accountKeys?: string;
+  agent?: string[];
   log?: string[];
 }
 
+const FINGERPRINT = /^SHA256:[A-Za-z0-9+/]{43}$/;
 const DIGEST = /^sha256:[0-9a-f]{64}$/;
 const PACK_MAX_BYTES = 256 * 1024 * 1024;
 
@@ -88,7 +90,13 @@ function readPins(context: CommandContext, options: VerifyOptions): Pins {
       throw usageError(`${digest} is no digest: sha256: and 64 digits.`);
     }
   }
-  if (root !== null && accountKeys !== null) return { root, accountKeys };
+  const agentKeys = options.agent ?? [];
+  for (const key of agentKeys) {
+    if (!FINGERPRINT.test(key)) {
+      throw usageError(`${key} is no fingerprint: SHA256: and 43 characters.`);
+    }
+  }
+  if (root !== null && accountKeys !== null) return { root, accountKeys, agentKeys };
   throw new CliError({
     code: 'pins_missing',
     happened: `Nothing is pinned to check against: ${root === null ? 'the operator root' : 'the account keys'}.`,

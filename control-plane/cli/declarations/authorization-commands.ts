@@ -198,6 +198,11 @@ export const authorizationCommands: readonly CommandDeclaration[] = [
         text: "the account's keys; this profile's pin without it",
       },
       {
+        flags: '--agent <fingerprint>',
+        text: 'the agent must have this key, as intervene-agent status shows it; may be given several times',
+        many: true,
+      },
+      {
         flags: '--log <file>',
         text: 'a log that logs --save wrote; may be given several times',
         many: true,

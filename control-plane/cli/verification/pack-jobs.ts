@@ -1,10 +1,13 @@
 import { findAction } from '../../../proto/actions/catalogue.ts';
+import type { ActionDeclaration } from '../../../proto/actions/declaration.ts';
 import { coversOrder, orderClass } from '../../../proto/documents/coverage.ts';
 import { openDocument } from '../../../proto/documents/document.ts';
 import type { VerifiedDocument } from '../../../proto/documents/document.ts';
 import { keyFingerprint, publicKeySchema } from '../../../proto/documents/keys.ts';
 import type { PublicKey } from '../../../proto/documents/keys.ts';
+import type { Plan } from '../../../proto/documents/kinds/plan.ts';
 import type { Receipt } from '../../../proto/documents/kinds/receipt.ts';
+import { findWithoutUndo } from '../../../proto/documents/undo-acceptance.ts';
 import type { PackBody } from '../api/bodies.ts';
 import { FindingError } from './check-list.ts';
 import type { CheckList } from './check-list.ts';
@@ -22,13 +25,19 @@ export interface JobEvidence {
   revoked: readonly Revoked[];
   /** The server of the intervention. */
   server: string;
+  /** Keys of the server's agent that whoever verifies knows; empty where the orders alone tell. */
+  agentKeys: readonly string[];
 }
 
 /** What the chain is compared with: digests and heads that the signed papers of a job name. */
 export interface JobFacts {
   id: string;
   name: string;
+  order: Order['payload'];
   orderDigest: string;
+  agentKey: string;
+  /** Whether the client's grant names the agent's key too. */
+  isAgentGranted: boolean;
   auditHeads: string[];
   /** What the agent says the log is; null while the job has no end. */
   logDigest: string | null;
@@ -38,23 +47,26 @@ export interface JobFacts {
 export function checkJob(job: PackJob, evidence: JobEvidence, checks: CheckList): JobFacts | null {
   const order = checks.try(`order of ${job.name}`, () => checkOrder(job, evidence));
   if (order === null) return null;
-  const agentKey = checks.try(`agent of ${job.name}`, () => checkAgentKey(job, order));
+  const agentKey = checks.try(`agent of ${job.name}`, () => checkAgentKey(job, order, evidence));
   if (agentKey === null) return null;
   const accepted = checkReceipt(job, order, agentKey, 'accepted', checks);
   const final = checkReceipt(job, order, agentKey, 'final', checks);
-  checkPlan(job, order, agentKey, final, checks);
+  const plan = checkPlan(job, order, agentKey, final, checks);
   checkState(job, final, checks);
   const started = accepted ?? (final?.statement === 'ended' ? final : null);
   if (started !== null) {
     checks.try(`authorization of ${job.name}`, () =>
-      checkAuthorization(order, started.at, evidence, job),
+      checkAuthorization(order, plan, started.at, evidence, job),
     );
   }
   checkLog(job, final, checks);
   return {
     id: job.id,
     name: job.name,
+    order: order.payload,
     orderDigest: order.digest,
+    agentKey: order.payload.agentKey,
+    isAgentGranted: isAgentGranted(order, evidence),
     auditHeads: [accepted, final].flatMap((receipt) => receipt?.auditHead ?? []),
     logDigest: final?.statement === 'ended' ? final.log.digest : null,
   };
@@ -75,14 +87,32 @@ function checkOrder(
   };
 }
 
-/** The agent's key comes from the pack; that it is the right one, the engineer's order says. */
-function checkAgentKey(job: PackJob, order: Order): { value: PublicKey; detail: string } {
+/** The agent's key comes from the pack; that it is the right one, the engineer's order or a pin says. */
+function checkAgentKey(
+  job: PackJob,
+  order: Order,
+  { agentKeys }: JobEvidence,
+): { value: PublicKey; detail: string } {
   const key = publicKeySchema.parse(job.agentKey);
   const fingerprint = keyFingerprint(key);
   if (fingerprint !== order.payload.agentKey) {
     throw new FindingError(`the key ${fingerprint} is not the one the order was signed for`);
   }
-  return { value: key, detail: `${fingerprint}, as the order names it` };
+  if (agentKeys.length > 0 && !agentKeys.includes(fingerprint)) {
+    throw new FindingError(`the key ${fingerprint} is not that of --agent`);
+  }
+  const by = agentKeys.length > 0 ? 'order and --agent name it' : 'the order names it';
+  return { value: key, detail: `${fingerprint}, as ${by}` };
+}
+
+function isAgentGranted({ payload }: Order, { authorizations }: JobEvidence): boolean {
+  const authorization = authorizations.find(({ digest }) => digest === payload.authorization);
+  return (
+    authorization?.kind === 'grant' &&
+    authorization.payload.servers.some(
+      ({ id, agentKey }) => id === payload.server && agentKey === payload.agentKey,
+    )
+  );
 }
 
 function checkReceipt(
@@ -122,12 +152,12 @@ function checkPlan(
   agentKey: PublicKey,
   final: Receipt | null,
   checks: CheckList,
-): void {
+): VerifiedDocument<'plan'> | null {
   const wanted =
     order.payload.plan ??
     (order.payload.mode === 'plan' && final?.statement === 'ended' ? final.plan : null);
-  if (wanted === null) return;
-  checks.try(`plan of ${job.name}`, () => {
+  if (wanted === null) return null;
+  return checks.try(`plan of ${job.name}`, () => {
     if (job.documents.plan === null) throw new FindingError('the plan is not in the pack');
     const plan = openDocument('plan', bytes(job.documents.plan), [agentKey]);
     if (plan.digest !== wanted) {
@@ -159,6 +189,7 @@ function checkState(job: PackJob, final: Receipt | null, checks: CheckList): voi
 /** That the agent was right to start it: an authorization that covered it and held at that time. */
 function checkAuthorization(
   order: Order,
+  plan: VerifiedDocument<'plan'> | null,
   startedAt: number,
   { trust, authorizations, revoked }: JobEvidence,
   job: PackJob,
@@ -177,6 +208,7 @@ function checkAuthorization(
   if (action === undefined) throw new FindingError(`this version does not know ${payload.action}`);
   const coverage = coversOrder(authorization.payload, payload, action);
   if (!coverage.covered) throw new FindingError(coverage.detail);
+  requireUndoAccepted(order, plan?.payload ?? null, action, authorization);
   const isClassC = orderClass(action, payload.mode) === 'C';
   const needed = isClassC ? authorization.payload.engineersForClassC : 1;
   if (new Set(people).size < needed) {
@@ -192,6 +224,20 @@ function checkAuthorization(
       ? `${id} covers ${job.name}, which takes back what was done under it: that may also be done after its end`
       : `${id} covers ${job.name}`;
   return { value: authorization, detail };
+}
+
+function requireUndoAccepted(
+  { payload }: Order,
+  plan: Plan | null,
+  action: ActionDeclaration,
+  authorization: Authorization,
+): void {
+  if (payload.mode === 'apply' && action.plans && payload.plan === null) {
+    throw new FindingError(`${action.id} is applied by a plan, and the order names none`);
+  }
+  const what = findWithoutUndo(plan, payload, action);
+  if (what === undefined || authorization.payload.acceptsStepsWithoutUndo) return;
+  throw new FindingError(`${what} cannot be undone, and the authorization does not accept that`);
 }
 
 function requireSigners(

@@ -9,6 +9,8 @@ import type { CheckList } from './check-list.ts';
 export interface Pins {
   root: string;
   accountKeys: string;
+  /** Fingerprints of the server's agent; without any, orders and grants say whose receipts count. */
+  agentKeys?: readonly string[];
 }
 
 type Root = VerifiedDocument<'root'>;

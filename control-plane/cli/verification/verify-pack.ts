@@ -4,8 +4,10 @@ import type { PackBody } from '../api/bodies.ts';
 import { openAuthorizations, openRevocations } from './pack-authorizations.ts';
 import { checkChain } from './pack-chain.ts';
 import { checkJob } from './pack-jobs.ts';
+import type { JobFacts } from './pack-jobs.ts';
 import { openPackTrust } from './pack-trust.ts';
 import type { Pins } from './pack-trust.ts';
+import { checkUndos } from './pack-undos.ts';
 
 /** A log that lies beside the pack: its name, and the SHA-256 of its bytes. */
 export interface LogFile {
@@ -30,11 +32,14 @@ export function verifyPack(pack: PackBody, pins: Pins, logs: readonly LogFile[])
   const authorizations = openAuthorizations(pack.grants, trust, checks);
   const revoked = openRevocations(pack.revocations, trust, checks);
   const server = pack.intervention.serverId;
+  const { agentKeys = [] } = pins;
   checkNames(pack, checks);
   const jobs = pack.jobs.flatMap((job) => {
-    const facts = checkJob(job, { trust, authorizations, revoked, server }, checks);
+    const facts = checkJob(job, { trust, authorizations, revoked, server, agentKeys }, checks);
     return facts === null ? [] : [facts];
   });
+  checkUndos(jobs, checks);
+  if (agentKeys.length === 0) noteAgents(jobs, checks);
   const signedEntries = checkChain(pack, jobs, checks);
   for (const log of logs) {
     const job = jobs.find(({ logDigest }) => logDigest === log.digest);
@@ -42,6 +47,17 @@ export function verifyPack(pack: PackBody, pins: Pins, logs: readonly LogFile[])
     else checks.fails(log.name, `${log.digest} is not the digest of any log of this pack`);
   }
   return { checks: checks.checks, hasFailed: checks.hasFailed, signedEntries };
+}
+
+/** Whoever signs an order says whose receipts count for it, unless the client's grant says so too. */
+function noteAgents(jobs: readonly JobFacts[], checks: CheckList): void {
+  const doubtful = jobs.filter(({ isAgentGranted }) => !isAgentGranted);
+  for (const key of new Set(doubtful.map(({ agentKey }) => agentKey))) {
+    checks.note(
+      'agent key',
+      `that ${key} is the agent of this server, only the engineers' orders say; compare it with intervene-agent status there, or require it with --agent`,
+    );
+  }
 }
 
 /** Numbers are what people say aloud; a pack must not give a job the name of another. */
