@@ -161,6 +161,31 @@ describe('somebody certified', () => {
     expect(standing([bothSigned], one.key, { root: rootOf(['lead'], []) })).toBe('signer_unknown');
   });
 
+  it('by a key that two people are certified for is nobody, and the others are who they are', () => {
+    const [one, two] = [lead(), lead()];
+    const [person, other] = [engineer(one), engineer(two)];
+    const same = engineer(one, { keys: [person.key] });
+    const documents = [one, two, person, other, same];
+    expect(standing(documents, person.key)).toBe('signer_unknown');
+    expect([one, two, other].map(({ key }) => standing(documents, key))).toEqual([
+      'lead',
+      'lead',
+      'engineer',
+    ]);
+    const people = CertifiedPeople.open(
+      documents.map(({ envelope }) => envelope),
+      root,
+    );
+    expect(() => people.personOf(person.fingerprint)).toThrow('certified for two people');
+    expect(people.personOf(other.fingerprint)).toBe(other.person);
+
+    const twice = lead({ keys: [one.key] });
+    const led = [one, two, twice, person, other];
+    expect(standing(led, one.key)).toBe('signer_unknown');
+    expect(standing(led, person.key)).toBe('certification_expired');
+    expect(standing(led, other.key)).toBe('engineer');
+  });
+
   it('is found among more certifications than are remembered', () => {
     const one = lead();
     const others = Array.from({ length: 150 }, () => engineer(one));

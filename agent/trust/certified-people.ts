@@ -42,7 +42,8 @@ export class CertifiedPeople {
 
   /**
    * Throws DocumentError when any of the documents is not what it claims to be. One signed by somebody who
-   * is not, or no longer, trusted here certifies nobody: courier and agent may know different roots.
+   * is not, or no longer, trusted here certifies nobody: courier and agent may know different roots. A key that
+   * they name for two people is nobody's; the others that came with it count.
    */
   static open(envelopes: readonly Uint8Array[], root: VerifiedDocument<'root'>): CertifiedPeople {
     if (envelopes.length > CERTIFICATIONS_MAX) {
@@ -69,9 +70,7 @@ export class CertifiedPeople {
     const engineers = ofKind('engineer').flatMap((bytes) =>
       openTrusted('engineer', bytes, issuers, root.digest),
     );
-    const people = new CertifiedPeople([...leads, ...engineers], root);
-    people.requireOnePersonPerKey();
-    return people;
+    return new CertifiedPeople([...leads, ...engineers], root);
   }
 
   /** All keys that some certification names, valid or not. */
@@ -88,6 +87,7 @@ export class CertifiedPeople {
    */
   certify(key: PublicKey, at: number, isRevoked: IsRevoked): CertifiedPerson {
     const fingerprint = keyFingerprint(key);
+    this.requireOnePerson(key);
     const naming = this.naming(key);
     if (naming.length === 0) {
       throw new DocumentError('signer_unknown', `nobody certified ${fingerprint}`);
@@ -110,10 +110,15 @@ export class CertifiedPeople {
     return { person, name, role: standing.kind, key, fingerprint };
   }
 
-  /** Who holds or held the key with this fingerprint, as far as the certifications tell. */
+  /**
+   * Who holds or held the key with this fingerprint, as far as the certifications tell. Throws DocumentError when
+   * they tell of two people.
+   */
   personOf(fingerprint: string): string | undefined {
     const key = this.keys.find((one) => keyFingerprint(one) === fingerprint);
-    return key && this.naming(key)[0]?.payload.person;
+    if (key === undefined) return undefined;
+    this.requireOnePerson(key);
+    return this.naming(key)[0]?.payload.person;
   }
 
   private naming(key: PublicKey): Certification[] {
@@ -141,23 +146,25 @@ export class CertifiedPeople {
     return document.signers.flatMap((signer): Authority[] =>
       rootKeys.includes(signer.public)
         ? [{ signer, lead: null }]
-        : this.naming(signer)
-            .filter((lead) => lead.kind === 'lead' && isWithin(lead.payload, at))
-            .map((lead) => ({ signer, lead })),
+        : this.isOfTwoPeople(signer)
+          ? []
+          : this.naming(signer)
+              .filter((lead) => lead.kind === 'lead' && isWithin(lead.payload, at))
+              .map((lead) => ({ signer, lead })),
+    );
+  }
+
+  private requireOnePerson(key: PublicKey): void {
+    if (!this.isOfTwoPeople(key)) return;
+    throw new DocumentError(
+      'signer_unknown',
+      `${keyFingerprint(key)} is certified for two people, and counts for neither`,
     );
   }
 
   /** Otherwise one key could count as two people. */
-  private requireOnePersonPerKey(): void {
-    for (const key of this.keys) {
-      const persons = new Set(this.naming(key).map(({ payload }) => payload.person));
-      if (persons.size > 1) {
-        throw new DocumentError(
-          'signer_unknown',
-          `${keyFingerprint(key)} is certified for two people`,
-        );
-      }
-    }
+  private isOfTwoPeople(key: PublicKey): boolean {
+    return new Set(this.naming(key).map(({ payload }) => payload.person)).size > 1;
   }
 }
 

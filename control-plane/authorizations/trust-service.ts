@@ -8,9 +8,11 @@ import {
   DocumentError,
   mediaType,
   openDocument,
+  readUnverified,
 } from '../../proto/documents/document.ts';
 import type { DocumentKind, VerifiedDocument } from '../../proto/documents/document.ts';
 import { parseEnvelope } from '../../proto/documents/dsse.ts';
+import { keyFingerprint } from '../../proto/documents/keys.ts';
 import { auditPerson } from '../accounts/accounts-service.ts';
 import type { AccountsService } from '../accounts/accounts-service.ts';
 import { actorOf, isEngineer } from '../accounts/caller.ts';
@@ -104,11 +106,14 @@ export function createTrustService({ database, bus, accounts }: TrustDependencie
 
     addCertification: (caller, envelope) =>
       database.transaction(async (queries) => {
+        // Of two that name one key, the second sees the first.
+        await lockDocumentChain(queries, null);
         const known = await findDocument(queries, digestOf(envelope));
         if (known !== null) return known;
         const document = await openCertification(queries, envelope);
         const { kind, payload } = document;
         const person = await requireCertifiable(queries, payload.person);
+        await requireOwnKeys(queries, document);
         const added = await store(
           caller,
           { ...stored(document, envelope), accountId: null },
@@ -215,6 +220,26 @@ async function openCertification(
 function isKind(envelope: Uint8Array, kind: DocumentKind): boolean {
   // `digestOf` has parsed it before.
   return parseEnvelope(envelope).payloadType === mediaType(kind);
+}
+
+/** Otherwise one key could sign as two people; agents then count it for neither. */
+async function requireOwnKeys(
+  queries: Queries,
+  { payload }: VerifiedDocument<'lead'> | VerifiedDocument<'engineer'>,
+): Promise<void> {
+  const names = new Set(payload.keys.map(keyFingerprint));
+  for (const { kind, envelope } of await readUnexpiredCertifications(queries, new Date())) {
+    if (kind !== 'lead' && kind !== 'engineer') continue;
+    const other = readUnverified(kind, envelope).payload;
+    const taken = other.keys.map(keyFingerprint).find((fingerprint) => names.has(fingerprint));
+    if (taken === undefined || other.person === payload.person) continue;
+    throw new DomainError(
+      'conflict',
+      'key_of_another_person',
+      `The key ${taken} is certified for ${other.name} already: one key signs for one person.`,
+      { next: [{ label: 'Let them make a key of their own', command: 'intervene keys create' }] },
+    );
+  }
 }
 
 /** Orders are for engineers and leads: administrators and auditors sign nothing. */

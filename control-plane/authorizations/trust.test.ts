@@ -116,6 +116,33 @@ describe('certifications', () => {
     ]);
   });
 
+  it('are refused for a key that another person is certified with, also when both come at once', async () => {
+    const [one, two] = [await api.person('engineer'), await api.person('engineer')];
+    const taken = world.certify('engineer', lead.signer, {
+      person: one.caller.personId,
+      keys: [createWorldKey().key, certified.key],
+    });
+    const refused = await hand(engineer, CERTIFICATIONS, taken.envelope);
+    expect(codeOf(refused)).toEqual([409, 'key_of_another_person']);
+    expect(JSON.stringify(refused.body)).toContain(certified.fingerprint);
+    expect(await certifiedKeysOf(test.database, one.caller.personId)).toEqual([]);
+
+    const keys = [createWorldKey().key];
+    const both = [one, two].map(({ caller }) =>
+      world.certify('engineer', lead.signer, { person: caller.personId, keys }),
+    );
+    const answers = await Promise.all(
+      both.map(({ envelope }) => hand(engineer, CERTIFICATIONS, envelope)),
+    );
+    expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([201, 409]));
+
+    const again = world.certify('engineer', lead.signer, {
+      person: engineer.caller.personId,
+      keys: [certified.key],
+    });
+    expect((await hand(engineer, CERTIFICATIONS, again.envelope)).status).toBe(201);
+  });
+
   it('count only while they hold', async () => {
     const later = new Date((world.now + 12 * 3600) * 1000);
     const earlier = new Date((world.now - 2 * 3600) * 1000);
