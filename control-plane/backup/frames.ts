@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { Hash } from 'node:crypto';
 import { z } from 'zod';
+import { isDataFile } from './data-files.ts';
 
 /**
  * The content of a backup: a sequence of frames, each a byte for its kind, four for its length, and that many.
@@ -25,7 +26,7 @@ const descriptionSchema = z.discriminatedUnion('kind', [
     schema: z.int().positive(),
     takenAt: z.iso.datetime(),
   }),
-  /** A file of the data folder; `path` is relative and has no `..`. */
+  /** A file of the data folder, one of those it is known to have. `mode` is what it was; a restore sets its own. */
   z.strictObject({
     kind: z.literal('file'),
     path: z.string().regex(/^(?!.*(?:^|\/)\.\.?(?:\/|$))[A-Za-z0-9._-]+(?:\/[A-Za-z0-9._-]+)*$/),
@@ -131,11 +132,16 @@ function take(bytes: Buffer): { kind: number; bytes: Buffer } | null {
 }
 
 function parseDescription(content: Buffer): Description {
+  let description: Description;
   try {
-    return descriptionSchema.parse(JSON.parse(content.toString('utf8')));
+    description = descriptionSchema.parse(JSON.parse(content.toString('utf8')));
   } catch (cause) {
     throw new BackupDamagedError('it describes something that this program does not know', {
       cause,
     });
   }
+  if (description.kind === 'file' && !isDataFile(description.path)) {
+    throw new BackupDamagedError(`${description.path} in it is no file of a control plane`);
+  }
+  return description;
 }

@@ -9,17 +9,15 @@ import { createEmbeddedPostgres, OWN_DATABASE } from '../database/embedded-postg
 import { migrate, readMigrations } from '../database/migrate.ts';
 import { findPostmaster } from '../database/postmaster.ts';
 import { connect } from './database-access.ts';
-import { findRows, schemaVersion } from './database-tables.ts';
+import { findRows, listTables, schemaVersion } from './database-tables.ts';
 import { syncFolder, writeDataFile } from './data-files.ts';
 import { BackupDamagedError, readFrames } from './frames.ts';
 import type { Description, Frame } from './frames.ts';
 import { loadSequences, loadTable, noteRestoration, requireIntactChains } from './load-database.ts';
 import { unseal } from './sealing.ts';
-import type { Key } from './sealing.ts';
+import type { SealedFile } from './sealing.ts';
 
-export interface RestoreOptions {
-  file: string;
-  key: Key | null;
+export interface RestoreOptions extends SealedFile {
   /** Becomes the data folder; must not be there, or be empty. */
   data: string;
   /** The operator's PostgreSQL, with nothing in it; null for the embedded one. */
@@ -78,8 +76,8 @@ export async function restoreBackup(options: RestoreOptions): Promise<Restored> 
 }
 
 /** Reads it to its end, before anything is made of it. */
-async function requireWhole({ file, key }: RestoreOptions): Promise<void> {
-  for await (const frame of readFrames(unseal(file, key))) void frame;
+async function requireWhole(sealed: SealedFile): Promise<void> {
+  for await (const frame of readFrames(unseal(sealed))) void frame;
 }
 
 function requireEmpty(data: string): void {
@@ -124,7 +122,7 @@ async function load(
   staging: string,
   connection: pg.ClientConfig,
 ): Promise<Restored> {
-  const frames = new FrameReader(readFrames(unseal(options.file, options.key)));
+  const frames = new FrameReader(readFrames(unseal(options)));
   const about = await frames.description('backup');
   const migrations = readMigrations();
   if (about.schema > migrations.length) {
@@ -144,23 +142,28 @@ async function load(
     await migrateTo(connection, migrations.slice(0, about.schema));
     await client.query('begin');
     const files: string[] = [];
-    let tables = 0;
+    const missing = new Set((await listTables(client)).map(({ name }) => name));
+    const tables = missing.size;
+    let hasSequences = false;
     for (;;) {
       const description = await frames.next();
       if (description === null) break;
       if (description.kind === 'file') {
         const content = await collect(frames.data());
         await mkdir(staging, { recursive: true });
-        writeDataFile(staging, { path: description.path, mode: description.mode, content });
+        writeDataFile(staging, { path: description.path, content });
         files.push(description.path);
       } else if (description.kind === 'table') {
         await loadTable(client, description, frames.data());
-        tables++;
+        missing.delete(description.name);
       } else if (description.kind === 'sequences') {
         await loadSequences(client, description.values);
+        hasSequences = true;
       } else throw new BackupDamagedError('it begins a second time');
     }
     if (!files.includes('ca/ca.key')) throw new BackupDamagedError('the CA key is not in it');
+    for (const name of missing) throw new BackupDamagedError(`the table ${name} is not in it`);
+    if (!hasSequences) throw new BackupDamagedError('how far its numbers went is not in it');
     const auditEntries = await requireIntactChains(client);
     await client.query('commit');
     // What follows from it needs the newest schema.

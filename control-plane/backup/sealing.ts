@@ -1,9 +1,9 @@
-import { createReadStream } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { Readable } from 'node:stream';
 import type { ReadableStream } from 'node:stream/web';
 import { createZstdCompress, createZstdDecompress, constants } from 'node:zlib';
 import { Decrypter, Encrypter } from 'age-encryption';
+import { readFileOf } from './file-digest.ts';
 import { BackupDamagedError, MAGIC } from './frames.ts';
 
 /** To whom a backup is sealed; it holds the key that every agent trusts. */
@@ -19,6 +19,11 @@ export type Key =
 /** Thrown when a backup cannot be opened with what was given. */
 export class BackupLockedError extends Error {
   override name = 'BackupLockedError';
+}
+
+/** Thrown for an unsealed backup where a sealed one was expected: anybody can have put it there. */
+export class BackupNotSealedError extends Error {
+  override name = 'BackupNotSealedError';
 }
 
 const AGE = 'age-encryption.org/';
@@ -50,14 +55,27 @@ export async function isSealed(file: string): Promise<boolean> {
   return (await readStart(file, AGE.length)) === AGE;
 }
 
-/** The content of a backup, as `seal` was given it. Throws BackupLockedError, BackupDamagedError. */
-export async function* unseal(file: string, key: Key | null): AsyncGenerator<Buffer> {
-  if (!(await isSealed(file))) {
-    yield* decompress(createReadStream(file));
+export interface SealedFile {
+  file: string;
+  /** Null for a backup that was made without encryption; it must not be sealed then. */
+  key: Key | null;
+  /** Of the whole file; null when nobody knows it. */
+  digest: string | null;
+}
+
+/**
+ * The content of a backup, as `seal` was given it. Throws BackupLockedError, BackupNotSealedError,
+ * BackupDamagedError; when the digest is another one, at the end.
+ */
+export async function* unseal({ file, key, digest }: SealedFile): AsyncGenerator<Buffer> {
+  const isPlain = !(await isSealed(file));
+  if (isPlain && key !== null) throw new BackupNotSealedError('it is not sealed');
+  const bytes = Readable.from(readFileOf(digest, file), { objectMode: false });
+  if (isPlain) {
+    yield* decompress(bytes);
     return;
   }
   if (key === null) throw new BackupLockedError('it is sealed');
-  const bytes = createReadStream(file);
   const decrypter = new Decrypter();
   if (key.kind === 'passphrase') decrypter.addPassphrase(key.passphrase);
   else for (const identity of key.identities) decrypter.addIdentity(identity);

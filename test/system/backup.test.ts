@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import {
   existsSync,
@@ -10,6 +11,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { generateX25519Identity, identityToRecipient } from 'age-encryption';
 import { pino } from 'pino';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -24,6 +26,7 @@ const lines = (from: number, to: number) =>
 describe('a control plane that is put back from a backup', () => {
   let stack: Stack;
   let file: string;
+  let digest: string;
   let identityFile: string;
   let recipient: string;
   let finished: string;
@@ -53,7 +56,8 @@ describe('a control plane that is put back from a backup', () => {
       env: { ...process.env, ...stack.environment },
     });
     const ended = once(child, 'exit');
-    await eventually('it is under way', () => isUnderWay() || child.exitCode !== null);
+    // A small backup is written within 50 ms, the pause of `eventually`.
+    while (!isUnderWay() && child.exitCode === null) await sleep(1);
     expect(child.exitCode).toBe(null);
     child.kill('SIGKILL');
     await ended;
@@ -112,14 +116,18 @@ describe('a control plane that is put back from a backup', () => {
   it('is saved while it works, sealed, readable by nobody else', async () => {
     const made = await backup(file, '--recipient', recipient, '--json');
     expect(made.status, made.stderr).toBe(0);
+    const bytes = readFileSync(at(file));
+    digest = `sha256:${createHash('sha256').update(bytes).digest('hex')}`;
     expect(JSON.parse(made.stdout)).toMatchObject({
       sealed: true,
+      digest,
       files: expect.arrayContaining(['ca/ca.key', 'ca/ca.crt']) as string[],
     });
     expect(statSync(at(file)).mode & 0o777).toBe(0o600);
-    const bytes = readFileSync(at(file));
     expect(bytes.includes('PRIVATE KEY')).toBe(false);
     expect(existsSync(at(`${file}.partial`))).toBe(false);
+    const plain = await backup('plain.backup', '--no-encryption');
+    expect([plain.status, plain.stderr]).toEqual([0, expect.stringMatching(/sha256:[0-9a-f]{64}/)]);
   });
 
   it('goes on, and loses what was done since when its data is lost', async () => {
@@ -138,6 +146,26 @@ describe('a control plane that is put back from a backup', () => {
     expect([countOf('half-way'), countOf('waiting')]).toEqual([1, 1]);
     await stack.controlPlane.end('SIGTERM');
     renameSync(stack.data, at('lost'));
+  });
+
+  it('is not restored from an unsealed file in its place, nor from another than that of the digest', async () => {
+    const plain = 'plain.backup';
+    const passphrase = at('passphrase');
+    writeFileSync(passphrase, 'a long one\n');
+    const refused = async (status: number, says: string, name: string, ...more: string[]) => {
+      const done = await restore(name, ...more);
+      expect([done.status, done.stderr]).toEqual([status, expect.stringContaining(says)]);
+      expect(existsSync(stack.data)).toBe(false);
+    };
+    await refused(1, 'backup_not_sealed', plain, '--identity-file', identityFile);
+    await refused(1, 'backup_not_sealed', plain, '--passphrase-file', passphrase);
+    await refused(2, '--no-encryption', plain);
+    await refused(1, 'it is sealed', file, '--no-encryption');
+    await refused(2, 'Give one of', plain, '--no-encryption', '--identity-file', identityFile);
+    await refused(1, 'digest_mismatch', plain, '--no-encryption', '--digest', digest);
+    await refused(2, 'sha256:', plain, '--no-encryption', '--digest', 'sha256:abc');
+    const nowhere = ['--identity-file', at('nowhere')];
+    await refused(1, 'digest_mismatch', plain, ...nowhere, '--digest', digest);
   });
 
   it('is not restored by the wrong key, from damage, or over something', async () => {
@@ -173,7 +201,7 @@ describe('a control plane that is put back from a backup', () => {
     expect(existsSync(stack.data)).toBe(false);
     await killed(words, () => existsSync(path.join(staging, 'ca/ca.key')));
     expect(existsSync(stack.data)).toBe(false);
-    const done = await restore(file, '--identity-file', identityFile);
+    const done = await restore(file, '--identity-file', identityFile, '--digest', digest);
     expect(done.status, done.stderr).toBe(0);
     expect(done.stderr).toContain('every audit chain holds');
     expect(existsSync(staging)).toBe(false);

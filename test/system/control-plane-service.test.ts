@@ -79,7 +79,7 @@ describe('the control plane as a service of systemd', () => {
       );
     const made = await as(`backup /var/tmp/monday --data ${DATA} --no-encryption`);
     expect(made.status, made.stdout).toBe(0);
-    const back = await as('restore /var/tmp/monday --data /var/tmp/restored');
+    const back = await as('restore /var/tmp/monday --data /var/tmp/restored --no-encryption');
     expect(back.status, back.stdout).toBe(0);
   });
 });

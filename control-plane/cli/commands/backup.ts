@@ -47,7 +47,7 @@ export async function backup(
     glyph('ok', '✓'),
     `${made.file}   ${formatBytes(made.bytes)}   ${made.tables} tables, ${made.takenAt}`,
   );
-  terminal.say(`  ${made.digest}`);
+  terminal.say(`  ${made.digest}   keep it apart from the file: only it proves which one you made`);
   if (lock.kind === 'none') {
     terminal.say(
       glyph('warn', '!'),
@@ -55,7 +55,7 @@ export async function backup(
     );
   }
   terminal.say(
-    `Next: intervene restore ${made.file} --data DIR   (into an empty folder, to see that it works)`,
+    `Next: intervene restore ${made.file} --data DIR${lock.kind === 'none' ? ' --no-encryption' : ''} --digest ${made.digest}   (into an empty folder, to see that it works)`,
   );
 }
 

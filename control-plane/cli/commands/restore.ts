@@ -2,9 +2,10 @@ import { shell } from '../../../proto/documents/command-text.ts';
 import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { pino } from 'pino';
+import { DigestMismatchError, FILE_DIGEST, requireDigest } from '../../backup/file-digest.ts';
 import { BackupDamagedError } from '../../backup/frames.ts';
 import { BackupNewerError, NotEmptyError, restoreBackup } from '../../backup/restore-backup.ts';
-import { BackupLockedError, isSealed } from '../../backup/sealing.ts';
+import { BackupLockedError, BackupNotSealedError, isSealed } from '../../backup/sealing.ts';
 import type { Key } from '../../backup/sealing.ts';
 import { DataFolderInUseError } from '../../data-folder.ts';
 import { CliError, usageError } from '../cli-error.ts';
@@ -18,6 +19,9 @@ export interface RestoreCommandOptions {
   databaseUrl?: string;
   identityFile?: string;
   passphraseFile?: string;
+  /** False for `--no-encryption`. */
+  encryption?: boolean;
+  digest?: string;
 }
 
 /** `intervene restore FILE`: a control plane from a backup, in a place where there is none. */
@@ -30,11 +34,22 @@ export async function restore(
   const file = path.resolve(named);
   if (!existsSync(file)) throw usageError(`There is no file ${file}.`, []);
   const source = readSourceOptions(options);
+  const digest = options.digest ?? null;
+  if (digest !== null) {
+    if (!FILE_DIGEST.test(digest)) {
+      throw usageError('--digest is sha256: and 64 digits, as `intervene backup` printed it.', []);
+    }
+    await requireDigest(file, digest).catch((error: unknown) => {
+      throw asCliError(error, source.data);
+    });
+  }
   const key = await chooseKey(context, file, options);
   const log = pino({ level: 'silent' });
-  const restored = await restoreBackup({ ...source, file, key, log }).catch((error: unknown) => {
-    throw asCliError(error, source.data);
-  });
+  const restored = await restoreBackup({ ...source, file, key, digest, log }).catch(
+    (error: unknown) => {
+      throw asCliError(error, source.data);
+    },
+  );
   if (terminal.json) {
     terminal.printJson({ ...restored, data: source.data });
     return;
@@ -62,8 +77,20 @@ async function chooseKey(
   file: string,
   options: RestoreCommandOptions,
 ): Promise<Key | null> {
-  if (!(await isSealed(file))) return null;
-  const { identityFile, passphraseFile } = options;
+  const { identityFile, passphraseFile, encryption = true } = options;
+  const chosen = [identityFile !== undefined, passphraseFile !== undefined, !encryption];
+  if (chosen.filter(Boolean).length > 1) {
+    throw usageError('Give one of --identity-file, --passphrase-file and --no-encryption.', []);
+  }
+  if (!encryption) return null;
+  if (!chosen.includes(true) && !(await isSealed(file))) {
+    throw usageError(`${file} is not sealed: anybody can have made it, or changed it.`, [
+      {
+        label: 'if it was made like that, compare it',
+        command: 'intervene restore FILE --no-encryption --digest sha256:…',
+      },
+    ]);
+  }
   if (identityFile !== undefined) {
     const identities = readFileSync(identityFile, 'utf8')
       .split('\n')
@@ -90,40 +117,54 @@ function asCliError(error: unknown, data: string): Error {
           'choose an empty place',
           'intervene restore FILE --data DIR',
         ]
-      : error instanceof BackupLockedError
+      : error instanceof DigestMismatchError
         ? [
-            'backup_locked',
-            `The backup cannot be opened: ${why}.`,
-            'give its key',
-            'intervene restore FILE --identity-file FILE',
+            'digest_mismatch',
+            `It is not the backup that was made: ${why}.`,
+            'take the one that was',
+            'intervene restore FILE --digest sha256:…',
           ]
-        : error instanceof BackupNewerError
+        : error instanceof BackupNotSealedError
           ? [
-              'backup_newer',
-              `The backup is not read: ${why}.`,
-              'use a program as new as that',
-              'intervene --version',
+              'backup_not_sealed',
+              `A key was given, and the backup needs none: ${why}. It may have been put in the place of yours.`,
+              'take the sealed one',
+              'intervene restore FILE --passphrase-file FILE',
             ]
-          : error instanceof BackupDamagedError
+          : error instanceof BackupLockedError
             ? [
-                'backup_damaged',
-                `The backup is damaged: ${why}.`,
-                'take another one',
-                'intervene restore FILE',
+                'backup_locked',
+                `The backup cannot be opened: ${why}.`,
+                'give its key',
+                'intervene restore FILE --identity-file FILE',
               ]
-            : error instanceof DataFolderInUseError
+            : error instanceof BackupNewerError
               ? [
-                  'restore_running',
-                  `Another restore is under way for ${data}.`,
-                  'wait for it',
-                  'intervene restore FILE',
+                  'backup_newer',
+                  `The backup is not read: ${why}.`,
+                  'use a program as new as that',
+                  'intervene --version',
                 ]
-              : [
-                  'restore_failed',
-                  `Nothing was restored: ${why}.`,
-                  'see its settings',
-                  'intervene restore --help',
-                ];
+              : error instanceof BackupDamagedError
+                ? [
+                    'backup_damaged',
+                    `The backup is damaged: ${why}.`,
+                    'take another one',
+                    'intervene restore FILE',
+                  ]
+                : error instanceof DataFolderInUseError
+                  ? [
+                      'restore_running',
+                      `Another restore is under way for ${data}.`,
+                      'wait for it',
+                      'intervene restore FILE',
+                    ]
+                  : [
+                      'restore_failed',
+                      `Nothing was restored: ${why}.`,
+                      'see its settings',
+                      'intervene restore --help',
+                    ];
   return new CliError({
     code: code!,
     happened: happened!,

@@ -48,7 +48,7 @@ export const providerCommands: readonly CommandDeclaration[] = [
   {
     name: 'backup',
     args: '<file>',
-    summary: 'save a control plane: its database, its CA key, its data folder',
+    summary: 'save a control plane: its database, its CA key, its admin token',
     examples: [
       'intervene backup /backup/monday --data /srv/intervene --recipient age1…',
       'intervene backup monday --passphrase-file passphrase --json',
@@ -74,12 +74,20 @@ export const providerCommands: readonly CommandDeclaration[] = [
     summary: 'make a control plane from a backup, where there is none',
     examples: [
       'intervene restore /backup/monday --data /srv/intervene --identity-file key.txt',
-      'intervene restore monday --passphrase-file passphrase --json',
+      'intervene restore monday --passphrase-file passphrase --digest sha256:… --json',
     ],
     options: [
       ...sourceOptions,
       { flags: '--identity-file <file>', text: 'file with the age identity (AGE-SECRET-KEY-1…)' },
       { flags: '--passphrase-file <file>', text: 'file whose first line opens it' },
+      {
+        flags: '--no-encryption',
+        text: 'it is not sealed: whoever could write it can have made it',
+      },
+      {
+        flags: '--digest <digest>',
+        text: 'that of the file (sha256:…), as `backup` printed it; compared before anything else',
+      },
     ],
     load: async () => (await import('../commands/restore.ts')).restore,
   },
