@@ -326,6 +326,44 @@ describe('service.restart', () => {
     const own = await refusedPlan('service.restart', { unit: 'intervene-agent.service' });
     expect(own.said).toContain('unit_protected');
   });
+
+  it('refuses what ends the system or opens a shell, and an instance nobody has started', async () => {
+    await unitFile('last.service', 'ExecStart=/bin/sleep 1', 'FailureAction=poweroff-force');
+    await unitFile('goes.service', 'ExecStart=/bin/sleep 1', 'Wants=reboot.target');
+    await unitFile('many@.service', 'ExecStart=/bin/sleep infinity');
+    for (const name of ['debug-shell', 'systemd-poweroff', 'last', 'goes', 'many@one']) {
+      const unit = `${name}.service`;
+      const override = { unit, dropIn: 'command', settings: COMMAND };
+      for (const refused of [
+        await refusedPlan('service.restart', { unit }),
+        await refusedPlan('service.configure', { unit, enabled: true }),
+        await refusedPlan('service.override', override),
+      ]) {
+        expect(refused.status).toBe(1);
+        expect(refused.said).toContain('unit_protected');
+      }
+    }
+    await sh('systemctl start many@one');
+    expect(await act('service.restart', { unit: 'many@one.service' })).toMatchObject({ status: 0 });
+    await sh('systemctl stop many@one');
+  });
+
+  it('refuses to take along what ends the system when it stops', async () => {
+    await unitFile('lamp.service', 'ExecStart=/bin/sleep infinity');
+    const ending = 'Requires=lamp.service\nSuccessAction=poweroff';
+    await unitFile('ends.service', 'ExecStart=/bin/sleep infinity', ending);
+    await sh('systemctl start lamp ends');
+    const refused = await refusedPlan('service.restart', { unit: 'lamp.service' });
+    await unitFile('ends.service', 'ExecStart=/bin/sleep infinity', 'Requires=lamp.service');
+    await sh('systemctl stop ends lamp');
+    expect(refused.said).toMatch(/takes ends.service along.*SuccessAction=poweroff/s);
+    expect(refused.said).toContain('unit_protected');
+  });
+
+  it('restarts a daemon of systemd that people restart', async () => {
+    const unit = 'systemd-journald.service';
+    expect(await act('service.restart', { unit })).toMatchObject({ status: 0 });
+  });
 });
 
 describe('service.configure', () => {
@@ -491,6 +529,28 @@ describe('what decides what a service runs', () => {
     });
     expect(removed.said).toMatch(/needs_override.*/s);
     expect(removed.said).toContain('Service.User');
+  });
+
+  it('is not hidden or brought back by a drop-in of the same name', async () => {
+    const vendor = '/usr/lib/systemd/system/nginx.service.d/hard.conf';
+    const own = '/etc/systemd/system/nginx.service.d/hard.conf';
+    await server.debian.write(vendor, '[Service]\nProtectSystem=full\n');
+    await sh('systemctl daemon-reload');
+    const wanted = { unit: 'nginx.service', dropIn: 'hard', settings: LIMIT };
+    const hidden = await refusedPlan('service.configure', wanted);
+    expect(hidden.said).toContain('needs_override');
+    expect(hidden.said).toContain(`${vendor} decides`);
+    await server.debian.write(own, '');
+    await sh('systemctl daemon-reload');
+    expect(await show('nginx', 'ProtectSystem')).toBe('no');
+    const removal = { unit: 'nginx.service', removeDropIn: 'hard' };
+    const brought = await refusedPlan('service.configure', removal);
+    await sh(`rm ${own}; ln -sf /dev/null ${vendor}; systemctl daemon-reload`);
+    const { plan } = await makePlan('service.configure', wanted);
+    await sh(`rm ${vendor}; systemctl daemon-reload`);
+    expect(plan.steps.map(({ id }) => id)).toContain('drop-in');
+    expect(brought.said).toContain('needs_override');
+    expect(brought.said).toContain('Service.ProtectSystem');
   });
 
   it('is changed by service.override, with exactly what the client has read', async () => {

@@ -10,7 +10,7 @@ import { contentDigest } from '../files/file-state.ts';
 import type { PlannedFileChange } from '../files/plan-file-change.ts';
 import { linkCommands, readWishes, wantedDropIn, type Wishes } from './configure-wishes.ts';
 import { requireSame } from './definition-digest.ts';
-import { liveUnit } from './live-unit.ts';
+import { liveUnit, requireChangeable } from './live-unit.ts';
 import { configurePreconditions, configureStepTexts, LIVE } from './plan-configure.ts';
 import { LINKS_AFTER, LINKS_BEFORE, putBack } from './put-back.ts';
 import { mustSystemctl } from './systemctl.ts';
@@ -25,6 +25,7 @@ export async function applyConfigure(
   if (plan === null) throw new ActionError('plan_missing', 'setting up a service needs a plan');
   const wishes = readWishes(context);
   const before = await liveUnit(context, wishes.unit);
+  requireChangeable(before, wishes.unit);
   const file = await wantedDropIn(context, LIVE, before, wishes);
   requireSame(plan, await configurePreconditions(before, file, await readLinks(LIVE)));
   const isPlanned = (id: string) => plan.steps.some((step) => step.id === id);

@@ -15,8 +15,8 @@ import { writeBackup } from '../filesystem/durable-write.ts';
 import { affectedUnits } from './affected-units.ts';
 import { checkConfiguration } from './check-configuration.ts';
 import { requireSame } from './definition-digest.ts';
-import { liveUnit } from './live-unit.ts';
-import { requirePassed, restartPreconditions } from './plan-restart.ts';
+import { liveUnit, requireChangeable } from './live-unit.ts';
+import { requirePassed, requireRestartableAlong, restartPreconditions } from './plan-restart.ts';
 import { RUN_STATE_FILE, type RunState } from './run-state.ts';
 import { killCommand, restartBoundSeconds, restartDescription } from './restart-steps.ts';
 import { restartStepTexts, verifyDescription } from './restart-steps.ts';
@@ -40,6 +40,8 @@ export async function applyRestart(
   const before = await liveUnit(context, parameters.unit);
   const affected = await affectedUnits(context, before);
   requireSame(plan, await restartPreconditions(before, affected));
+  requireChangeable(before, parameters.unit);
+  await requireRestartableAlong(context, before, affected);
   const isPlanned = (id: string) => plan.steps.some((step) => step.id === id);
 
   let check: ConfigurationCheck | null = null;

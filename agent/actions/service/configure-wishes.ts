@@ -6,6 +6,7 @@ import { ActionError, type ActionContext } from '../../runner/action.ts';
 import type { TargetRoot } from '../../target/target-root.ts';
 import { planFileChange, type PlannedFileChange } from '../files/plan-file-change.ts';
 import { dropInPath, dropInText, unboundedSettings } from './drop-in.ts';
+import { sameNameDropIns } from './same-name-drop-ins.ts';
 import type { Unit } from './unit.ts';
 
 /** What an order of `service.configure` or `service.override` wants, of either. */
@@ -44,6 +45,9 @@ export async function wantedDropIn(
   if (planned.isNeeded && context.spec.action !== 'service.override') {
     const others = unboundedSettings(planned.before?.bytes.toString('utf8') ?? '');
     if (others.length > 0) throw needsOverride(path, others);
+    for (const other of await sameNameDropIns(root.path, unit, name, path)) {
+      if (other.unbounded.length > 0) throw needsOverride(other.path, other.unbounded, path);
+    }
   }
   return planned;
 }
@@ -53,10 +57,12 @@ function notThere(unit: Unit, path: string): ActionError {
   return new ActionError('drop_in_not_found', `there is no ${path}; of ${unit.id} ${others}`);
 }
 
-function needsOverride(path: string, settings: readonly string[]): ActionError {
+function needsOverride(path: string, settings: readonly string[], hider?: string): ActionError {
+  const hidden =
+    hider === undefined ? '' : `, and systemd reads it only while there is no ${hider}`;
   return new ActionError(
     'needs_override',
-    `${path} decides what the service runs or may do (${settings.slice(0, 5).join(', ')}): order service.override, which is of class C`,
+    `${path} decides what the service runs or may do (${settings.slice(0, 5).join(', ')})${hidden}: order service.override, which is of class C`,
   );
 }
 

@@ -1,8 +1,6 @@
 import { ActionError, type ActionContext } from '../../runner/action.ts';
+import { requireOrdinary } from './protected-unit.ts';
 import { readUnit, type Unit } from './unit.ts';
-
-/** The agent's own: a job that stopped it or changed what it runs would be its last. */
-const OWN_UNIT = 'intervene-agent.service';
 
 /** The unit of an order, on a system that runs. Throws ActionError where there is none to work on. */
 export async function liveUnit(
@@ -24,9 +22,7 @@ function requireRunningSystem({ spec }: Pick<ActionContext, 'spec'>): void {
 
 /** Throws ActionError unless the unit is one that jobs may change, under its own name. */
 export function requireChangeable(unit: Unit, name: string): void {
-  if (unit.names.includes(OWN_UNIT) || unit.id === OWN_UNIT) {
-    throw new ActionError('unit_protected', `${OWN_UNIT} is what carries this job out`);
-  }
+  requireOrdinary(unit);
   if (unit.id === name) return;
   throw new ActionError('unit_is_alias', `${name} is another name of ${unit.id}: name that`);
 }

@@ -7,8 +7,9 @@ import { affectedUnits } from './affected-units.ts';
 import { checkConfiguration } from './check-configuration.ts';
 import { definitionPrecondition, digestOfJson } from './definition-digest.ts';
 import { liveUnit, requireChangeable } from './live-unit.ts';
+import { requireOrdinaryAlong } from './protected-unit.ts';
 import { restartSteps } from './restart-steps.ts';
-import { standingText, type Unit } from './unit.ts';
+import { readUnits, standingText, type Unit } from './unit.ts';
 
 type PlanBody = Omit<Plan, 'server' | 'action' | 'actionVersion' | 'parameters'>;
 const RECORD_BYTES = 64 * 1024;
@@ -20,6 +21,7 @@ export async function planRestart(context: ActionContext): Promise<PlanBody> {
   requireRestartable(unit, parameters.unit);
   await checkBackupPlace(context, RECORD_BYTES);
   const affected = await affectedUnits(context, unit);
+  await requireRestartableAlong(context, unit, affected);
   const check = await checkConfiguration(context, unit);
   requirePassed(unit, check, parameters.ignoreFailedCheck);
   return {
@@ -43,6 +45,16 @@ export async function restartPreconditions(
       digest: digestOfJson(affected.map((other) => [other.unit, other.how])),
     },
   ];
+}
+
+/** Throws ActionError `unit_protected` when a restart takes along what no restart may. */
+export async function requireRestartableAlong(
+  context: Pick<ActionContext, 'run'>,
+  unit: Unit,
+  affected: readonly AffectedUnit[],
+): Promise<void> {
+  const names = affected.map((other) => other.unit);
+  requireOrdinaryAlong(unit, await readUnits(context, names));
 }
 
 function requireRestartable(unit: Unit, name: string): void {

@@ -27,6 +27,10 @@ export interface Unit {
   requires: readonly string[];
   wants: readonly string[];
   triggeredBy: readonly string[];
+  /** Units that systemd may start because of this one. */
+  starts: readonly string[];
+  /** What systemd does to the whole system when this one ends, as `FailureAction=reboot`. */
+  systemActions: readonly string[];
   /** Units that a restart of this one restarts, and those it only stops. */
   restartsWithIt: readonly string[];
   stopsWithIt: readonly string[];
@@ -36,11 +40,13 @@ export interface Unit {
   exit: string;
 }
 
+const SYSTEM_ACTIONS = ['SuccessAction', 'FailureAction', 'StartLimitAction', 'JobTimeoutAction'];
 const PROPERTIES = [
   ...['Id', 'Names', 'Description', 'LoadState', 'LoadError', 'ActiveState', 'SubState', 'Result'],
   ...['UnitFileState', 'FragmentPath', 'DropInPaths', 'Type', 'ExecStart', 'MainPID', 'NRestarts'],
   ...['MemoryCurrent', 'StateChangeTimestamp', 'TimeoutStartUSec', 'TimeoutStopUSec'],
   ...['Requires', 'Wants', 'TriggeredBy', 'RefuseManualStart', 'RefuseManualStop'],
+  ...['BindsTo', 'Upholds', 'OnSuccess', 'OnFailure', 'Triggers', ...SYSTEM_ACTIONS],
   ...['RequiredBy', 'RequisiteOf', 'BoundBy', 'ConsistsOf', 'PropagatesStopTo'],
   ...['NeedDaemonReload', 'ExecMainCode', 'ExecMainStatus'],
 ];
@@ -84,6 +90,12 @@ export function unitOf(properties: Properties): Unit {
     requires: list('Requires'),
     wants: list('Wants'),
     triggeredBy: list('TriggeredBy'),
+    starts: ['Requires', 'Wants', 'BindsTo', 'Upholds', 'OnSuccess', 'OnFailure', 'Triggers']
+      .flatMap((name) => of(name).split(' '))
+      .filter(Boolean),
+    systemActions: SYSTEM_ACTIONS.filter((name) => !['', 'none'].includes(of(name))).map(
+      (name) => `${name}=${of(name)}`,
+    ),
     restartsWithIt: ['RequiredBy', 'RequisiteOf', 'BoundBy', 'ConsistsOf'].flatMap(list),
     stopsWithIt: list('PropagatesStopTo'),
     isStartRefused: of('RefuseManualStart') === 'yes',
