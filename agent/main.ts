@@ -87,10 +87,12 @@ function createProgram(): Command {
   command(program, 'lock', 'stop every job at once and let none start; needs no network', [
     'intervene-agent lock',
     'intervene-agent lock --state /var/lib/intervene',
-  ]).action(async (options: AgentOptions) => {
-    const { lockCommand } = await import('./commands/lock.ts');
-    process.exitCode = await lockCommand(options);
-  });
+  ])
+    .option('--until-stopped', 'only stop them: whether the server is locked stays as it is')
+    .action(async (options: AgentOptions & { untilStopped?: boolean }) => {
+      const { lockCommand } = await import('./commands/lock.ts');
+      process.exitCode = await lockCommand(options);
+    });
 
   command(program, 'unlock', 'let jobs start again', [
     'intervene-agent unlock',

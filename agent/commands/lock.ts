@@ -19,9 +19,15 @@ export interface Killed {
   remaining: string[];
 }
 
-/** Stops everything within a second, without network and without the agent. */
-export async function lockCommand(options: AgentOptions): Promise<number> {
+/**
+ * Stops everything within a second, without network and without the agent. `untilStopped` leaves the server
+ * locked or not, as local root had it or makes it meanwhile.
+ */
+export async function lockCommand(
+  options: AgentOptions & { untilStopped?: boolean },
+): Promise<number> {
   const { stateDirectory } = locate(options);
+  if (options.untilStopped === true) return stopOnly(stateDirectory);
   await lock(stateDirectory);
   const { jobs, remaining } = await killRunners(stateDirectory);
   if (remaining.length > 0) {
@@ -33,6 +39,23 @@ export async function lockCommand(options: AgentOptions): Promise<number> {
   if (jobs.length > 0) process.stderr.write('  What they had begun may be half-written.\n');
   process.stderr.write('Next: intervene-agent unlock   (lets jobs start again)\n');
   return 0;
+}
+
+async function stopOnly(stateDirectory: string): Promise<number> {
+  await lock(stateDirectory, 'passing');
+  try {
+    const { jobs, remaining } = await killRunners(stateDirectory);
+    if (remaining.length > 0) {
+      process.stderr.write(`✗ Still there: ${remaining.join(', ')}\n`);
+      return 1;
+    }
+    const what = jobs.length === 0 ? 'Nothing was running' : `Killed: ${jobs.join(', ')}`;
+    process.stderr.write(`✓ Stopped. ${what}.\n`);
+    if (jobs.length > 0) process.stderr.write('  What they had begun may be half-written.\n');
+    return 0;
+  } finally {
+    await unlock(stateDirectory, ['passing']);
+  }
 }
 
 export async function unlockCommand(options: AgentOptions): Promise<number> {

@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -90,6 +90,33 @@ describe('the Debian package of the agent', () => {
     }
     expect(complete('enroll', '--mode')).toEqual(['rescue', 'resident']);
   }, 120_000);
+
+  it.each([
+    ['a lock that was there', true, false],
+    ['a lock that is made meanwhile', false, true],
+    ['no lock', false, false],
+  ])('leaves %s as it is when it is removed', (_what, before, meanwhile) => {
+    const folder = mkdtempSync(path.join(tmpdir(), 'iv-prerm-'));
+    const state = path.join(folder, 'state');
+    const locked = path.join(state, 'locked');
+    mkdirSync(state);
+    if (before) writeFileSync(locked, '');
+    const program = path.join(folder, 'intervene-agent');
+    const call = `'${process.execPath}' '${path.join(root, 'agent/main.ts')}'`;
+    writeFileSync(
+      program,
+      `#!/bin/sh\n${meanwhile ? `: > '${locked}'\n` : ''}exec ${call} "$@" --state '${state}'\n`,
+      { mode: 0o755 },
+    );
+    const script = readFileSync(path.join(debian, 'prerm'), 'utf8')
+      .replaceAll('/usr/bin/intervene-agent', program)
+      .replaceAll('/var/lib/intervene', state)
+      .replaceAll('/run/systemd/system', path.join(folder, 'none'));
+    const { status, stderr } = run('dash', '-c', script, 'prerm', 'remove');
+    expect([status, stderr]).toEqual([0, expect.stringContaining('Nothing was running')]);
+    expect(readdirSync(state)).toEqual(before || meanwhile ? ['locked'] : []);
+    rmSync(folder, { recursive: true });
+  });
 
   it('has scripts that the shell of Debian reads', () => {
     const own = ['switch-version', 'remove-unused-versions'];

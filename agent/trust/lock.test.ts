@@ -23,6 +23,17 @@ describe('the lock', () => {
     expect(isLocked(folder)).toBe(false);
   });
 
+  it('by what ends its own lock stays locked by local root, who ends both', async () => {
+    await lock(folder, 'passing');
+    expect(isLocked(folder)).toBe(true);
+    await lock(folder);
+    await unlock(folder, ['passing']);
+    expect(isLocked(folder)).toBe(true);
+    await lock(folder, 'passing');
+    await unlock(folder);
+    expect(isLocked(folder)).toBe(false);
+  });
+
   it('holds when nobody can tell', async () => {
     const file = path.join(folder, 'file');
     await writeFile(file, '');

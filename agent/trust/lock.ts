@@ -5,13 +5,22 @@ import { syncDirectory } from '../connection/durable-file.ts';
 
 const POLL_MS = 200;
 
-function lockFile(stateDirectory: string): string {
-  return path.join(stateDirectory, 'locked');
+/** Two files, so that whoever ends the one never ends the other. */
+const FILES = {
+  /** By local root; stays until `unlock`. */
+  root: 'locked',
+  /** By what ends it itself, such as the removal of the package. */
+  passing: 'locked-until-stopped',
+} as const;
+export type LockedBy = keyof typeof FILES;
+
+function lockFile(stateDirectory: string, by: LockedBy): string {
+  return path.join(stateDirectory, FILES[by]);
 }
 
 /** Nothing starts on this server until `unlock`, also after a restart. Locking twice is no error. */
-export async function lock(stateDirectory: string): Promise<void> {
-  const handle = await open(lockFile(stateDirectory), 'a', 0o600);
+export async function lock(stateDirectory: string, by: LockedBy = 'root'): Promise<void> {
+  const handle = await open(lockFile(stateDirectory, by), 'a', 0o600);
   try {
     await handle.sync();
   } finally {
@@ -20,15 +29,19 @@ export async function lock(stateDirectory: string): Promise<void> {
   await syncDirectory(stateDirectory);
 }
 
-export async function unlock(stateDirectory: string): Promise<void> {
-  await rm(lockFile(stateDirectory), { force: true });
+export async function unlock(
+  stateDirectory: string,
+  locks: readonly LockedBy[] = ['root', 'passing'],
+): Promise<void> {
+  for (const by of locks) await rm(lockFile(stateDirectory, by), { force: true });
   await syncDirectory(stateDirectory);
 }
 
 /** Also true when nobody can tell: the folder is unreadable or gone. */
 export function isLocked(stateDirectory: string): boolean {
   try {
-    if (statSync(lockFile(stateDirectory), { throwIfNoEntry: false }) !== undefined) return true;
+    const files = [lockFile(stateDirectory, 'root'), lockFile(stateDirectory, 'passing')];
+    if (files.some((file) => statSync(file, { throwIfNoEntry: false }) !== undefined)) return true;
     return !statSync(stateDirectory).isDirectory();
   } catch {
     return true;

@@ -13,6 +13,7 @@ _intervene_agent() {
       words="--server-address --token-file --token-stdin --token --ca --root --account-keys --mode
         --allow --highest-class --allow-no-undo --kernel-command-line --replace --yes $files"
       ;;
+    lock) words="--until-stopped $files" ;;
     status) words="--json $files" ;;
     trust) words="accept-time --json $files" ;;
     policy) words='check' ;;
