@@ -3,15 +3,29 @@ import { FindingError } from './check-list.ts';
 import type { CheckList } from './check-list.ts';
 import type { JobFacts } from './pack-jobs.ts';
 
-/** Every undo must take back a job of the pack, and say what the order of that job said. */
-export function checkUndos(jobs: readonly JobFacts[], checks: CheckList): void {
+/**
+ * Every undo must say what the order of the job said that it takes back. That job may be of another
+ * intervention, whose pack then tells what allowed it.
+ *
+ * @param packed ids of all jobs of the pack, also of those that do not hold
+ */
+export function checkUndos(
+  jobs: readonly JobFacts[],
+  packed: ReadonlySet<string>,
+  checks: CheckList,
+): void {
   for (const { name, order } of jobs.filter(({ order: { mode } }) => mode === 'undo')) {
+    if (order.undoes === null || !packed.has(order.undoes)) {
+      checks.note(
+        `undo of ${name}`,
+        `takes back job ${order.undoes}, which is not in this pack: what allowed it, only its own pack shows`,
+      );
+      continue;
+    }
     checks.try(`undo of ${name}`, () => {
       const undone = jobs.find(({ id }) => id === order.undoes);
       if (undone === undefined) {
-        throw new FindingError(
-          `it takes back job ${order.undoes}, which does not hold or is missing`,
-        );
+        throw new FindingError(`it takes back job ${order.undoes}, which does not hold`);
       }
       if (undone.order.mode !== 'apply') throw new FindingError(`${undone.name} changed nothing`);
       const other = SAME.find((field) => !isDeepStrictEqual(order[field], undone.order[field]));

@@ -38,7 +38,7 @@ export function verifyPack(pack: PackBody, pins: Pins, logs: readonly LogFile[])
     const facts = checkJob(job, { trust, authorizations, revoked, server, agentKeys }, checks);
     return facts === null ? [] : [facts];
   });
-  checkUndos(jobs, checks);
+  checkUndos(jobs, new Set(pack.jobs.map(({ id }) => id)), checks);
   if (agentKeys.length === 0) noteAgents(jobs, checks);
   const signedEntries = checkChain(pack, jobs, checks);
   for (const log of logs) {
