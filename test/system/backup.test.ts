@@ -138,6 +138,10 @@ describe('a control plane that is put back from a backup', () => {
     later = await order('echo later');
     await succeeded(later);
     await stack.ok('carol', 'revoke', `G-${revoked}`, '--yes');
+    await eventually('the agent keeps what the client signed', () => {
+      const kept = readFileSync(path.join(stack.state, 'trust', 'revocations.json'), 'utf8');
+      return (JSON.parse(kept) as { signed: string[] }).signed.length > 0;
+    });
     await eventually('the agent has let go of the logs', () =>
       [halfWay, waiting, later].every(
         (id) => !existsSync(path.join(stack.state, 'jobs', id, 'spool')),
