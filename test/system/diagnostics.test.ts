@@ -49,7 +49,7 @@ describe('a server with systemd that is diagnosed', () => {
     await write('/etc/fstab', 'UUID=11111111-2222-4333-8444-555555555555 /data ext4 defaults 0 2');
     await write('/etc/nologin', 'maintenance');
     await write('/run/reboot-required', 'restart required');
-    await write('/etc/apt/sources.list.d/bad.list', 'deb http://deb.debian.org/debian');
+    await write('/etc/apt/sources.list.d/bad.list', 'deb http://mirror.example/debian');
     const rules =
       'add table inet f; add chain inet f in { type filter hook input priority 0; policy drop; iif lo accept; }';
     await inside('nft', rules);

@@ -92,11 +92,6 @@ export class Profile {
     return existsSync(join(this.keysFolder, `${name}.key`));
   }
 
-  /** How commands to copy name this profile. */
-  get flag(): string {
-    return this.name === 'default' ? '' : ` --profile ${this.name}`;
-  }
-
   private get file(): string {
     return join(this.folder, 'profile.json');
   }

@@ -63,7 +63,7 @@ describe('sources of packages', () => {
   };
 
   it.each([
-    'deb http://deb.debian.org/debian bookworm main contrib',
+    'deb http://mirror.example/debian bookworm main contrib',
     'deb-src [arch=amd64 signed-by=/x.gpg] https://example.net/debian bookworm main # why',
     'deb file:/srv/mirror ./',
     '',
@@ -72,9 +72,9 @@ describe('sources of packages', () => {
   });
 
   it.each([
-    ['deb http://deb.debian.org/debian', 'no suite'],
-    ['deb http://deb.debian.org/debian bookworm', 'no component'],
-    ['debb http://deb.debian.org/debian bookworm main', 'begins with debb'],
+    ['deb http://mirror.example/debian', 'no suite'],
+    ['deb http://mirror.example/debian bookworm', 'no component'],
+    ['debb http://mirror.example/debian bookworm main', 'begins with debb'],
     ['deb bookworm main', 'no address'],
   ])('stop apt: %s', async (line, why) => {
     const [found] = await look(line);
