@@ -1,17 +1,18 @@
-import { isIPv6 } from 'node:net';
+import { networksOf } from './address-networks.ts';
+import type { Network } from './address-networks.ts';
 import { DomainError } from './domain-error.ts';
 
 export interface RateLimitOptions {
   /** Attempts at once. */
   burst: number;
   perMinute: number;
-  /** Addresses remembered; the one unseen for longest makes room. */
-  addresses?: number;
+  /** Networks remembered; the one unseen for longest makes room. */
+  remembered?: number;
   /** Monotonic milliseconds. */
   now?: () => number;
 }
 
-/** Token buckets per address, in bounded memory. */
+/** Token buckets per address, or the networks it belongs to, in bounded memory. */
 export interface RateLimit {
   /** Whether the address has an attempt left; nothing is counted. */
   allows(address: string): boolean;
@@ -36,39 +37,29 @@ export function takeTurn(limit: RateLimit, account: string, what: string): void 
 }
 
 export function createRateLimit(options: RateLimitOptions): RateLimit {
-  const { burst, perMinute, addresses = 10_000, now = () => performance.now() } = options;
+  const { burst, perMinute, remembered = 10_000, now = () => performance.now() } = options;
   const buckets = new Map<string, { left: number; at: number }>();
 
-  const leftOf = (key: string): number => {
+  const leftOf = ({ key, share }: Network): number => {
     const bucket = buckets.get(key);
-    if (bucket === undefined) return burst;
-    return Math.min(burst, bucket.left + ((now() - bucket.at) / 60_000) * perMinute);
+    if (bucket === undefined) return burst * share;
+    const returned = ((now() - bucket.at) / 60_000) * perMinute * share;
+    return Math.min(burst * share, bucket.left + returned);
   };
+
+  const waitOf = (network: Network): number =>
+    (Math.max(0, 1 - leftOf(network)) * 60) / (perMinute * network.share);
 
   return {
-    allows: (address) => leftOf(networkOf(address)) >= 1,
-    waitSeconds: (address) =>
-      Math.ceil((Math.max(0, 1 - leftOf(networkOf(address))) * 60) / perMinute),
+    allows: (address) => networksOf(address).every((network) => leftOf(network) >= 1),
+    waitSeconds: (address) => Math.ceil(Math.max(...networksOf(address).map(waitOf))),
     count: (address) => {
-      const key = networkOf(address);
-      const left = Math.max(0, leftOf(key) - 1);
-      buckets.delete(key);
-      buckets.set(key, { left, at: now() });
-      if (buckets.size > addresses) buckets.delete(buckets.keys().next().value!);
+      for (const network of networksOf(address)) {
+        const left = Math.max(0, leftOf(network) - 1);
+        buckets.delete(network.key);
+        buckets.set(network.key, { left, at: now() });
+        if (buckets.size > remembered) buckets.delete(buckets.keys().next().value!);
+      }
     },
   };
-}
-
-/** One IPv6 customer has a /64 at least, and may use any address of it. */
-function networkOf(address: string): string {
-  if (!isIPv6(address) || address.startsWith('::ffff:')) return address;
-  const [head = '', tail = ''] = address.split('::');
-  const groups = head.split(':').filter(Boolean);
-  const rest = tail.split(':').filter(Boolean);
-  const zeros = address.includes('::') ? 8 - groups.length - rest.length : 0;
-  const all = [...groups, ...Array<string>(zeros).fill('0'), ...rest];
-  return all
-    .slice(0, 4)
-    .map((group) => Number.parseInt(group, 16))
-    .join(':');
 }

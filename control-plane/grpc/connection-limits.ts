@@ -1,3 +1,5 @@
+import { networksOf } from '../address-networks.ts';
+
 /** How many connections there may be at once. */
 export interface ConnectionLimits {
   /** In all. */
@@ -17,7 +19,7 @@ export const defaultConnectionLimits: ConnectionLimits = {
   perAddress: 16_384,
 };
 
-/** Counts by address; holds nothing for addresses that have none. */
+/** Counts by address, or the networks it belongs to; holds nothing for those that have none. */
 export class AddressCounts {
   private readonly counts = new Map<string, number>();
   private readonly limit: number;
@@ -28,16 +30,19 @@ export class AddressCounts {
 
   /** Counts one in and returns how to count it out (once; later calls do nothing), or null when full. */
   enter(address: string): (() => void) | null {
-    const count = this.counts.get(address) ?? 0;
-    if (count >= this.limit) return null;
-    this.counts.set(address, count + 1);
+    const networks = networksOf(address);
+    const countOf = (key: string) => this.counts.get(key) ?? 0;
+    if (networks.some(({ key, share }) => countOf(key) >= this.limit * share)) return null;
+    for (const { key } of networks) this.counts.set(key, countOf(key) + 1);
     let isIn = true;
     return () => {
       if (!isIn) return;
       isIn = false;
-      const left = (this.counts.get(address) ?? 1) - 1;
-      if (left > 0) this.counts.set(address, left);
-      else this.counts.delete(address);
+      for (const { key } of networks) {
+        const left = countOf(key) - 1;
+        if (left > 0) this.counts.set(key, left);
+        else this.counts.delete(key);
+      }
     };
   }
 }
