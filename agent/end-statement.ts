@@ -1,7 +1,12 @@
 import { createHash } from 'node:crypto';
 import { digestOf, signPayload } from '../proto/documents/document.ts';
 import type { Signer } from '../proto/documents/keys.ts';
-import type { EndStatement } from './connection/courier.ts';
+import {
+  sealedDigest,
+  sealedOutputLimits,
+  sealedOutputName,
+} from '../proto/documents/sealed-output.ts';
+import type { EndStatement, SealedOutput } from './connection/courier.ts';
 import type { Job } from './jobs/job.ts';
 import type { EndedRecord, JournalRecord } from './jobs/journal-record.ts';
 import type { Permission } from './statements.ts';
@@ -32,6 +37,7 @@ export async function stateEnd(job: Job, options: StateEndOptions): Promise<EndS
   // A plan that somebody spoiled after it was made is none.
   const isPlanned = options.permission.mode === 'plan' && ended.outcome === 'succeeded';
   const isDamaged = isPlanned && plan === null;
+  const sealedOutputs = sealedOutputsOf(job.records(0));
   const receipt = options.sign({
     outcome: isDamaged ? 'interrupted' : ended.outcome,
     reason: isDamaged ? 'journal_damaged' : (ended.reason?.slice(0, 64) ?? null),
@@ -40,9 +46,9 @@ export async function stateEnd(job: Job, options: StateEndOptions): Promise<EndS
     result: sha256(result),
     log: { ...ended.log, gaps: ended.log.gaps.slice(0, LIST_MAX) },
     changes: changesOf(job.records(0)),
-    sealedOutputs: [],
+    sealedOutputs: sealedOutputs.map(({ sealed }) => sealedDigest(sealed)),
   });
-  return { receipt, result, plan };
+  return { receipt, result, plan, sealedOutputs };
 }
 
 /** Null when the job made none, as when it failed. */
@@ -69,6 +75,21 @@ function changesOf(records: readonly JournalRecord[]): EndContent['changes'] {
     .slice(0, LIST_MAX)
     .map(([step, backups]) => ({ step: step.slice(0, 64), backups: backups.slice(0, LIST_MAX) }));
   return fitting(changes);
+}
+
+/** A runner keeps within the limits; what is beyond them somebody else wrote. */
+function sealedOutputsOf(records: readonly JournalRecord[]): SealedOutput[] {
+  return records
+    .flatMap((record) =>
+      record.type === 'secret_sealed'
+        ? [{ name: record.name, sealed: Buffer.from(record.sealed, 'base64') }]
+        : [],
+    )
+    .filter(
+      ({ name, sealed }) =>
+        sealedOutputName.safeParse(name).success && sealed.length <= sealedOutputLimits.sealedBytes,
+    )
+    .slice(0, sealedOutputLimits.count);
 }
 
 /** Every step stays named; what does not fit are digests of those that saved the most. */

@@ -1,6 +1,7 @@
 import type { Logger } from 'pino';
 import { wireLimits } from '../proto/wire.ts';
 import { keyFingerprint } from '../proto/documents/keys.ts';
+import type { Grant } from '../proto/documents/kinds/grant.ts';
 import type { AgentConfig } from './config.ts';
 import type { CancelMode, Delivery } from './connection/courier.ts';
 import type { Reporter } from './connection/report.ts';
@@ -218,7 +219,9 @@ export class JobIntake {
     });
   }
 
-  private specOf({ order, parameters, plan, policy }: VerifiedOrder): JobSpec {
+  private specOf(verified: VerifiedOrder): JobSpec {
+    const { order, parameters, plan, policy } = verified;
+    const credentialRecipient = recipientOf(verified);
     const { config, mode } = this.options;
     return {
       job: order.job,
@@ -230,6 +233,7 @@ export class JobIntake {
       target: targetOf(order),
       plan: plan === null ? null : Buffer.from(plan.payloadBytes).toString('base64'),
       undoes: order.undoes,
+      ...(credentialRecipient !== null && { credentialRecipient }),
       agentMode: mode,
       maxRuntimeSeconds: order.maxRuntimeSeconds,
       onDisconnect: order.onDisconnect,
@@ -253,6 +257,16 @@ function permissionOf({ order, action, authorization, engineers }: VerifiedOrder
     keys: [...new Set([...signers, ...engineerKeys])],
     engineerKeys,
   };
+}
+
+/**
+ * Whom new secrets are for. An attestation is an engineer's word, and no engineer may name whom a secret is
+ * sealed to; an undo makes none.
+ */
+function recipientOf({ order, authorization }: VerifiedOrder): Grant['credentialRecipient'] {
+  const named = authorization.payload.credentialRecipient;
+  const isEngineersWord = authorization.kind === 'attestation' && named?.type === 'age';
+  return order.mode === 'undo' || isEngineersWord ? null : named;
 }
 
 /** Without the fields that say nothing. */

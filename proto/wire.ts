@@ -67,6 +67,7 @@ export type { LogChunk, LogChunk__Output } from './gen/intervene/v1/LogChunk.ts'
 export type { RenewRequest, RenewRequest__Output } from './gen/intervene/v1/RenewRequest.ts';
 export type { RenewResponse, RenewResponse__Output } from './gen/intervene/v1/RenewResponse.ts';
 export type { OpenTerminal } from './gen/intervene/v1/OpenTerminal.ts';
+export type { SealedOutput, SealedOutput__Output } from './gen/intervene/v1/SealedOutput.ts';
 export type {
   TerminalRequest,
   TerminalRequest__Output,

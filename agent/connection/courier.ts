@@ -65,6 +65,12 @@ export interface LogPiece {
   lines: number;
 }
 
+/** A secret that a job made, as an age file to the client. */
+export interface SealedOutput {
+  name: string;
+  sealed: Buffer;
+}
+
 /** The end of a job, as it is stated to the control plane. */
 export interface EndStatement {
   receipt: Uint8Array;
@@ -72,6 +78,8 @@ export interface EndStatement {
   result: Uint8Array;
   /** Envelope of the plan, for jobs of mode `plan`. */
   plan: Uint8Array | null;
+  /** Their digests stand in the receipt. */
+  sealedOutputs: readonly SealedOutput[];
 }
 
 /** What had not been said of a job before its end; it goes along with it. */

@@ -34,7 +34,8 @@ export async function composeEnd(
   reader: LogReader,
   committed: number,
 ): Promise<EndMessage | null> {
-  const stated = end.receipt.length + end.result.length + (end.plan?.length ?? 0);
+  const sealed = end.sealedOutputs.reduce((bytes, output) => bytes + output.sealed.length, 0);
+  const stated = end.receipt.length + end.result.length + (end.plan?.length ?? 0) + sealed;
   let room = wireLimits.messageBytes - MESSAGE_ROOM_BYTES - UNSAID_MAX_BYTES - stated;
   const tail: LogPiece[] = [];
   if (await reader.seek(committed)) {

@@ -7,6 +7,8 @@ import type {
   JobEvents,
   LogChunk,
 } from '../../proto/wire.ts';
+import { sealedDigest } from '../../proto/documents/sealed-output.ts';
+import type { JournalRecord } from '../jobs/journal-record.ts';
 import type { Delivery, Facts, Greeting, Incoming, LogPiece, Outgoing } from './courier.ts';
 
 type EventsMessage = Extract<Outgoing, { type: 'events' }>;
@@ -63,6 +65,7 @@ export function encodeOutgoing(message: Outgoing): ConnectRequest {
           tail: message.tail.map(encodePiece),
           logLength: message.logLength,
           logReleased: message.logReleased,
+          sealedOutputs: [...message.end.sealedOutputs],
           ...(message.unsaid.receipt !== null && { accepted: message.unsaid.receipt }),
           ...(message.unsaid.records.length > 0 && {
             events: encodeEvents({ job: message.job, ...message.unsaid }),
@@ -78,8 +81,15 @@ function encodeEvents(events: Pick<EventsMessage, 'job' | 'firstSequence' | 'rec
   return {
     jobId: events.job,
     firstSequence: events.firstSequence,
-    records: events.records.map((record) => Buffer.from(JSON.stringify(record))),
+    records: events.records.map((record) => Buffer.from(JSON.stringify(toldRecord(record)))),
   };
+}
+
+/** Who reads a job's journal is told that a secret was made. The secret, sealed, travels with the end. */
+function toldRecord(record: JournalRecord): object {
+  if (record.type !== 'secret_sealed') return record;
+  const { type, at, name, sealed } = record;
+  return { type, at, name, digest: sealedDigest(Buffer.from(sealed, 'base64')) };
 }
 
 /** Null for a message of a newer control plane that this agent does not know: it is passed over. */

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { json } from '../../proto/documents/fields.ts';
+import { credentialRecipient } from '../../proto/documents/kinds/grant.ts';
 
 /**
  * What a runner is told to do: the verified order, without anything that could sign or connect. Written
@@ -17,6 +18,8 @@ export const jobSpecSchema = z.strictObject({
   plan: z.string().nullable(),
   /** The job whose changes `undo` takes back; its folder is there read-only, at its own place. */
   undoes: z.string().nullable(),
+  /** To whom the client's grant wants new secrets sealed, or its SSH key; nobody when it is absent. */
+  credentialRecipient: credentialRecipient.optional(),
   agentMode: z.enum(['rescue', 'resident']),
   maxRuntimeSeconds: z.int(),
   onDisconnect: z.enum(['finish', 'stop']),

@@ -33,6 +33,16 @@ export const journalRecordSchema = z.discriminatedUnion('type', [
     ok: z.boolean(),
     detail: z.string(),
   }),
+  /**
+   * A secret that the job made: an age file (base64) to the client, see `proto/documents/sealed-output.ts`.
+   * Before the secret was put to use.
+   */
+  z.strictObject({
+    type: z.literal('secret_sealed'),
+    at: z.int(),
+    name: z.string(),
+    sealed: z.base64(),
+  }),
   z.strictObject({
     type: z.literal('stop_requested'),
     at: z.int(),

@@ -64,6 +64,14 @@ test('only bytes that may begin a secret are held back', () => {
   expect(masker.flush().toString()).toBe('sec');
 });
 
+test('a string that is added is masked from then on, also where it begins in what was held back', () => {
+  const masker = new Masker(['secret']);
+  expect(masker.push(Buffer.from('hunter2 se')).toString()).toBe('hunter2 ');
+  masker.add(['sesame', 'hunter2']);
+  expect(masker.push(Buffer.from('same hunt')).toString()).toBe('••• ');
+  expect(masker.push(Buffer.from('er2 secret')).toString()).toBe('••• •••');
+});
+
 test('bytes that are no text pass unchanged', () => {
   const bytes = Buffer.from(Array.from({ length: 4096 }, (_, index) => (index * 7) & 0xff));
   expect(maskInPieces(cut(bytes, [1, 100, 2048]), ['secret']).equals(bytes)).toBe(true);

@@ -45,12 +45,17 @@ export function maskJson<T>(value: T, strings: readonly string[]): T {
  * wins. Holds back only bytes that may begin a string, so that output stays live.
  */
 export class Masker {
-  private readonly needles: Buffer[];
+  private needles: Buffer[] = [];
   private held: Buffer = Buffer.alloc(0);
 
   constructor(strings: readonly string[]) {
-    this.needles = strings
-      .map((string) => Buffer.from(string, 'utf8'))
+    this.add(strings);
+  }
+
+  /** From now on these are replaced too. What was shown before is out. */
+  add(strings: readonly string[]): void {
+    const needles = strings.map((string) => Buffer.from(string, 'utf8'));
+    this.needles = [...this.needles, ...needles]
       .filter((needle) => needle.length > 0)
       .sort((a, b) => b.length - a.length);
   }

@@ -39,6 +39,14 @@ export interface ActionContext {
   note(text: string): void;
   /** Percent 0 to 100, or null while the extent is unknown. */
   progress(phase: string, percent: number | null, text: string): void;
+  /**
+   * Hands a secret that this job made to the client, under a name (`password`) that people see: it is masked in
+   * the log from the call on, sealed to the recipient of the grant, and durable when this resolves. Call it
+   * before the secret is put to use, or a crash in between would lose what lets the client in. Throws
+   * ActionError `no_credential_recipient` unless `spec.credentialRecipient` is an age recipient: an action that
+   * can do with an SSH key instead looks there first.
+   */
+  sealOutput(name: string, value: string): Promise<void>;
   /** Runs a program; its output goes to the log as it comes unless `capture` says otherwise. */
   run(argv: readonly string[], options?: CommandOptions): Promise<CommandResult>;
   /**

@@ -8,6 +8,7 @@ import type { ActionContext } from './action.ts';
 import type { JobLog } from './job-log.ts';
 import type { JobParts } from './job-run.ts';
 import { signalNamespace } from './namespace.ts';
+import { SealedOutputs } from './sealed-outputs.ts';
 import { Steps } from './steps.ts';
 import type { StopControl } from './stop-control.ts';
 
@@ -23,6 +24,7 @@ export async function createContext(parts: ContextParts): Promise<ActionContext>
   const { spec, message, directory, log, stopControl } = parts;
   const { timings, sealedInputs } = message;
   const steps = new Steps(parts.journal, log, stopControl, await plannedSteps(spec));
+  const outputs = new SealedOutputs(spec, parts.journal, log);
   let running = 0;
   const surroundings: CommandSurroundings = {
     pipes: parts.pipes,
@@ -44,6 +46,7 @@ export async function createContext(parts: ContextParts): Promise<ActionContext>
     ...(await openSession(message.sessionKeys, log)),
     note: (text) => log.note(text),
     progress: (phase, percent, text) => parts.onProgress({ phase, percent, text }),
+    sealOutput: (name, value) => outputs.seal(name, value),
     async run(argv, options) {
       stopControl.checkCommand();
       running++;

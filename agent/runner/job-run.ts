@@ -3,7 +3,6 @@ import type { RunnerPosition, StartMessage, StopMode } from '../jobs/control-mes
 import type { JobProgress } from '../jobs/job.ts';
 import type { JobSpec } from '../jobs/job-spec.ts';
 import { JournalUnwritableError, JournalWriter } from '../jobs/journal-writer.ts';
-import { maskedStrings } from '../jobs/masking.ts';
 import { SpoolWriter } from '../jobs/spool-writer.ts';
 import type { Pipes } from '../process/pipe.ts';
 import { nowUs } from './clock.ts';
@@ -65,7 +64,7 @@ export class JobRun {
     const journal = this.begin();
     observer.grew();
     const spool = this.openSpool();
-    const log = new JobLog(spool, maskedStrings(Object.values(message.sealedInputs)));
+    const log = new JobLog(spool, Object.values(message.sealedInputs));
     this.log = log;
     const limitMs = spec.maxRuntimeSeconds * 1000;
     this.timers.push(setTimeout(() => void this.stop('timed_out', 'now', 'time_limit'), limitMs));

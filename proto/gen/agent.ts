@@ -24,6 +24,7 @@ import type { OpenTerminal as _intervene_v1_OpenTerminal, OpenTerminal__Output a
 import type { RenewRequest as _intervene_v1_RenewRequest, RenewRequest__Output as _intervene_v1_RenewRequest__Output } from './intervene/v1/RenewRequest.ts';
 import type { RenewResponse as _intervene_v1_RenewResponse, RenewResponse__Output as _intervene_v1_RenewResponse__Output } from './intervene/v1/RenewResponse.ts';
 import type { Revocations as _intervene_v1_Revocations, Revocations__Output as _intervene_v1_Revocations__Output } from './intervene/v1/Revocations.ts';
+import type { SealedOutput as _intervene_v1_SealedOutput, SealedOutput__Output as _intervene_v1_SealedOutput__Output } from './intervene/v1/SealedOutput.ts';
 import type { TerminalRequest as _intervene_v1_TerminalRequest, TerminalRequest__Output as _intervene_v1_TerminalRequest__Output } from './intervene/v1/TerminalRequest.ts';
 import type { TerminalResponse as _intervene_v1_TerminalResponse, TerminalResponse__Output as _intervene_v1_TerminalResponse__Output } from './intervene/v1/TerminalResponse.ts';
 import type { TrustUpdate as _intervene_v1_TrustUpdate, TrustUpdate__Output as _intervene_v1_TrustUpdate__Output } from './intervene/v1/TrustUpdate.ts';
@@ -61,6 +62,7 @@ export interface ProtoGrpcType {
       RenewRequest: MessageTypeDefinition<_intervene_v1_RenewRequest, _intervene_v1_RenewRequest__Output>
       RenewResponse: MessageTypeDefinition<_intervene_v1_RenewResponse, _intervene_v1_RenewResponse__Output>
       Revocations: MessageTypeDefinition<_intervene_v1_Revocations, _intervene_v1_Revocations__Output>
+      SealedOutput: MessageTypeDefinition<_intervene_v1_SealedOutput, _intervene_v1_SealedOutput__Output>
       TerminalRequest: MessageTypeDefinition<_intervene_v1_TerminalRequest, _intervene_v1_TerminalRequest__Output>
       TerminalResponse: MessageTypeDefinition<_intervene_v1_TerminalResponse, _intervene_v1_TerminalResponse__Output>
       TrustUpdate: MessageTypeDefinition<_intervene_v1_TrustUpdate, _intervene_v1_TrustUpdate__Output>

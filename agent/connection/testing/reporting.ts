@@ -49,6 +49,7 @@ export async function startReporting(
           receipt: Buffer.from(`end of ${job.id}`),
           result: Buffer.from(JSON.stringify(job.ended?.result)),
           plan: await job.readPlan(),
+          sealedOutputs: [],
         };
       },
     },

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { JsonValue } from '../../../proto/documents/fields.ts';
@@ -57,7 +57,7 @@ function scriptOf(context: ActionContext): ScriptedStep[] {
 }
 
 async function runStep(context: ActionContext, script: ScriptedStep): Promise<void> {
-  const { id, interrupt, run, save, fail, crash, rollback } = script;
+  const { id, interrupt, make = [], run, save, fail, crash, rollback } = script;
   const step = { id, description: `run ${id}`, interrupt };
   await context.step(step, async (saved) => {
     if (save !== undefined) {
@@ -67,9 +67,17 @@ async function runStep(context: ActionContext, script: ScriptedStep): Promise<vo
       const digest = `sha256:${createHash('sha256').update(save).digest('hex')}`;
       await saved([{ path, bytes: save.length, digest }]);
     }
+    let secret = '';
+    for (const name of make) {
+      secret = randomBytes(12).toString('base64url');
+      await context.sealOutput(name, secret);
+    }
     context.progress('step', 50, `in ${id}`);
     if (run !== undefined) {
-      const options = rollback === undefined ? {} : { signal: context.signal };
+      const options = {
+        ...(rollback !== undefined && { signal: context.signal }),
+        ...(make.length > 0 && { input: secret }),
+      };
       const { signal } = await context.run(['sh', '-c', run], options);
       if (signal !== null && rollback !== undefined) await context.run(['sh', '-c', rollback]);
       if (signal !== null) throw new ActionError('step_killed', `${id} got ${signal}`);

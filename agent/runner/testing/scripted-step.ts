@@ -6,6 +6,8 @@ export interface ScriptedStep {
   interrupt: PlanStep['interrupt'];
   /** Content of a backup. */
   save?: string;
+  /** Names of secrets to make and hand out; the last one is the standard input of `run`. */
+  make?: string[];
   /** Shell script. */
   run?: string;
   /** Shell script that runs after `run` was interrupted. */

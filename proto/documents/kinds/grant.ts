@@ -24,6 +24,12 @@ const allowedAction = z.strictObject({
   parameters: z.record(z.string().max(64), z.array(json).min(1).max(32)).optional(),
 });
 
+/** Where new credentials are sealed to: an age recipient of the client, or its public SSH key. */
+export const credentialRecipient = z.discriminatedUnion('type', [
+  z.strictObject({ type: z.literal('age'), recipient: ageRecipient }),
+  z.strictObject({ type: z.literal('ssh'), publicKey: z.string().max(2048) }),
+]);
+
 const grantFields = {
   id: uuid,
   account: uuid,
@@ -49,13 +55,7 @@ const grantFields = {
   expiresAt: timestamp,
   /** The grant this one prolongs. */
   extends: uuid.nullable(),
-  /** Where new credentials are sealed to: an age recipient of the client, or its public SSH key. */
-  credentialRecipient: z
-    .discriminatedUnion('type', [
-      z.strictObject({ type: z.literal('age'), recipient: ageRecipient }),
-      z.strictObject({ type: z.literal('ssh'), publicKey: z.string().max(2048) }),
-    ])
-    .nullable(),
+  credentialRecipient: credentialRecipient.nullable(),
   backupExists: z.enum(['yes', 'no', 'unsure']),
   interruptionAccepted: z.boolean(),
   /** Exactly what the client was shown before signing. */

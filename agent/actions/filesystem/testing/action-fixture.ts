@@ -187,6 +187,7 @@ export class ActionFixture {
       sealedInputs: {},
       directory: trace.directory,
       undone: null,
+      sealOutput: () => Promise.reject(new Error('a repair of a file system makes no secret')),
       note: (text) => void trace.notes.push(text),
       progress: (phase, percent) => void trace.progress.push({ phase, percent }),
       async run(argv, commandOptions) {

@@ -2,6 +2,7 @@
 
 import type { LogChunk as _intervene_v1_LogChunk, LogChunk__Output as _intervene_v1_LogChunk__Output } from '../../intervene/v1/LogChunk.ts';
 import type { JobEvents as _intervene_v1_JobEvents, JobEvents__Output as _intervene_v1_JobEvents__Output } from '../../intervene/v1/JobEvents.ts';
+import type { SealedOutput as _intervene_v1_SealedOutput, SealedOutput__Output as _intervene_v1_SealedOutput__Output } from '../../intervene/v1/SealedOutput.ts';
 import type { Long } from '@grpc/proto-loader';
 
 export interface JobEnded {
@@ -14,6 +15,7 @@ export interface JobEnded {
   'logReleased'?: (boolean);
   'accepted'?: (Buffer | Uint8Array | string);
   'events'?: (_intervene_v1_JobEvents | null);
+  'sealedOutputs'?: (_intervene_v1_SealedOutput)[];
 }
 
 export interface JobEnded__Output {
@@ -26,4 +28,5 @@ export interface JobEnded__Output {
   'logReleased'?: (boolean);
   'accepted'?: (Buffer);
   'events'?: (_intervene_v1_JobEvents__Output);
+  'sealedOutputs'?: (_intervene_v1_SealedOutput__Output)[];
 }
