@@ -56,6 +56,7 @@ export type {
 export type { EnrollRequest, EnrollRequest__Output } from './gen/intervene/v1/EnrollRequest.ts';
 export type { EnrollResponse, EnrollResponse__Output } from './gen/intervene/v1/EnrollResponse.ts';
 export type { Facts, Facts__Output } from './gen/intervene/v1/Facts.ts';
+export type { GivenSecret } from './gen/intervene/v1/GivenSecret.ts';
 export type { Hello, Hello__Output } from './gen/intervene/v1/Hello.ts';
 export type { JobDelivery, JobDelivery__Output } from './gen/intervene/v1/JobDelivery.ts';
 export type { JobEnded, JobEnded__Output } from './gen/intervene/v1/JobEnded.ts';

@@ -45,6 +45,7 @@ describe('ControlPlaneConnection', () => {
           authorization: null,
           certifications: [],
           plan: null,
+          given: [],
           auditHead: null,
         },
       },

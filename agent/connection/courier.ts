@@ -8,8 +8,16 @@ export interface Delivery {
   authorization: Uint8Array | null;
   certifications: Uint8Array[];
   plan: Uint8Array | null;
+  /** Secrets that the client gave and the order names. */
+  given: DeliveredSecret[];
   /** Head of the audit chain of the intervention, hex; null when none came. */
   auditHead: string | null;
+}
+
+/** A secret of the client's: the credential they signed, and the age file that it is about. */
+export interface DeliveredSecret {
+  document: Uint8Array;
+  sealed: Uint8Array;
 }
 
 /** How far the control plane has committed what this agent holds of a job. */

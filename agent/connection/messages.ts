@@ -163,6 +163,10 @@ function decodeDelivery(delivery: JobDelivery__Output): Delivery {
     authorization: delivery.authorization!.length > 0 ? delivery.authorization! : null,
     certifications: delivery.certifications!,
     plan: delivery.plan!.length > 0 ? delivery.plan! : null,
+    given: delivery.given!.map(({ document, sealed }) => ({
+      document: document!,
+      sealed: sealed!,
+    })),
     auditHead: /^[0-9a-f]{64}$/.test(delivery.auditHead!) ? delivery.auditHead! : null,
   };
 }

@@ -4,6 +4,7 @@ import type { ActionDeclaration } from '../../proto/actions/declaration.ts';
 import { digestOf } from '../../proto/documents/document.ts';
 import { uuidV7 } from '../../proto/documents/fields.ts';
 import type { Identity } from '../../proto/documents/fields.ts';
+import { openGivenSecret } from '../../proto/documents/given-secret.ts';
 import type { Signer } from '../../proto/documents/keys.ts';
 import { openSealedInput } from '../../proto/documents/sealed-input.ts';
 import type { Delivery } from '../connection/courier.ts';
@@ -217,10 +218,16 @@ export class AgentTrust {
     };
   }
 
-  private async openInputs({ order }: VerifiedOrder): Promise<Record<string, string>> {
+  private async openInputs({ order, given }: VerifiedOrder): Promise<Record<string, string>> {
+    const { ageIdentity } = this.options;
+    const open = (name: string, text: string): Promise<string> => {
+      const secret = given.get(name);
+      return secret === undefined
+        ? openSealedInput(ageIdentity, order.job, name, text)
+        : openGivenSecret(ageIdentity, secret.credential, secret.sealed);
+    };
     const opened = Object.entries(order.sealedInputs).map(
-      async ([name, sealed]) =>
-        [name, await openSealedInput(this.options.ageIdentity, order.job, name, sealed)] as const,
+      async ([name, text]) => [name, await open(name, text)] as const,
     );
     return Object.fromEntries(await Promise.all(opened));
   }

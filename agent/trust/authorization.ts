@@ -59,7 +59,9 @@ function open(
       ? openSettledAttestation(bytes, people, engineers)
       : openSettled('grant', bytes);
   }
-  return isAttestation ? openAttestation(bytes, people, engineers, state) : openGrant(bytes, state);
+  return isAttestation
+    ? openAttestation(bytes, people, engineers, state)
+    : openOfAccount('grant', bytes, state);
 }
 
 /**
@@ -85,19 +87,24 @@ function openSettledAttestation(
   return openSettled('attestation', bytes);
 }
 
-function openGrant(bytes: Uint8Array, state: TrustState): Authorization {
+/** Opens what the client signed with signing keys of the account; the recovery key signs none of it. */
+export function openOfAccount<K extends 'grant' | 'credential'>(
+  kind: K,
+  bytes: Uint8Array,
+  state: TrustState,
+): VerifiedDocument<K> {
   const entries = state.accountKeys?.payload.keys ?? [];
   const keys = entries.map(({ key }) => key);
-  const grant = openDocument('grant', bytes, keys);
+  const document = openDocument(kind, bytes, keys);
   const recovery = entries.filter(({ use }) => use === 'recovery').map(({ key }) => key.public);
-  const wrong = grant.signers.find((key) => recovery.includes(key.public));
+  const wrong = document.signers.find((key) => recovery.includes(key.public));
   if (wrong !== undefined) {
     throw new DocumentError(
       'type_not_allowed_for_key',
-      `the recovery key ${keyFingerprint(wrong)} signs no grants`,
+      `the recovery key ${keyFingerprint(wrong)} signs no ${kind}`,
     );
   }
-  return grant;
+  return document;
 }
 
 function openAttestation(

@@ -13,6 +13,8 @@ import { openAuthorization, requireCovered, requireEngineersNamed } from './auth
 import type { Authorization } from './authorization.ts';
 import { CertifiedPeople, SKEW_SECONDS } from './certified-people.ts';
 import type { CertifiedPerson } from './certified-people.ts';
+import { requireGivenSecrets } from './given-secrets.ts';
+import type { GivenSecret } from './given-secrets.ts';
 import { requireExpectedMachine, requireIdentified } from './identity-check.ts';
 import { requirePlan, requireUndoAccepted } from './plan-check.ts';
 import { requireEnoughEngineers, requirePolicyAllows } from './policy-check.ts';
@@ -31,6 +33,8 @@ export interface VerifiedOrder {
   engineers: CertifiedPerson[];
   /** For mode apply of an action that plans. */
   plan: VerifiedDocument<'plan'> | null;
+  /** What the client gave for this, by input. */
+  given: ReadonlyMap<string, GivenSecret>;
   policy: Policy;
   policyDigest: string;
 }
@@ -46,8 +50,8 @@ export type Verification =
 
 /**
  * Judges a delivery offline, by what is pinned here and nothing else, and stops at the first check that
- * fails. The order of the checks is that of `proto/documents/reasons.ts`. Sealed inputs and the nonce are
- * left to the caller: see `AgentTrust.admit`.
+ * fails. The order of the checks is that of `proto/documents/reasons.ts`. Opening sealed inputs, and the nonce,
+ * are left to the caller: see `AgentTrust.admit`.
  */
 export function verifyDelivery(delivery: Delivery, state: TrustState): Verification {
   try {
@@ -85,6 +89,7 @@ function verify(delivery: Delivery, state: TrustState): VerifiedOrder {
   const plan = requirePlan(delivery, order, action, parameters, state.self);
   requireUndoAccepted(plan, order, action, authorization, policy);
   requireInputNames(order, action);
+  const given = requireGivenSecrets(delivery, order, authorization, state);
   return {
     order,
     orderDigest: opened.digest,
@@ -94,6 +99,7 @@ function verify(delivery: Delivery, state: TrustState): VerifiedOrder {
     parameters,
     engineers,
     plan,
+    given,
     policy,
     policyDigest: digest,
   };
@@ -105,6 +111,7 @@ function requireSizes(delivery: Delivery): void {
     delivery.authorization,
     delivery.plan,
     ...delivery.certifications,
+    ...delivery.given.map(({ document }) => document),
   ];
   for (const bytes of documents) {
     if (bytes !== null && bytes.byteLength > ENVELOPE_MAX_BYTES) {

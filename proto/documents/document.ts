@@ -12,6 +12,7 @@ import type { PublicKey, Signer } from './keys.ts';
 import { documentLimits, parseStrictJson } from './strict-json.ts';
 import { accountKeysSchema } from './kinds/account-keys.ts';
 import { engineerSchema, leadSchema } from './kinds/certification.ts';
+import { credentialSchema } from './kinds/credential.ts';
 import { attestationSchema, grantSchema } from './kinds/grant.ts';
 import { orderSchema } from './kinds/order.ts';
 import { planSchema } from './kinds/plan.ts';
@@ -28,6 +29,7 @@ export const documentSchemas = {
   'account-keys': accountKeysSchema,
   grant: grantSchema,
   attestation: attestationSchema,
+  credential: credentialSchema,
   order: orderSchema,
   plan: planSchema,
   voucher: voucherSchema,

@@ -11,6 +11,7 @@ import type { Drain as _intervene_v1_Drain, Drain__Output as _intervene_v1_Drain
 import type { EnrollRequest as _intervene_v1_EnrollRequest, EnrollRequest__Output as _intervene_v1_EnrollRequest__Output } from './intervene/v1/EnrollRequest.ts';
 import type { EnrollResponse as _intervene_v1_EnrollResponse, EnrollResponse__Output as _intervene_v1_EnrollResponse__Output } from './intervene/v1/EnrollResponse.ts';
 import type { Facts as _intervene_v1_Facts, Facts__Output as _intervene_v1_Facts__Output } from './intervene/v1/Facts.ts';
+import type { GivenSecret as _intervene_v1_GivenSecret, GivenSecret__Output as _intervene_v1_GivenSecret__Output } from './intervene/v1/GivenSecret.ts';
 import type { Heartbeat as _intervene_v1_Heartbeat, Heartbeat__Output as _intervene_v1_Heartbeat__Output } from './intervene/v1/Heartbeat.ts';
 import type { Hello as _intervene_v1_Hello, Hello__Output as _intervene_v1_Hello__Output } from './intervene/v1/Hello.ts';
 import type { JobDelivery as _intervene_v1_JobDelivery, JobDelivery__Output as _intervene_v1_JobDelivery__Output } from './intervene/v1/JobDelivery.ts';
@@ -49,6 +50,7 @@ export interface ProtoGrpcType {
       EnrollRequest: MessageTypeDefinition<_intervene_v1_EnrollRequest, _intervene_v1_EnrollRequest__Output>
       EnrollResponse: MessageTypeDefinition<_intervene_v1_EnrollResponse, _intervene_v1_EnrollResponse__Output>
       Facts: MessageTypeDefinition<_intervene_v1_Facts, _intervene_v1_Facts__Output>
+      GivenSecret: MessageTypeDefinition<_intervene_v1_GivenSecret, _intervene_v1_GivenSecret__Output>
       Heartbeat: MessageTypeDefinition<_intervene_v1_Heartbeat, _intervene_v1_Heartbeat__Output>
       Hello: MessageTypeDefinition<_intervene_v1_Hello, _intervene_v1_Hello__Output>
       JobDelivery: MessageTypeDefinition<_intervene_v1_JobDelivery, _intervene_v1_JobDelivery__Output>

@@ -36,7 +36,10 @@ export const orderSchema = z
       })
       .nullable(),
     expect: identity,
-    /** Secrets for the job by name: age files (base64) to the agent's recipient, see `sealed-input.ts`. */
+    /**
+     * Secrets for the job by name: age files (base64) to the agent's recipient, see `sealed-input.ts`; or what the
+     * client gave, by reference, see `given-secret.ts`.
+     */
     sealedInputs: z.record(z.string().max(64), z.string().max(16 * 1024)),
     nonce,
     issuedAt: timestamp,

@@ -1,5 +1,6 @@
 // Original file: proto/intervene/v1/agent.proto
 
+import type { GivenSecret as _intervene_v1_GivenSecret, GivenSecret__Output as _intervene_v1_GivenSecret__Output } from '../../intervene/v1/GivenSecret.ts';
 
 export interface JobDelivery {
   'jobId'?: (string);
@@ -8,6 +9,7 @@ export interface JobDelivery {
   'certifications'?: (Buffer | Uint8Array | string)[];
   'plan'?: (Buffer | Uint8Array | string);
   'auditHead'?: (string);
+  'given'?: (_intervene_v1_GivenSecret)[];
 }
 
 export interface JobDelivery__Output {
@@ -17,4 +19,5 @@ export interface JobDelivery__Output {
   'certifications'?: (Buffer)[];
   'plan'?: (Buffer);
   'auditHead'?: (string);
+  'given'?: (_intervene_v1_GivenSecret__Output)[];
 }
