@@ -231,6 +231,9 @@ export class JobIntake {
       mode: order.mode,
       parameters,
       target: targetOf(order),
+      ...(order.target !== null && {
+        expect: { hostname: order.expect.hostname, machineId: order.expect.machineId },
+      }),
       plan: plan === null ? null : Buffer.from(plan.payloadBytes).toString('base64'),
       undoes: order.undoes,
       ...(credentialRecipient !== null && { credentialRecipient }),

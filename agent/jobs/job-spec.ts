@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { json } from '../../proto/documents/fields.ts';
+import { identity, json } from '../../proto/documents/fields.ts';
 import { credentialRecipient } from '../../proto/documents/kinds/grant.ts';
 
 /**
@@ -14,6 +14,8 @@ export const jobSpecSchema = z.strictObject({
   mode: z.enum(['plan', 'apply', 'undo']),
   parameters: z.record(z.string(), json),
   target: z.record(z.string(), json).nullable(),
+  /** What the system on the disks of the target must say it is. */
+  expect: identity.pick({ hostname: true, machineId: true }).optional(),
   /** Payload bytes of the plan to apply, base64; null when the action plans nothing. */
   plan: z.string().nullable(),
   /** The job whose changes `undo` takes back; its folder is there read-only, at its own place. */

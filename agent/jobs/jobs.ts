@@ -3,7 +3,7 @@ import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { findAction } from '../../proto/actions/catalogue.ts';
-import type { ActionDeclaration } from '../../proto/actions/declaration.ts';
+import { declarationFor, type ActionDeclaration } from '../../proto/actions/declaration.ts';
 import { PATH_REFUSED } from './bury.ts';
 import { ControlChannel } from './control-channel.ts';
 import {
@@ -100,8 +100,9 @@ class HeldJobs implements Jobs {
     sealedInputs: SealedInputs,
     sessionKeys: Buffer | null = null,
   ): Promise<Job> {
-    const declaration = findAction(spec.action);
-    if (declaration === undefined) throw new JobStartError(`${spec.action} is unknown`);
+    const action = findAction(spec.action);
+    if (action === undefined) throw new JobStartError(`${spec.action} is unknown`);
+    const declaration = declarationFor(action, spec.target);
     if (!UUID.test(spec.job)) throw new JobStartError('the job has no proper id');
     if (this.held.has(spec.job) || this.making.has(spec.job)) {
       throw new JobStartError('the job is already here');

@@ -54,7 +54,7 @@ test('an image is bound as a file, read-only unless it is changed', () => {
 });
 
 test('powers to mount come only with the capability', () => {
-  const mount = { capabilities: ['device', 'mount'], changes: true } as const;
+  const mount = { capabilities: ['disks'], changes: true } as const;
   expect(text(mount, withMode('apply'), paths)).toContain('CAP_SYS_ADMIN');
   expect(text(device, withMode('apply'), paths)).not.toContain('CAP_SYS_ADMIN');
 });

@@ -6,6 +6,7 @@ import type { ActionDeclaration } from '../../proto/actions/declaration.ts';
 import type { JobSpec } from './job-spec.ts';
 import { bindBackups, checkNamedPath, checkPlainName } from './named-path.ts';
 import { observedFolder } from './observer.ts';
+import { ALL_DISKS } from '../../proto/documents/kinds/order.ts';
 import { isChanging, type SandboxDevice, type SandboxPaths } from './sandbox.ts';
 
 const run = promisify(execFile);
@@ -58,7 +59,7 @@ export async function resolveSandboxPaths(
 ): Promise<SandboxPaths> {
   const host = await hostSandboxPaths(jobDirectory, places);
   const isConfined = !declaration.capabilities.includes('host');
-  const wantsDevice = declaration.capabilities.includes('device');
+  const device = namedDevice(declaration, spec);
   const { undoes } = spec;
   const observes = declaration.capabilities.includes('observe');
   const hidden = HIDDEN_DIRECTORIES.filter((path) => !observes || path !== '/etc/ssh');
@@ -69,7 +70,7 @@ export async function resolveSandboxPaths(
     hiddenFiles: observes ? [] : isConfined ? await existing(HIDDEN_FILES) : host.hiddenFiles,
     shownFiles: observes ? await showable() : [],
     observations: observes ? observedFolder(state, spec.job) : null,
-    device: wantsDevice ? await resolveDevice(declaration, spec, places) : null,
+    device: device === null ? null : await resolveDevice(device, declaration, spec, places),
     // After everything that may still refuse: this makes a folder.
     backups: isConfined ? await bindBackups(spec, places) : null,
     undoneDirectory: undoes === null ? null : join(state, 'jobs', undoes),
@@ -96,14 +97,23 @@ export async function hostSandboxPaths(
   };
 }
 
+/** The device or image that the order names, as a parameter of the action or as the disk of its target. */
+function namedDevice({ capabilities }: ActionDeclaration, spec: JobSpec): string | null {
+  const given = capabilities.includes('disks')
+    ? spec.target?.['disk']
+    : capabilities.includes('device')
+      ? spec.parameters['device']
+      : null;
+  return typeof given === 'string' && given !== ALL_DISKS ? given : null;
+}
+
 /** Null when there is no such device or file: the action then says so itself. */
 async function resolveDevice(
+  given: string,
   declaration: ActionDeclaration,
   spec: JobSpec,
   places: SandboxPlaces,
 ): Promise<SandboxDevice | null> {
-  const given = spec.parameters['device'];
-  if (typeof given !== 'string') return null;
   checkPlainName(given);
   const real = await realpath(given).catch(() => null);
   const found = real === null ? null : await stat(real).catch(() => null);

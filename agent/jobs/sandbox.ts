@@ -42,6 +42,22 @@ export const HOST_WIDE = ['acpi', 'bus', 'fs', 'irq', 'scsi', 'sys', 'sysrq-trig
   (name) => `/proc/${name}`,
 );
 
+/** To attach and mount disks, to write files of any owner on them, and to run their programs apart. */
+const DISK_POWERS = [
+  'CAP_SYS_ADMIN',
+  'CAP_MKNOD',
+  'CAP_CHOWN',
+  'CAP_FOWNER',
+  'CAP_FSETID',
+  'CAP_SETFCAP',
+  'CAP_LINUX_IMMUTABLE',
+  'CAP_SYS_CHROOT',
+  'CAP_SETUID',
+  'CAP_SETGID',
+  'CAP_SETPCAP',
+  'CAP_KILL',
+];
+
 type Declared = Pick<ActionDeclaration, 'capabilities' | 'changes'>;
 
 /** Whether this job is one that changes the server; only then is its device writable. */
@@ -90,13 +106,14 @@ function confinedProfile(
   paths: SandboxPaths,
 ): string[] {
   const changing = isChanging(declaration, spec);
-  const mounts = declaration.capabilities.includes('mount');
+  const disks = declaration.capabilities.includes('disks');
   return [
     ['--unshare-ipc', '--unshare-uts', '--unshare-cgroup-try'],
     ['--ro-bind', '/', '/'],
     ['--proc', '/proc'],
     ...HOST_WIDE.map((path) => ['--ro-bind-try', path, path]),
-    mounts ? ['--dev-bind', '/dev', '/dev'] : ['--dev', '/dev'],
+    // Loop devices come and go: only the kernel's own /dev shows them.
+    disks ? ['--dev-bind', '/dev', '/dev'] : ['--dev', '/dev'],
     ...paths.hiddenDirectories.map((path) => ['--perms', '1777', '--tmpfs', path]),
     ...paths.hiddenFiles.map((path) => ['--ro-bind', '/dev/null', path]),
     // sshd refuses to check its configuration without the folder it gives up its powers in.
@@ -115,8 +132,8 @@ function confinedProfile(
     // Never CAP_DAC_READ_SEARCH: open_by_handle_at(2) would reach every file of a bound file system, past
     // all mounts. With CAP_DAC_OVERRIDE images of any owner are opened; without it a device whose node
     // says so cannot be written.
-    changing || paths.device?.kind === 'file' ? ['--cap-add', 'CAP_DAC_OVERRIDE'] : [],
-    mounts ? ['--cap-add', 'CAP_SYS_ADMIN'] : [],
+    changing || disks || paths.device?.kind === 'file' ? ['--cap-add', 'CAP_DAC_OVERRIDE'] : [],
+    disks ? DISK_POWERS.flatMap((power) => ['--cap-add', power]) : [],
   ].flat();
 }
 

@@ -39,6 +39,7 @@ function fitsSpare(declaration: ActionDeclaration, spec: JobSpec): boolean {
   return (
     declared.capabilities.every((capability) => capabilities.includes(capability)) &&
     !capabilities.includes('device') &&
+    !capabilities.includes('disks') &&
     spec.undoes === null &&
     spec.parameters['backupDirectory'] === undefined
   );

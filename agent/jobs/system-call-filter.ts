@@ -20,11 +20,7 @@ const REFUSED: Readonly<Record<string, Numbers>> = {
   pidfd_getfd: [438, 438],
   kcmp: [312, 272],
   open_by_handle_at: [304, 265],
-  // Namespaces and roots of its own.
-  unshare: [272, 97],
   setns: [308, 268],
-  pivot_root: [155, 41],
-  chroot: [161, 51],
   // Parts of the kernel that a repair never needs.
   bpf: [321, 280],
   perf_event_open: [298, 241],
@@ -62,7 +58,11 @@ const REFUSED: Readonly<Record<string, Numbers>> = {
   adjtimex: [159, 171],
 };
 
-const REFUSED_WITHOUT_MOUNT: Readonly<Record<string, Numbers>> = {
+/** Namespaces, roots and mounts of its own. */
+const REFUSED_WITHOUT_DISKS: Readonly<Record<string, Numbers>> = {
+  unshare: [272, 97],
+  pivot_root: [155, 41],
+  chroot: [161, 51],
   mount: [165, 40],
   umount2: [166, 39],
   open_tree: [428, 428],
@@ -126,8 +126,8 @@ export function systemCallFilter(
   if (declaration.capabilities.includes('host')) return null;
   if (architecture !== 'x64' && architecture !== 'arm64') return null;
   const { audit, column } = ARCHITECTURES[architecture];
-  const mounts = declaration.capabilities.includes('mount');
-  const refused = { ...REFUSED, ...(mounts ? {} : REFUSED_WITHOUT_MOUNT) };
+  const disks = declaration.capabilities.includes('disks');
+  const refused = { ...REFUSED, ...(disks ? {} : REFUSED_WITHOUT_DISKS) };
   /** What happens at this call; nothing of it is there on machines that do not have the call. */
   const at = (numbers: Numbers, ...then: Instruction[]): Instruction[] => {
     const number = numbers[column];
@@ -141,7 +141,9 @@ export function systemCallFilter(
     ...(architecture === 'x64' ? [ifAtLeast(X32_BIT, 0, 1), KILL] : []),
     ...Object.values(refused).flatMap((numbers) => at(numbers, refuse(EPERM))),
     ...at(CLONE3, refuse(ENOSYS)),
-    ...at(CLONE, load(argumentAt(0)), ifAnyBit(NEW_NAMESPACES, 0, 1), refuse(EPERM), ALLOW),
+    ...(disks
+      ? []
+      : at(CLONE, load(argumentAt(0)), ifAnyBit(NEW_NAMESPACES, 0, 1), refuse(EPERM), ALLOW)),
     ...at(IOCTL, load(argumentAt(1)), ...unlessOneOf(TERMINAL_INJECTION, ALLOW), refuse(EPERM)),
     ...at(
       SOCKET,

@@ -43,8 +43,8 @@ describe('an order that everybody allows', () => {
 
   it('is admitted with the bytes of its plan', async () => {
     const trust = await openTrust();
-    const plan = its.world.signPlan({ target: { disk: 'wwn-1', sectors: 8 } });
-    const delivery = its.kit.planned(plan, { target: { disk: 'wwn-1', filesystem: 'f-1' } });
+    const plan = its.world.signPlan({ target: { sectors: 8 } });
+    const delivery = its.kit.planned(plan);
     const { order } = await admit(trust, delivery);
     expect(order.plan?.digest).toBe(plan.digest);
     expect(JSON.parse(Buffer.from(order.plan!.payloadBytes).toString())).toEqual(plan.payload);

@@ -3,9 +3,14 @@ import type { ActionClass, Identity } from '../../proto/documents/fields.ts';
 import type { Order } from '../../proto/documents/kinds/order.ts';
 import type { TrustState } from './trust-state.ts';
 
-/** Refuses an order that expects another machine. Fields it leaves out expect nothing. */
+/**
+ * Refuses an order that expects another machine. Fields it leaves out expect nothing. Of a system found on
+ * disks, host name and machine id are that system's: whoever opens it compares them.
+ */
 export function requireExpectedMachine(order: Order, { facts }: TrustState): void {
-  const mismatch = findMismatch(order.expect, facts);
+  const { serial, macAddresses } = order.expect;
+  const expected = order.target === null ? order.expect : { serial, macAddresses };
+  const mismatch = findMismatch(expected, facts);
   if (mismatch !== undefined) {
     throw new DocumentError('identity_mismatch', `this machine has another ${mismatch}`);
   }

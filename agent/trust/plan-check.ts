@@ -60,10 +60,7 @@ function findDifference(
   if (plan.actionVersion !== order.actionVersion) return 'version of the action';
   const planned = action.parameters.safeParse(plan.parameters);
   if (!planned.success || !isDeepStrictEqual(planned.data, parameters)) return 'set of parameters';
-  const elsewhere = Object.entries(order.target ?? {}).find(
-    ([name, id]) => Object.hasOwn(plan.target, name) && plan.target[name] !== id,
-  );
-  return elsewhere?.[0];
+  return isDeepStrictEqual(plan.target['offline'] ?? null, order.target) ? undefined : 'target';
 }
 
 /**

@@ -88,6 +88,7 @@ function verify(delivery: Delivery, state: TrustState): VerifiedOrder {
   const parameters = requireParameters(order, action);
   const plan = requirePlan(delivery, order, action, parameters, state.self);
   requireUndoAccepted(plan, order, action, authorization, policy);
+  requireTargetSupported(order, action);
   requireInputNames(order, action);
   const given = requireGivenSecrets(delivery, order, authorization, state);
   return {
@@ -190,6 +191,14 @@ function requireParameters(order: Order, action: ActionDeclaration): Record<stri
     throw new DocumentError('parameters_invalid', `${where}: ${issue?.message ?? 'invalid'}`);
   }
   return parsed.data as Record<string, JsonValue>;
+}
+
+function requireTargetSupported({ target }: Order, { id, offline }: ActionDeclaration): void {
+  if (target === null || offline !== undefined) return;
+  throw new DocumentError(
+    'mode_not_supported',
+    `${id} works on the running system only, not on one found on disks`,
+  );
 }
 
 function requireInputNames(order: Order, action: ActionDeclaration): void {

@@ -16,8 +16,11 @@ export type Capability =
    * observed for the job (`agent/jobs/observations.ts`).
    */
   | 'observe'
-  /** Loop devices, mounting and the powers that go with them. */
-  | 'mount'
+  /**
+   * The disks of the order's target, loop devices over them, and mounting in a private namespace, with the
+   * powers that go with them (`agent/target/open-target.ts`).
+   */
+  | 'disks'
   /** Runs programs that lie on the target's disk. */
   | 'runs-target-programs';
 
@@ -47,9 +50,20 @@ export interface ActionDeclaration {
   /** How long it usually takes, as people read it. */
   usualDuration: string;
   capabilities: readonly Capability[];
+  /** Missing: it works on the running system only. Else what it is given to work on one found on disks. */
+  offline?: { capabilities: readonly Capability[] };
   /**
    * The engineer talks with it while it runs, over frames that only they and the agent can make: its
    * parameter `sessionKey` is the engineer's half of the key, see `proto/terminal`.
    */
   interactive?: true;
+}
+
+/** The declaration as it holds for the target of one order: what is given differs, all else does not. */
+export function declarationFor(
+  action: ActionDeclaration,
+  target: object | null,
+): ActionDeclaration {
+  if (target === null || action.offline === undefined) return action;
+  return { ...action, capabilities: action.offline.capabilities };
 }

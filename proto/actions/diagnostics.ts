@@ -153,4 +153,5 @@ export const diagnosticsCollect: ActionDeclaration = {
   interrupt: 'now',
   usualDuration: 'under 5 seconds',
   capabilities: ['observe'],
+  offline: { capabilities: ['disks'] },
 };

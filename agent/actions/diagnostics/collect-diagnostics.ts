@@ -8,12 +8,13 @@ import { OBSERVED_FOLDER } from '../../jobs/observation.ts';
 import type { CommandResult } from '../../process/command.ts';
 import { CommandStartError } from '../../process/command-start-error.ts';
 import type { ActionContext, ActionImplementation, ActionResult } from '../../runner/action.ts';
+import { withTarget, type Target } from '../../target/open-target.ts';
 import { TargetFiles } from '../../target/target-files.ts';
 import { fitFindings } from './finding.ts';
 import { Observations } from './observations.ts';
-import { ProbeFailure, type ProbeContext } from './probe.ts';
+import { NotApplicable, ProbeFailure, type Probe, type ProbeContext } from './probe.ts';
 import { probes } from './probes.ts';
-import { runProbes } from './run-probes.ts';
+import { runProbes, type Collected } from './run-probes.ts';
 
 /** A little under the 5 s it promises. */
 const WITHIN_MS = 4_500;
@@ -24,19 +25,56 @@ export const diagnosticsCollect: ActionImplementation = { apply: collect };
 /** Looks at everything there is a probe for. It succeeds when it could look, whatever it found. */
 async function collect(context: ActionContext): Promise<ActionResult> {
   const { areas } = diagnosticsCollectParameters.parse(context.spec.parameters);
-  const began = performance.now();
   const chosen = probes.filter(({ area }) => areas === undefined || areas.includes(area));
+  if (context.spec.target !== null) {
+    return withTarget(context, { write: false }, (target) =>
+      collectOffline(context, target, chosen),
+    );
+  }
+  const began = performance.now();
   const observations = new Observations(observedFolder(context.directory));
   const following = observations.follow(WITHIN_MS - 300);
   const collected = await runProbes(chosen, probeContext(context, observations), WITHIN_MS);
-  const { facts, findings, reports } = collected;
+  void following;
+  return resultOf(context, collected, began);
+}
+
+/** Of a system that does not run only what lies in its files can be looked at. */
+async function collectOffline(
+  context: ActionContext,
+  target: Target,
+  chosen: readonly Probe[],
+): Promise<ActionResult> {
+  const began = performance.now();
+  const nothing = () => Promise.reject(new NotApplicable('this system does not run'));
+  const collected = await runProbes(
+    chosen.filter(({ readsFilesOnly }) => readsFilesOnly),
+    {
+      files: target.files,
+      observe: nothing,
+      observed: () => Promise.resolve([]),
+      run: (argv) => lookWith(context, argv),
+      now: Date.now(),
+    },
+    WITHIN_MS,
+  );
+  const { system } = target.layout!;
+  collected.facts.os = system.name ?? 'an unknown system';
+  if (system.hostname !== null) collected.facts.hostname = system.hostname;
+  return resultOf(context, collected, began);
+}
+
+function resultOf(
+  context: ActionContext,
+  { facts, findings, reports }: Collected,
+  began: number,
+): ActionResult {
   const durationMs = Math.round(performance.now() - began);
   const result: DiagnosticsResult = fitFindings(findings, { facts, probes: reports, durationMs });
   for (const { probe, outcome, detail } of reports) {
     if (outcome === 'probe_failed') context.note(`Could not look: ${probe}: ${detail}`);
   }
   context.note(`${result.findings.length} findings by ${reports.length} probes.`);
-  void following;
   return {
     succeeded: true,
     reason: null,

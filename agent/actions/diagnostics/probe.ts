@@ -31,6 +31,8 @@ export interface Probe {
   id: string;
   area: DiagnosticArea;
   limitMs: number;
+  /** Whether it reads nothing but files of the target, and so serves a system that does not run, too. */
+  readsFilesOnly?: true;
   look(context: ProbeContext): Promise<ProbeResult>;
 }
 

@@ -46,7 +46,7 @@ export async function diagnose(
   const { job, order, ticket } = await orderJob(
     context,
     preparation,
-    { action, mode: 'apply', parameters, plan: null, undoes: null, target: null },
+    { action, mode: 'apply', parameters, plan: null, undoes: null, target: orderOptions.target },
     { ...orderOptions, timeoutSeconds: orderOptions.timeoutSeconds ?? RUNTIME_SECONDS },
   );
   const followed = await followJob(context, job, {

@@ -90,7 +90,7 @@ export async function makePlan(
   const { job, order, ticket } = await orderJob(
     context,
     preparation,
-    { action, mode: 'plan', parameters, plan: null, undoes: null, target: null },
+    { action, mode: 'plan', parameters, plan: null, undoes: null, target: options.target },
     options,
   );
   const followed = await followJob(context, job, {

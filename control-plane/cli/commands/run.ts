@@ -20,7 +20,7 @@ import type { RawOrderOptions } from '../orders/order-options.ts';
 import { parseParameters } from '../orders/parameters.ts';
 import { prepareOrder } from '../orders/prepare-order.ts';
 import type { Preparation } from '../orders/prepare-order.ts';
-import type { ReadPlan } from '../orders/read-plan.ts';
+import { targetOfPlan, type ReadPlan } from '../orders/read-plan.ts';
 import { requireAction } from './actions.ts';
 import { fetchPlan, makePlan, showPlan } from './plan.ts';
 
@@ -55,7 +55,8 @@ export async function run(
     planNamed: false,
     what: `${describeWork(action, parameters['argv'])} on ${preparation.server.name}`,
   });
-  const wanted = { action, mode: 'apply' as const, parameters, plan: null };
+  const { target } = orderOptions;
+  const wanted = { action, mode: 'apply' as const, parameters, plan: null, target };
   return orderAndFollow(context, preparation, wanted, orderOptions, options.detach === true);
 }
 
@@ -103,7 +104,13 @@ async function runPlanned(
   return orderAndFollow(
     context,
     preparation,
-    { action, mode: 'apply', parameters: read.plan.parameters, plan: read.digest },
+    {
+      action,
+      mode: 'apply',
+      parameters: read.plan.parameters,
+      plan: read.digest,
+      target: targetOfPlan(read.plan),
+    },
     orderOptions,
     options.detach === true,
   );

@@ -19,6 +19,22 @@ const orderOptions: readonly OptionDeclaration[] = [
     integer: true,
   },
 ];
+/** Of what only looks, plans or has no plan; else the plan says which system it is for. */
+const targetOptions: readonly OptionDeclaration[] = [
+  {
+    flags: '--disk <path>',
+    text: 'a system on this disk or image (all: on every unused disk) instead of the running one',
+  },
+  { flags: '--system <id>', text: 'which one, where several are found there: its root’s UUID' },
+  {
+    flags: '--expect-hostname <name>',
+    text: 'refuse a system on the disks with another host name',
+  },
+  {
+    flags: '--expect-machine-id <id>',
+    text: 'refuse a system on the disks with another machine id',
+  },
+];
 const params: OptionDeclaration = {
   flags: '--param <name=value>',
   text: 'a parameter: text, or JSON for lists and the like; may be given several times',
@@ -55,6 +71,7 @@ export const jobCommands: readonly CommandDeclaration[] = [
         text: 'look at these areas only; may be given several times',
         many: true,
       },
+      ...targetOptions,
       ...orderOptions,
     ],
     signs: true,
@@ -68,7 +85,7 @@ export const jobCommands: readonly CommandDeclaration[] = [
       'intervene plan web-04 filesystem.repair --param device=/dev/sda2',
       'intervene plan web-04 filesystem.repair --param device=/dev/sda2 --json',
     ],
-    options: [params, secret, ...orderOptions],
+    options: [params, ...targetOptions, secret, ...orderOptions],
     signs: true,
     load: async () => (await import('../commands/plan.ts')).plan,
   },
@@ -83,6 +100,7 @@ export const jobCommands: readonly CommandDeclaration[] = [
     options: [
       params,
       { flags: '--plan <id>', text: 'apply this plan: the digest or job that plan printed' },
+      ...targetOptions,
       yes,
       detach,
       secret,

@@ -29,6 +29,8 @@ export interface OrderRequest {
   plan: string | null;
   undoes: string | null;
   target: Order['target'];
+  /** What the system on the disks of the target must say it is, where the engineer says so. */
+  expectedSystem?: Pick<Identity, 'hostname' | 'machineId'>;
   /** Secrets by input name, not yet sealed. */
   secrets: Record<string, string>;
   maxRuntimeSeconds: number | null;
@@ -57,7 +59,10 @@ export async function buildOrder(
     undoes: request.undoes,
     parameters: request.parameters,
     target: request.target,
-    expect: expectedIdentity(request.agent, request.identity),
+    expect: {
+      ...expectedIdentity(request.agent, request.identity, request.target),
+      ...request.expectedSystem,
+    },
     sealedInputs,
     nonce: randomBytes(16).toString('base64url'),
     issuedAt,
@@ -101,8 +106,17 @@ export function defaultRuntimeSeconds(action: ActionDeclaration): number {
 export function expectedIdentity(
   agent: Pick<AgentBody, 'facts' | 'mode'>,
   identity: ServerBody['identity'],
+  target: Order['target'] = null,
 ): Identity {
-  if (agent.mode === 'rescue') return identity === null ? {} : confirmed(identity);
+  const machine =
+    agent.mode !== 'rescue' ? said(agent) : identity === null ? {} : confirmed(identity);
+  if (target === null) return machine;
+  // Those are of the system that runs here, not of the one on the disks.
+  const { hostname: _, machineId: __, ...hardware } = machine;
+  return hardware;
+}
+
+function said(agent: Pick<AgentBody, 'facts'>): Identity {
   const { facts } = agent;
   const text = (name: string, most: number): string | undefined => {
     const value = facts[name];

@@ -2,6 +2,7 @@ import type { ActionDeclaration } from '../../../proto/actions/declaration.ts';
 import { shell } from '../../../proto/documents/command-text.ts';
 import { digestOf } from '../../../proto/documents/document.ts';
 import { keyFingerprint } from '../../../proto/documents/keys.ts';
+import type { Identity } from '../../../proto/documents/fields.ts';
 import type { Order } from '../../../proto/documents/kinds/order.ts';
 import type { GrantBody, JobBody } from '../api/bodies.ts';
 import type { CommandContext } from '../command-context.ts';
@@ -23,6 +24,10 @@ export interface OrderOptions {
   engineers: number | undefined;
   /** Secrets by input name, in plain text. */
   secrets: Record<string, string>;
+  /** What a plan, a diagnosis or an action without a plan works on; else the plan says it. */
+  target: Order['target'];
+  /** See `OrderRequest`. */
+  expectedSystem: Pick<Identity, 'hostname' | 'machineId'>;
 }
 
 export interface WantedJob {
@@ -85,6 +90,7 @@ export async function orderJob(
       plan: wanted.plan,
       undoes: wanted.undoes,
       target: wanted.target,
+      expectedSystem: wanted.target === null ? {} : options.expectedSystem,
       secrets: options.secrets,
       maxRuntimeSeconds: options.timeoutSeconds,
       onDisconnect: options.onDisconnect,

@@ -2,6 +2,7 @@ import { isUtf8 } from 'node:buffer';
 import { readFileSync } from 'node:fs';
 import { shell } from '../../../proto/documents/command-text.ts';
 import type { ActionDeclaration } from '../../../proto/actions/declaration.ts';
+import { ALL_DISKS, type Order } from '../../../proto/documents/kinds/order.ts';
 import { usageError } from '../cli-error.ts';
 import { suggest } from '../output/suggestion.ts';
 import { parseDuration } from '../output/time-text.ts';
@@ -17,6 +18,10 @@ export interface RawOrderOptions {
   engineers?: number;
   secret?: string[];
   key?: string;
+  disk?: string;
+  system?: string;
+  expectHostname?: string;
+  expectMachineId?: string;
 }
 
 const RUNTIME_MOST_SECONDS = 7 * 24 * 3600;
@@ -31,7 +36,31 @@ export function readOrderOptions(raw: RawOrderOptions, action: ActionDeclaration
     ticket: raw.ticket,
     engineers: readEngineers(raw.engineers),
     secrets: readSecrets(raw.secret ?? [], action),
+    target: readTarget(raw, action),
+    expectedSystem: {
+      ...(raw.expectHostname !== undefined && { hostname: raw.expectHostname }),
+      ...(raw.expectMachineId !== undefined && { machineId: raw.expectMachineId }),
+    },
   };
+}
+
+/** The system on disks that is meant; null for the running one. */
+function readTarget({ disk, system }: RawOrderOptions, action: ActionDeclaration): Order['target'] {
+  if (disk === undefined) {
+    if (system === undefined) return null;
+    throw usageError('--system says which of the systems on a disk is meant; name --disk too.');
+  }
+  if (action.offline === undefined) {
+    throw usageError(
+      `${action.id} works on the running system only; leave --disk out.`,
+      [],
+      'target_not_supported',
+    );
+  }
+  if (disk !== ALL_DISKS && (!disk.startsWith('/') || disk.length > 255)) {
+    throw usageError(`--disk ${disk}: the absolute path of a disk or image, or ${ALL_DISKS}.`);
+  }
+  return { disk, ...(system !== undefined && { filesystem: system }) };
 }
 
 function readEngineers(count: number | undefined): number | undefined {

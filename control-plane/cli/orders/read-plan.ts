@@ -1,5 +1,6 @@
 import { documentDigest, parseEnvelope } from '../../../proto/documents/dsse.ts';
 import { mediaType, readUnverified } from '../../../proto/documents/document.ts';
+import type { Order } from '../../../proto/documents/kinds/order.ts';
 import type { Plan } from '../../../proto/documents/kinds/plan.ts';
 import { CliError } from '../cli-error.ts';
 import { exitStatus } from '../exit-status.ts';
@@ -46,4 +47,9 @@ export function readPlan(envelope: string, claimed: string | null): ReadPlan {
 /** The short form people say: the first six digits of the hash. */
 export function shortDigest(digest: string): string {
   return digest.replace(/^sha256:/, '').slice(0, 6);
+}
+
+/** The system that a plan was made for, as the order that applies it must name it. */
+export function targetOfPlan({ target }: Plan): Order['target'] {
+  return (target['offline'] as Order['target'] | undefined) ?? null;
 }

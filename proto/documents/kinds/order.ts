@@ -14,6 +14,9 @@ import {
 
 export const START_WITHIN_SECONDS = 15 * 60;
 
+/** In place of the path of a disk: every disk that the running system does not use itself. */
+export const ALL_DISKS = 'all';
+
 /** A job as an engineer signs it: for one server, one agent, one authorization, once. */
 export const orderSchema = z
   .strictObject({
@@ -29,6 +32,10 @@ export const orderSchema = z
     plan: digest.nullable(),
     undoes: uuidV7.nullable(),
     parameters: z.record(z.string().max(64), json),
+    /**
+     * A system found on disks; null: the running one. `disk` is the path of a device or image, or `ALL_DISKS`;
+     * `filesystem` the UUID of the file system that holds the system's root, needed where several are found.
+     */
     target: z
       .strictObject({
         disk: z.string().max(255).optional(),

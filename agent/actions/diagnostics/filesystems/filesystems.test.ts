@@ -6,7 +6,7 @@ import { observerSpecs } from '../../../jobs/observations.ts';
 import type { Observation, ObservationName } from '../../../jobs/observation.ts';
 import { names, ProbeFixture, recorded, seenBy } from '../testing/probe-fixture.ts';
 import { fstab } from './fstab.ts';
-import { parseFstab } from './fstab-lines.ts';
+import { parseFstab } from '../../../target/fstab-lines.ts';
 import { filesystemSpace, judgeSpace, parseSpace } from './space.ts';
 import { writeState } from './write-state.ts';
 

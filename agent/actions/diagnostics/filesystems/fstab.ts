@@ -1,7 +1,7 @@
 import { fileEvidence, type NewFinding } from '../finding.ts';
 import { NotApplicable, type Probe, type ProbeContext } from '../probe.ts';
 import { readBlockDevices, type BlockDeviceNode, type BlockDevices } from './block-devices.ts';
-import { parseFstab, type FstabEntry } from './fstab-lines.ts';
+import { parseFstab, type FstabEntry } from '../../../target/fstab-lines.ts';
 
 const FILE = '/etc/fstab';
 const SUGGESTED = 'boot.repair-fstab';

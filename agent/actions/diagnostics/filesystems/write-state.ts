@@ -1,6 +1,6 @@
 import { commandEvidence, fileEvidence, type NewFinding } from '../finding.ts';
 import type { Probe, ProbeContext } from '../probe.ts';
-import { parseFstab } from './fstab-lines.ts';
+import { parseFstab } from '../../../target/fstab-lines.ts';
 
 /** File systems of disks that a server writes to. */
 const WRITTEN = /^(?:ext[234]|xfs|btrfs|f2fs|jfs|reiserfs)$/;

@@ -1,0 +1,83 @@
+import { mkdir } from 'node:fs/promises';
+import { ActionError, type ActionContext } from '../../runner/action.ts';
+
+/** A hostile file system may keep the kernel busy; replaying a journal may rightly take a while. */
+const MOUNT_WITHIN_MS = 5 * 60_000;
+
+/** How each type is looked at without a byte of it changing: no journal is replayed (mount(8)). */
+const LOOK: Readonly<Record<string, string>> = {
+  ext2: 'ro,noload',
+  ext3: 'ro,noload',
+  ext4: 'ro,noload',
+  xfs: 'ro,norecovery,nouuid',
+  btrfs: 'ro,rescue=nologreplay',
+  vfat: 'ro',
+};
+const WRITE: Readonly<Record<string, string>> = {
+  ext2: 'rw',
+  ext3: 'rw',
+  ext4: 'rw',
+  xfs: 'rw,nouuid',
+  btrfs: 'rw',
+  vfat: 'rw',
+};
+/** No set-user-id program and no device node of a client's disk ever means anything here. */
+const ALWAYS = 'nosuid,nodev';
+
+export function isMountable(type: string | null): type is string {
+  return type !== null && Object.hasOwn(LOOK, type);
+}
+
+type Context = Pick<ActionContext, 'run' | 'signal'>;
+
+/**
+ * What is mounted for one job, in its private mount namespace; taken apart in the reverse order. When the
+ * job is killed the kernel does it.
+ */
+export class Mounts {
+  private readonly context: Context;
+  private readonly points: string[] = [];
+
+  constructor(context: Context) {
+    this.context = context;
+  }
+
+  /** @param point a folder, made when it is not there. Throws ActionError `not_mounted`. */
+  async mount(
+    node: string,
+    type: string,
+    point: string,
+    { write, options = [] }: { write: boolean; options?: readonly string[] },
+  ): Promise<void> {
+    const base = (write ? WRITE : LOOK)[type];
+    if (base === undefined) {
+      throw new ActionError('not_mounted', `${node} holds ${type}, which is not mounted here`);
+    }
+    await mkdir(point, { recursive: true });
+    const all = [base, ALWAYS, ...options].join(',');
+    const done = await this.context.run(
+      ['mount', '--internal-only', '-t', type, '-o', all, node, point],
+      { output: 'capture', signal: this.context.signal, timeoutMs: MOUNT_WITHIN_MS },
+    );
+    if (done.exitStatus !== 0) {
+      const why = done.timedOut ? 'it took too long' : done.err.trim().slice(0, 500);
+      throw new ActionError('not_mounted', `${node} cannot be mounted: ${why}`);
+    }
+    this.points.push(point);
+  }
+
+  async unmount(point: string): Promise<void> {
+    const done = await this.context.run(['umount', '--internal-only', '--', point], {
+      output: 'capture',
+    });
+    if (done.exitStatus !== 0) {
+      throw new ActionError('not_unmounted', `${point} stays mounted: ${done.err.trim()}`);
+    }
+    this.points.splice(this.points.lastIndexOf(point), 1);
+  }
+
+  /** Throws ActionError `not_unmounted`: what was written may then not be on the disk. */
+  async unmountAll(): Promise<void> {
+    for (const point of this.points.toReversed()) await this.unmount(point);
+  }
+}

@@ -1,0 +1,117 @@
+import { open, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { HOST_WIDE } from '../../jobs/sandbox.ts';
+import { systemCallFilter } from '../../jobs/system-call-filter.ts';
+import type { CommandOptions, CommandResult } from '../../process/command.ts';
+import { ActionError, type ActionContext } from '../../runner/action.ts';
+import type { AttachedDisk } from './attached-disk.ts';
+import type { MountedSystem } from './mount-system.ts';
+import type { Volume } from './volumes.ts';
+
+export interface InsideOptions extends CommandOptions {
+  /** The disks of the target and their volumes appear in /dev, with links in /dev/disk/by-uuid. */
+  devices?: boolean;
+}
+
+/** Folders that are covered; each must be one, since a link in its place could lead anywhere. */
+const COVERED = ['/dev', '/proc', '/run', '/sys', '/tmp'];
+
+const POWERS = [
+  'CAP_CHOWN',
+  'CAP_DAC_OVERRIDE',
+  'CAP_FOWNER',
+  'CAP_FSETID',
+  'CAP_KILL',
+  'CAP_SETFCAP',
+  'CAP_SETGID',
+  'CAP_SETUID',
+  'CAP_SYS_CHROOT',
+];
+
+const ENVIRONMENT = {
+  PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
+  HOME: '/root',
+  LANG: 'C.UTF-8',
+  LC_ALL: 'C.UTF-8',
+  DEBIAN_FRONTEND: 'noninteractive',
+  SYSTEMD_OFFLINE: '1',
+};
+
+/**
+ * Runs a program that lies on the target's disks, which may be hostile: the target is its whole world. No
+ * network, no process but its own, nothing of the host but the kernel, no devices unless asked for and then
+ * the target's alone, its own /run and /tmp, and what confined jobs may not ask the kernel for.
+ *
+ * Throws ActionError `target_hostile` when a folder that must be covered is none.
+ */
+export async function runInside(
+  context: Pick<ActionContext, 'run' | 'directory'>,
+  system: MountedSystem,
+  { disks, volumes }: { disks: readonly AttachedDisk[]; volumes: readonly Volume[] },
+  argv: readonly string[],
+  { devices = false, ...options }: InsideOptions = {},
+): Promise<CommandResult> {
+  await requireFolders(system);
+  const filter = join(context.directory, 'scratch-filter');
+  await writeFile(filter, systemCallFilter({ capabilities: [] }) ?? '', { mode: 0o600 });
+  const handle = await open(filter, 'r');
+  try {
+    const { size } = await handle.stat();
+    const words = [
+      ['bwrap', '--unshare-pid', '--unshare-ipc', '--unshare-uts'],
+      ['--die-with-parent', '--new-session'],
+      ['--bind', system.root.path, '/'],
+      ['--proc', '/proc'],
+      ...HOST_WIDE.map((path) => ['--ro-bind-try', path, path]),
+      ['--dev', '/dev'],
+      devices ? deviceArguments(disks, volumes) : [],
+      ['--ro-bind', '/sys', '/sys', '--tmpfs', '/run', '--perms', '1777', '--tmpfs', '/tmp'],
+      ['--cap-drop', 'ALL', ...POWERS.flatMap((power) => ['--cap-add', power])],
+      ['--clearenv'],
+      ...Object.entries({ ...ENVIRONMENT, ...options.environment }).map(([name, value]) => [
+        '--setenv',
+        name,
+        value,
+      ]),
+      ['--chdir', options.directory ?? '/'],
+      size === 0 ? [] : ['--seccomp', '3'],
+      ['--', ...argv],
+    ].flat();
+    const { environment: _, directory: __, ...rest } = options;
+    return await context.run(words, {
+      ...rest,
+      ...(size > 0 && { descriptors: [handle.fd, ...(options.descriptors ?? [])] }),
+    });
+  } finally {
+    await handle.close();
+  }
+}
+
+/** Kernel names, because programs look their devices up in /sys, and the links that root=UUID= comes from. */
+function deviceArguments(
+  disks: readonly AttachedDisk[],
+  volumes: readonly Volume[],
+): readonly string[] {
+  const nodes = [...new Set([...disks.map(({ loop }) => loop), ...volumes.map((v) => v.device)])];
+  const link = (folder: string, id: string | null, device: string) =>
+    // A name from the disk: only what udev itself would make a plain link of.
+    id === null || !/^[A-Za-z0-9-]{1,64}$/.test(id)
+      ? []
+      : ['--symlink', `../../${device.slice('/dev/'.length)}`, `/dev/disk/${folder}/${id}`];
+  const unique = new Map(volumes.map((volume) => [volume.uuid, volume]));
+  return [
+    ...nodes.flatMap((node) => ['--dev-bind', node, node]),
+    ...[...unique.values()].flatMap(({ uuid, device }) => link('by-uuid', uuid, device)),
+    ...volumes.flatMap(({ partitionUuid, device }) => link('by-partuuid', partitionUuid, device)),
+  ];
+}
+
+async function requireFolders({ files }: MountedSystem): Promise<void> {
+  for (const path of COVERED) {
+    if ((await files.lstat(path).catch(() => null))?.isDirectory()) continue;
+    throw new ActionError(
+      'target_hostile',
+      `${path} of the target is no folder: none of its programs is run`,
+    );
+  }
+}
