@@ -34,6 +34,15 @@ export default defineConfig({
           hookTimeout: 600_000,
         },
       },
+      {
+        test: {
+          name: 'lab',
+          include: ['test/lab/**/*.test.ts'],
+          testTimeout: 900_000,
+          // The first builds the tree of the disks and the disks.
+          hookTimeout: 900_000,
+        },
+      },
     ],
   },
 });

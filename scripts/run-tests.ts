@@ -122,6 +122,12 @@ const parts: Part[] = [
       isRoot ? null : 'agents, loop devices and namespaces need root: sudo scripts/test',
     run: () => vitest(['--project', 'system'], options.all ? { INTERVENE_TEST_ALL: '1' } : {}),
   },
+  {
+    name: 'lab',
+    what: 'disks with a whole Debian, broken, repaired, booted',
+    unavailable: () => (isRoot ? null : 'disks and virtual machines need root: sudo scripts/test'),
+    run: () => vitest(['--project', 'lab'], options.all ? { INTERVENE_TEST_ALL: '1' } : {}),
+  },
 ];
 
 const total: Counts = { passed: 0, failed: 0, skipped: 0 };

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { debianTree } from './debian-tree.ts';
 import { forwardPort } from './network-relay.ts';
-import { Daemon, eventually, run } from './process.ts';
+import { Daemon, eventually, must, run } from './process.ts';
 import type { Finished } from './process.ts';
 
 export interface BootOptions {
@@ -195,9 +195,4 @@ function removeGroup(folder: string): void {
   } catch {
     // A process is still ending in it; an empty group harms nobody.
   }
-}
-
-async function must(argv: readonly string[]): Promise<void> {
-  const done = await run(argv);
-  if (done.status !== 0) throw new Error(`${argv.join(' ')}: ${done.stderr}`);
 }

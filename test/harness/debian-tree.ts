@@ -1,10 +1,7 @@
-import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, renameSync, rmSync, truncateSync } from 'node:fs';
+import { rmSync, truncateSync } from 'node:fs';
 import path from 'node:path';
+import { kept } from './kept.ts';
 import { run } from './process.ts';
-
-/** Where built trees are kept between test runs; removing it costs the next run half a minute. */
-const CACHE = '/var/cache/intervene-tests';
 
 /** Packages of every tree: a small server with systemd, and what the agent needs. */
 const PACKAGES = [
@@ -29,28 +26,19 @@ const PACKAGES = [
  */
 export async function debianTree(packages: readonly string[] = []): Promise<string> {
   const all = [...new Set([...PACKAGES, ...packages])].toSorted();
-  const key = createHash('sha256').update(all.join('\n')).digest('hex').slice(0, 16);
-  const tree = path.join(CACHE, `bookworm-${key}`);
-  if (existsSync(tree)) return tree;
-  mkdirSync(CACHE, { recursive: true });
-  const draft = `${tree}.${process.pid}`;
-  const built = await run(
-    ['mmdebstrap', '--quiet', '--variant=minbase', `--include=${all.join(',')}`, 'bookworm', draft],
-    { timeoutMs: 600_000 },
-  );
-  if (built.status !== 0) {
-    rmSync(draft, { recursive: true, force: true });
-    throw new Error(`mmdebstrap ended with ${built.status}:\n${built.stderr.slice(-4000)}`);
-  }
-  // Each boot gets an identity and a name of its own.
-  truncateSync(path.join(draft, 'etc/machine-id'));
-  rmSync(path.join(draft, 'etc/hostname'));
-  try {
-    renameSync(draft, tree);
-  } catch (error) {
-    rmSync(draft, { recursive: true, force: true });
-    // Another test process was quicker.
-    if (!existsSync(tree)) throw error;
-  }
-  return tree;
+  return kept('bookworm', all, async (draft) => {
+    await mmdebstrap([`--include=${all.join(',')}`], draft);
+    // Each boot gets an identity and a name of its own.
+    truncateSync(path.join(draft, 'etc/machine-id'));
+    rmSync(path.join(draft, 'etc/hostname'));
+  });
+}
+
+/** A minimal Debian 12 and what the options add, at a place where nothing is. */
+export async function mmdebstrap(options: readonly string[], place: string): Promise<void> {
+  const argv = ['mmdebstrap', '--quiet', '--variant=minbase', ...options, 'bookworm', place];
+  const built = await run(argv, { timeoutMs: 900_000 });
+  if (built.status === 0) return;
+  rmSync(place, { recursive: true, force: true });
+  throw new Error(`mmdebstrap ended with ${built.status}:\n${built.stderr.slice(-4000)}`);
 }

@@ -32,6 +32,17 @@ export async function run(
   return { status, stdout: Buffer.concat(out).toString(), stderr: Buffer.concat(err).toString() };
 }
 
+/** Runs a program to its end and gives its output; anything but exit status 0 throws. */
+export async function must(
+  argv: readonly string[],
+  options: Parameters<typeof run>[1] = {},
+): Promise<string> {
+  const done = await run(argv, options);
+  if (done.status === 0) return done.stdout;
+  const said = `${done.stderr}${done.stdout}`.slice(-4000);
+  throw new Error(`${argv.join(' ')} ended with ${done.status}:\n${said}`);
+}
+
 /** A program that runs until it is killed; its output goes to a file for the day a test fails. */
 export class Daemon {
   private child: ChildProcess | undefined;

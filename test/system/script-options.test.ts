@@ -10,7 +10,7 @@ it.each([
   ['setup', ['--bogus'], 'takes no options, not --bogus'],
   ['demo', ['--bogus'], 'takes only --keep, not --bogus'],
   ['test', ['--bogus'], 'not --bogus'],
-  ['test', ['--only'], "takes unit, postgresql, fuzz or system, not ''"],
+  ['test', ['--only'], "takes unit, postgresql, fuzz, system or lab, not ''"],
 ])('scripts/%s %j says what it takes, and does nothing', async (script, words, text) => {
   const done = await run([path.join(scripts, script), ...words]);
   expect([done.status, done.stdout]).toEqual([2, '']);
