@@ -82,6 +82,7 @@ async function bundle(): Promise<Map<string, Uint8Array>> {
     ['intervene/v1/agent.proto', inRepository('proto/intervene/v1/agent.proto')],
     ['pty.node', inRepository(`node_modules/@lydell/node-pty-linux-${arch}/pty.node`)],
     ['intervene-agent.service', inRepository('agent/install/intervene-agent.service')],
+    ['guardian.sh', inRepository('agent/guard/guardian.sh')],
   ]);
 }
 
