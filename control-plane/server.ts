@@ -86,6 +86,7 @@ export function createControlPlane(
       log,
       servers: services.servers,
       interventions: services.interventions,
+      credentials: services.credentials,
       // Known once both listen, which is before anybody can ask.
       agentAddress: () => addresses.agentAddress,
       publicUrl: () => addresses.url,

@@ -10,6 +10,8 @@ import { createTrustService } from './authorizations/trust-service.ts';
 import type { TrustService } from './authorizations/trust-service.ts';
 import type { Bus } from './cluster/bus.ts';
 import type { Database } from './database/database.ts';
+import { createCredentialsService } from './credentials/credentials-service.ts';
+import type { CredentialsService } from './credentials/credentials-service.ts';
 import { createInterventionsService } from './interventions/interventions-service.ts';
 import type { InterventionsService } from './interventions/interventions-service.ts';
 import { createServersService } from './servers/servers-service.ts';
@@ -22,6 +24,7 @@ export interface Services {
   trust: TrustService;
   grants: GrantsService;
   revocations: RevocationsService;
+  credentials: CredentialsService;
   interventions: InterventionsService;
   audit: AuditService;
 }
@@ -30,14 +33,16 @@ export function createServices(database: Database, bus: Bus): Services {
   const accounts = createAccountsService(database);
   const servers = createServersService(database, accounts);
   const grants = createGrantsService({ database, bus, servers });
+  const credentials = createCredentialsService(database);
   const interventions = createInterventionsService(database, servers);
   return {
     accounts,
     servers,
     grants,
+    credentials,
     interventions,
     trust: createTrustService({ database, bus, accounts }),
-    revocations: createRevocationsService({ database, bus, grants }),
+    revocations: createRevocationsService({ database, bus, grants, credentials }),
     audit: createAuditService(database, { accounts, interventions }),
   };
 }

@@ -99,6 +99,15 @@ export async function hasResidentAgent(queries: Queries, serverId: string): Prom
   return rows.length > 0;
 }
 
+/** Fingerprint of the key of the agent that a server has now. */
+export async function currentAgentKey(queries: Queries, serverId: string): Promise<string | null> {
+  const rows = await queries.query<{ key: string }>(
+    'select key_fingerprint as key from agents where server_id = $1 and replaced_at is null',
+    [serverId],
+  );
+  return rows[0]?.key ?? null;
+}
+
 export async function insertAgent(queries: Queries, agent: NewAgent): Promise<void> {
   await queries.query(
     `insert into agents (id, server_id, account_id, mode, key, key_fingerprint, age_recipient, version,

@@ -46,6 +46,7 @@ const revocation = z.union([
     afterStep: z.boolean().default(false).describe('let the running step end first'),
     reason: z.string().max(1000).default(''),
   }),
+  z.strictObject({ credential: reference.describe('a secret that was given') }),
 ]);
 
 export function registerGrantRoutes(
@@ -119,13 +120,13 @@ export function registerGrantRoutes(
       method: 'post',
       path: '/api/v1/revocations',
       tags,
-      summary: 'Take grants or keys back',
+      summary: 'Take grants, keys or secrets that were given back',
       security: bearer,
       request: jsonBody(revocation),
       responses: {
         ...errorResponses,
         201: jsonResponse(
-          'ids of grants and fingerprints of keys that no longer hold',
+          'ids of grants and credentials, and fingerprints of keys, that no longer hold',
           z.object({ revoked: z.array(z.string()) }),
         ),
       },
@@ -133,9 +134,12 @@ export function registerGrantRoutes(
     async (c) => {
       const asked = c.req.valid('json');
       const caller = c.get('caller');
+      if ('envelope' in asked) {
+        return c.json({ revoked: await revocations.addSigned(caller, asked.envelope) }, 201);
+      }
       const revoked =
-        'envelope' in asked
-          ? await revocations.addSigned(caller, asked.envelope)
+        'credential' in asked
+          ? await revocations.withdrawCredential(caller, asked.credential)
           : await revocations.revokeGrant(caller, asked.grant, asked);
       return c.json({ revoked }, 201);
     },

@@ -1,10 +1,10 @@
 import type { Queries } from '../database/database.ts';
 
-export type RevocationKind = 'grant' | 'key';
+export type RevocationKind = 'grant' | 'key' | 'credential';
 
 export interface Revocation {
   kind: RevocationKind;
-  /** Id of a grant, or fingerprint of a key. */
+  /** Id of a grant or a credential, or fingerprint of a key. */
   subject: string;
   /** The running step may end first. */
   afterStep: boolean;

@@ -2,6 +2,7 @@ import { openDocument } from '../../proto/documents/document.ts';
 import type { VerifiedDocument } from '../../proto/documents/document.ts';
 import { keyFingerprint } from '../../proto/documents/keys.ts';
 import type { PublicKey } from '../../proto/documents/keys.ts';
+import { GRANT_MAX_SECONDS } from '../../proto/documents/kinds/grant.ts';
 import { actorOf } from '../accounts/caller.ts';
 import type { Caller } from '../accounts/caller.ts';
 import { appendAudit } from '../audit/audit.ts';
@@ -10,11 +11,20 @@ import type { Database, Queries } from '../database/database.ts';
 import { DomainError } from '../domain-error.ts';
 import { accountSigners, readAccountKeys } from './account-keys.ts';
 import { readCertifications, readRoot, rootKeys } from './certifications.ts';
+import { forgetUnusable } from '../credentials/credential-store.ts';
+import type { Credential } from '../credentials/credential-store.ts';
+import type { CredentialsService } from '../credentials/credentials-service.ts';
 import { handOverJobsOf, withoutCertification } from './engineer-removal.ts';
 import type { StoredGrant } from './grant-store.ts';
 import type { GrantsService } from './grants-service.ts';
 import { accountsWithAgents, agentKeysOf, storeRevocation } from './revocation-store.ts';
 import type { NewRevocation } from './revocation-store.ts';
+
+const auditKinds: Record<NewRevocation['kind'], string> = {
+  grant: 'grant.revoked',
+  key: 'key.revoked',
+  credential: 'credential.withdrawn',
+};
 
 /** Agents keep their own time; a revoked grant is told to them for a day longer than it could hold. */
 const TOLD_AFTER_EXPIRY_MS = 24 * 3600_000;
@@ -26,6 +36,8 @@ export interface RevocationsService {
     reference: string,
     options: { afterStep: boolean; reason: string },
   ): Promise<string[]>;
+  /** Likewise: the secret that a client gave is kept, and sent, no longer. */
+  withdrawCredential(caller: Caller, reference: string): Promise<string[]>;
   /** Signed by a client for their own account, by a certified engineer, or by the root. */
   addSigned(caller: Caller, envelope: Uint8Array): Promise<string[]>;
 }
@@ -34,12 +46,14 @@ export interface RevocationsDependencies {
   database: Database;
   bus: Bus;
   grants: Pick<GrantsService, 'resolve'>;
+  credentials: Pick<CredentialsService, 'resolve'>;
 }
 
 export function createRevocationsService({
   database,
   bus,
   grants,
+  credentials,
 }: RevocationsDependencies): RevocationsService {
   /** Agents look at once: sessions of the account wake up. */
   async function tell(rows: readonly NewRevocation[]): Promise<void> {
@@ -57,7 +71,7 @@ export function createRevocationsService({
         await appendAudit(queries, {
           chain: row.accountId === null ? 'operator' : `account:${row.accountId}`,
           actor: actorOf(caller),
-          kind: `${row.kind}.revoked`,
+          kind: auditKinds[row.kind],
           accountId: row.accountId,
           content: {
             subject: row.subject,
@@ -67,6 +81,7 @@ export function createRevocationsService({
           },
         });
       }
+      if (rows.some((row) => row.kind !== 'key')) await forgetUnusable(queries);
       const leaving = ofProvider ? await withoutCertification(queries, before) : [];
       return handOverJobsOf(queries, leaving, before, caller);
     });
@@ -79,11 +94,34 @@ export function createRevocationsService({
     return rows.map((row) => row.subject);
   }
 
+  /** Both have ids of one kind, and a signed revocation names them alike. */
+  async function findById(
+    caller: Caller,
+    id: string,
+  ): Promise<ReturnType<typeof ofGrant | typeof ofCredential>> {
+    try {
+      return ofGrant(await grants.resolve(caller, id));
+    } catch (error) {
+      if (!(error instanceof DomainError) || error.kind !== 'not_found') throw error;
+      return ofCredential(
+        await credentials.resolve(caller, id).catch((cause: unknown) => {
+          throw cause instanceof DomainError && cause.kind === 'not_found' ? error : cause;
+        }),
+      );
+    }
+  }
+
   return {
     revokeGrant: async (caller, reference, { afterStep, reason }) => {
       const grant = await grants.resolve(caller, reference);
       const row = { ...ofGrant(grant), afterStep, reason, envelope: null };
       return revoke(caller, [{ ...row, revokedBy: caller.personId }]);
+    },
+
+    withdrawCredential: async (caller, reference) => {
+      const credential = await credentials.resolve(caller, reference);
+      const said = { afterStep: true, reason: '', envelope: null, revokedBy: caller.personId };
+      return revoke(caller, [{ ...ofCredential(credential), ...said }]);
     },
 
     addSigned: async (caller, envelope) => {
@@ -97,7 +135,7 @@ export function createRevocationsService({
       };
       const rows: NewRevocation[] = [];
       for (const id of payload.grants) {
-        rows.push({ ...ofGrant(await grants.resolve(caller, id)), ...said });
+        rows.push({ ...(await findById(caller, id)), ...said });
       }
       for (const subject of payload.keys) {
         const accountId = await accountOfKey(database, caller, authority, subject);
@@ -117,6 +155,22 @@ function ofGrant(
     accountId: grant.accountId,
     expiresAt: new Date(grant.expiresAt.getTime() + TOLD_AFTER_EXPIRY_MS),
   };
+}
+
+/** What was made is the client's own, and nobody uses it by order: only what was given is withdrawn. */
+function ofCredential(
+  credential: Credential,
+): Pick<NewRevocation, 'kind' | 'subject' | 'accountId' | 'expiresAt'> {
+  if (credential.kind === 'made') {
+    throw new DomainError(
+      'conflict',
+      'credential_is_made',
+      `C-${credential.number} was made for the client: there is nothing to withdraw.`,
+    );
+  }
+  // As long as its grant can be told of, and a day more.
+  const expiresAt = new Date(Date.now() + GRANT_MAX_SECONDS * 1000 + TOLD_AFTER_EXPIRY_MS);
+  return { kind: 'credential', subject: credential.id, accountId: credential.accountId, expiresAt };
 }
 
 /** On whose strength something is revoked. Leads take back keys of others, engineers their own. */

@@ -9,6 +9,9 @@ import { createInstallerFiles } from '../agents/installer-files.ts';
 import { createRenewCertificate } from '../agents/renew-certificate.ts';
 import { registerAgentRoutes } from '../agents/routes.ts';
 import type { Bus } from '../cluster/bus.ts';
+import { CredentialSweep } from '../credentials/credential-sweep.ts';
+import type { CredentialsService } from '../credentials/credentials-service.ts';
+import { registerCredentialRoutes } from '../credentials/routes.ts';
 import type { Database } from '../database/database.ts';
 import type { HttpApp } from '../http/environment.ts';
 import type { InterventionsService } from '../interventions/interventions-service.ts';
@@ -39,6 +42,7 @@ export interface AgentSideOptions {
   authority: CertificateAuthority;
   servers: Pick<ServersService, 'resolve'>;
   interventions: Pick<InterventionsService, 'resolve'>;
+  credentials: CredentialsService;
   log: Logger;
   /** Where to listen for agents; port 0 takes a free one. */
   host: string;
@@ -78,6 +82,7 @@ export function createAgentSide(options: AgentSideOptions): AgentSide {
   });
   const progress = new JobProgress(bus);
   const verifier = new LogVerifier({ database, bus, log });
+  const sweep = new CredentialSweep({ queries: database, log });
   const expiry = new JobExpiry({ database, bus, log });
   const agentJobs = new AgentJobs({
     database,
@@ -134,6 +139,7 @@ export function createAgentSide(options: AgentSideOptions): AgentSide {
     registerRoutes: (app) => {
       registerAgentRoutes(app, { queries: database, createEnrollment, installer });
       registerJobRoutes(app, { jobs, servers, interventions, bus });
+      registerCredentialRoutes(app, { credentials: options.credentials, servers, jobs });
       registerTerminalRoutes(app, terminals);
       registerLogRoutes(app, { jobs, database, queries: database, bus, uploads });
     },
@@ -141,7 +147,7 @@ export function createAgentSide(options: AgentSideOptions): AgentSide {
       await requireSameAuthority(database, authority);
       await createLogPartitions(database);
       stopPartitions = keepLogPartitions(database, log);
-      for (const part of [sessions, trust, agentJobs, expiry, verifier]) part.start();
+      for (const part of [sessions, trust, agentJobs, expiry, sweep, verifier]) part.start();
       return listener.start();
     },
     stop: async (graceMs) => {
@@ -150,7 +156,7 @@ export function createAgentSide(options: AgentSideOptions): AgentSide {
       await listener.stop(graceMs);
       await service.settled();
       stopPartitions();
-      for (const part of [sessions, trust, agentJobs, expiry]) part.stop();
+      for (const part of [sessions, trust, agentJobs, expiry, sweep]) part.stop();
       await verifier.stop();
     },
   };

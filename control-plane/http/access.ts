@@ -57,6 +57,12 @@ export const access: Readonly<Record<string, Access>> = {
   'GET /api/v1/grants/:ref': everyone,
   'POST /api/v1/revocations': actors,
 
+  'GET /api/v1/credentials': everyone,
+  'POST /api/v1/credentials': client,
+  'GET /api/v1/credentials/:ref': everyone,
+  'GET /api/v1/credentials/:ref/sealed': client,
+  'POST /api/v1/credentials/:ref/opened': client,
+
   'GET /api/v1/interventions': everyone,
   'POST /api/v1/interventions': provider,
   'GET /api/v1/interventions/:ref': everyone,

@@ -72,6 +72,22 @@ describe('every route of the OpenAPI document', () => {
     }
   });
 
+  it('shows what is sealed of a secret to nobody but the client', async () => {
+    await subject.newMadeCredential();
+    for (const route of routes.filter((one) => one.startsWith('GET '))) {
+      for (const asker of askers.filter((one) => one !== 'client')) {
+        const { status, body } = await ask(route, asker);
+        const told = JSON.stringify(body);
+        const shown = subject.sealed.filter((sealed) => told.includes(sealed));
+        expect({ route, asker, status, shown }).toMatchObject({ shown: [] });
+      }
+    }
+    const { body } = await ask('GET /api/v1/credentials/{ref}/sealed', 'client');
+    expect(subject.sealed.filter((sealed) => JSON.stringify(body).includes(sealed))).toHaveLength(
+      1,
+    );
+  });
+
   it('says to an auditor, who changes nothing, what each role is told that may not', async () => {
     for (const route of routes.filter((one) => !one.startsWith('GET '))) {
       const { status, body } = await ask(route, 'auditor');

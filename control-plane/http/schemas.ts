@@ -209,6 +209,38 @@ export const job = z
   .openapi('Job');
 export type JobBody = z.output<typeof job>;
 
+export const credential = z
+  .object({
+    id: z.uuid(),
+    number: z.int().describe('said as C-<number>'),
+    kind: z.enum(['given', 'made']).describe('by the client to the agent; by a job for the client'),
+    accountId: z.uuid(),
+    serverId: z.uuid(),
+    serverName: z.string(),
+    name: z.string().describe("the action's input, or what the job calls it"),
+    action: z.string(),
+    state: z
+      .enum(['usable', 'withdrawn', 'ended', 'unopened', 'opened'])
+      .describe('given: usable, withdrawn, or ended with its grant; made: unopened or opened'),
+    grantId: z.uuid().nullable(),
+    grantNumber: z.int().nullable(),
+    jobId: z.uuid().nullable().describe('the job that made it'),
+    jobName: z.string().nullable(),
+    orders: z.int().describe('given: how many orders name it'),
+    digest: z.string().describe('given: of the envelope; made: of what is sealed'),
+    envelope: envelope.nullable().describe("given: the client's signature on what it is for"),
+    createdBy: z.string().nullable(),
+    createdAt: time,
+    withdrawnAt: nullableTime,
+    openedBy: z.string().nullable(),
+    openedAt: nullableTime,
+  })
+  .openapi('Credential');
+
+export const sealedCredential = z
+  .object({ credential, sealed: z.base64().describe('an age file, base64') })
+  .openapi('SealedCredential');
+
 export const jobEvent = z
   .object({
     sequence: z.int(),

@@ -2,7 +2,17 @@ import { digestOf, openDocument } from '../../proto/documents/document.ts';
 import type { Ed25519Key } from '../../proto/documents/keys.ts';
 import { keyFingerprint } from '../../proto/documents/keys.ts';
 import type { Receipt } from '../../proto/documents/kinds/receipt.ts';
-import type { JobEnded__Output, JobEvents__Output, JobReceipt__Output } from '../../proto/wire.ts';
+import {
+  sealedDigest,
+  sealedOutputLimits,
+  sealedOutputName,
+} from '../../proto/documents/sealed-output.ts';
+import type {
+  JobEnded__Output,
+  JobEvents__Output,
+  JobReceipt__Output,
+  SealedOutput__Output,
+} from '../../proto/wire.ts';
 import { cleanJson } from '../agents/hostile-text.ts';
 import { DomainError } from '../domain-error.ts';
 import { openChunk } from '../logs/chunk.ts';
@@ -27,7 +37,15 @@ export type AgentWord =
       logLength: number;
       /** The agent has no more of the log than this: it was committed once, and released. */
       logReleased: boolean;
+      /** Secrets that the job made, sealed to the client. */
+      sealedOutputs: SealedOutput[];
     };
+
+export interface SealedOutput {
+  name: string;
+  sealed: Buffer;
+  digest: string;
+}
 
 /** The agent whose word it is. */
 export interface Speaker {
@@ -59,7 +77,7 @@ export function readEventsWord(wire: JobEvents__Output): AgentWord {
   return { type: 'events', jobId: wire.jobId ?? '', first, records: records.map(readRecord) };
 }
 
-/** Throws unless receipt, result, plan and log length say the same. */
+/** Throws unless receipt, result, plan, log length and sealed outputs say the same. */
 export function readEndedWord(speaker: Speaker, wire: JobEnded__Output): AgentWord {
   const jobId = wire.jobId ?? '';
   const envelope = wire.receipt ?? Buffer.alloc(0);
@@ -85,6 +103,7 @@ export function readEndedWord(speaker: Speaker, wire: JobEnded__Output): AgentWo
     tail: (wire.tail ?? []).map(openChunk),
     logLength,
     logReleased: wire.logReleased ?? false,
+    sealedOutputs: readSealedOutputs(wire.sealedOutputs ?? [], receipt.sealedOutputs),
   };
 }
 
@@ -110,6 +129,27 @@ function readPlan(
     throw wrong('plan_mismatch', 'The plan is not the one of the receipt.');
   }
   return { envelope, digest: digestOf(envelope) };
+}
+
+/** In the order of the receipt, which has their digests. */
+function readSealedOutputs(
+  outputs: readonly SealedOutput__Output[],
+  stated: readonly string[],
+): SealedOutput[] {
+  const read = outputs.map(({ name = '', sealed = Buffer.alloc(0) }) => ({
+    name,
+    sealed,
+    digest: sealedDigest(sealed),
+  }));
+  const isWithin = read.every(
+    ({ name, sealed }) =>
+      sealedOutputName.safeParse(name).success && sealed.length <= sealedOutputLimits.sealedBytes,
+  );
+  const isStated =
+    read.length === stated.length && read.every(({ digest }, at) => digest === stated[at]);
+  const names = new Set(read.map(({ name }) => name));
+  if (isWithin && isStated && names.size === read.length) return read;
+  throw wrong('sealed_output_mismatch', 'The secrets are not those of the receipt.');
 }
 
 function readRecord(bytes: Buffer): Record<string, unknown> {

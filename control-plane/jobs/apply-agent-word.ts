@@ -1,5 +1,6 @@
 import { findAction } from '../../proto/actions/catalogue.ts';
 import { appendAudit } from '../audit/audit.ts';
+import { insertMade } from '../credentials/credential-store.ts';
 import type { Queries } from '../database/database.ts';
 import { Writes } from '../database/writes.ts';
 import { DomainError } from '../domain-error.ts';
@@ -149,6 +150,12 @@ async function applyEnded(
     log: receipt.log.digest,
     receipt: digestBytes([word.envelope]),
   });
+  for (const { name, digest } of word.sealedOutputs) {
+    audit(to, job, 'credential.made', { name, digest });
+  }
+  if (word.sealedOutputs.length > 0) {
+    to.writes.send(insertMade(to.queries, job, word.sealedOutputs));
+  }
   if (isUnproven) {
     const content = { stored: offsetBefore, stated: word.logLength };
     const alarm = isShorter ? 'log_shorter' : isTooLong ? 'log_too_long' : 'log_lost';

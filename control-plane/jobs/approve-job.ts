@@ -9,6 +9,7 @@ import { appendAudit } from '../audit/audit.ts';
 import type { Bus } from '../cluster/bus.ts';
 import type { Database } from '../database/database.ts';
 import { DomainError } from '../domain-error.ts';
+import { namedCredentials } from '../credentials/named-credentials.ts';
 import { requireDeliverable } from './deliverable.ts';
 import { appendEvents } from './job-events.ts';
 import { lockJob } from './job-store.ts';
@@ -50,13 +51,14 @@ export function createApproveJob({ database, bus, signers }: ApproveJobOptions) 
       requireAnother(caller, proposal, name);
       requireMaySign(proposal, keys, name);
       const signed = withSignaturesOf(proposal.orderEnvelope, envelope, keys);
-      const { keyids } = readUnverified('order', signed);
+      const { keyids, payload: order } = readUnverified('order', signed);
       const { authorization, plan } = proposal;
       const certificates = await signers.envelopesFor([
         ...keyids,
         ...(authorization?.kind === 'attestation' ? attestersOf(authorization.envelope) : []),
       ]);
-      requireDeliverable([signed, authorization?.envelope, plan, ...certificates]);
+      const credentials = await namedCredentials(queries, order, held.accountId);
+      requireDeliverable([signed, authorization?.envelope, plan, ...certificates], credentials);
       await addOrderSignature(queries, job.id, caller.personId, signed);
       const actor = actorOf(caller);
       const signatures = proposal.signedBy.length + 1;

@@ -2,13 +2,15 @@ import type { Queries } from '../database/database.ts';
 import type { CancelMode } from './job-store.ts';
 import { moveJobs } from './move-job.ts';
 
-/** All that is sent of a job but for certifications. */
+/** All that is sent of a job but for certifications and secrets. */
 export interface DeliveryRow extends Record<string, unknown> {
   id: string;
   order: Buffer;
   authorizationKind: 'grant' | 'attestation' | null;
   authorization: Buffer | null;
   plan: Buffer | null;
+  /** Whether secrets that the client gave go along. */
+  namesCredentials: boolean;
   auditHead: string | null;
 }
 
@@ -16,6 +18,7 @@ const columnsOf = (job: string) => `${job}.id, ${job}.order_envelope as "order",
   (select g.kind from grants g where g.id = ${job}.grant_id) as "authorizationKind",
   (select g.envelope from grants g where g.id = ${job}.grant_id) as authorization,
   (select p.plan_envelope from jobs p where p.id = ${job}.plan_job_id) as plan,
+  exists (select from job_credentials c where c.job_id = ${job}.id) as "namesCredentials",
   (select a.hash from audit_entries a where a.chain = 'intervention:' || ${job}.intervention_id
    order by a.sequence desc limit 1) as "auditHead"`;
 

@@ -58,6 +58,37 @@ describe('a word that cannot be true', () => {
       }),
     ],
     [
+      'brings a secret that its receipt does not name',
+      ({ agent }, order) => ({
+        ended: {
+          ...agent.ended(order, log),
+          sealedOutputs: [{ name: 'password', sealed: Buffer.from('sealed') }],
+        },
+      }),
+    ],
+    [
+      'keeps a secret back that its receipt names',
+      ({ agent }, order) => {
+        const sealedOutputs = [{ name: 'password', sealed: Buffer.from('sealed') }];
+        return { ended: { ...agent.ended(order, log, { sealedOutputs }), sealedOutputs: [] } };
+      },
+    ],
+    [
+      'has two secrets of one name',
+      ({ agent }, order) => {
+        const one = { name: 'password', sealed: Buffer.from('one') };
+        const two = { name: 'password', sealed: Buffer.from('two') };
+        return { ended: agent.ended(order, log, { sealedOutputs: [one, two] }) };
+      },
+    ],
+    [
+      'has a secret that is larger than one may be',
+      ({ agent }, order) => {
+        const sealedOutputs = [{ name: 'password', sealed: Buffer.alloc(7 * 1024) }];
+        return { ended: agent.ended(order, log, { sealedOutputs }) };
+      },
+    ],
+    [
       'has a tail that is not what it says',
       ({ agent }, order) => ({
         ended: agent.ended(order, log, {

@@ -3,6 +3,7 @@ import { readUnverified } from '../../proto/documents/document.ts';
 import type { AgentSession } from '../agents/agent-sessions.ts';
 import type { Bus } from '../cluster/bus.ts';
 import type { Queries } from '../database/database.ts';
+import { credentialsForJob } from '../credentials/credential-store.ts';
 import { claimQueuedJobs, readCancels, readUnansweredJobs } from './delivery-store.ts';
 import type { DeliveryRow } from './delivery-store.ts';
 import type { CancelMode } from './job-store.ts';
@@ -67,8 +68,9 @@ export class JobDeliveries {
   }
 
   private async send(rows: readonly DeliveryRow[]): Promise<void> {
-    const { session, signers, log } = this.options;
+    const { queries, session, signers, log } = this.options;
     for (const row of rows) {
+      const given = row.namesCredentials ? await credentialsForJob(queries, row.id) : [];
       const certifications = await signers.envelopesFor(signersOf(row));
       session.send({
         job: {
@@ -78,6 +80,7 @@ export class JobDeliveries {
           certifications,
           plan: row.plan ?? Buffer.alloc(0),
           auditHead: row.auditHead ?? '',
+          given,
         },
       });
       log.info({ job: row.id, agent: session.agentId }, 'job sent');

@@ -11,6 +11,8 @@ import type { Bus } from '../cluster/bus.ts';
 import type { Database } from '../database/database.ts';
 import { DomainError } from '../domain-error.ts';
 import { joinIntervention } from '../interventions/join-intervention.ts';
+import { linkCredentials } from '../credentials/credential-store.ts';
+import { namedCredentials } from '../credentials/named-credentials.ts';
 import { requireDeliverable } from './deliverable.ts';
 import { engineersNeeded } from './engineers-needed.ts';
 import type { OrderSigners } from './order-signers.ts';
@@ -73,12 +75,11 @@ export function createSubmitJob(options: SubmitJobOptions) {
         ? readUnverified('attestation', authorization.envelope).keyids
         : []),
     ]);
-    requireDeliverable([
-      submitted.envelope,
-      authorization?.envelope,
-      plan?.envelope,
-      ...certificates,
-    ]);
+    const credentials = await namedCredentials(database, order, accountId);
+    requireDeliverable(
+      [submitted.envelope, authorization?.envelope, plan?.envelope, ...certificates],
+      credentials,
+    );
     const needed = engineersNeeded(order, action, authorization, submitted.engineers ?? 1);
     const signedBy = needed > 1 ? signers.peopleWhoSigned(envelope) : [caller.personId];
 
@@ -123,6 +124,13 @@ export function createSubmitJob(options: SubmitJobOptions) {
       }).catch((error: unknown) => {
         throw isDuplicate(error) ? jobExists(order.job) : error;
       });
+      if (credentials.length > 0) {
+        await linkCredentials(
+          queries,
+          order.job,
+          credentials.map(({ id }) => id),
+        );
+      }
       await appendAudit(queries, {
         chain: `intervention:${intervention.id}`,
         actor,
@@ -134,6 +142,9 @@ export function createSubmitJob(options: SubmitJobOptions) {
           order: digest,
           action: order.action,
           mode: order.mode,
+          ...(credentials.length > 0 && {
+            credentials: credentials.map(({ digest: given }) => given),
+          }),
           ...(needed > 1 && { engineersNeeded: needed, signatures: signedBy.length }),
         },
       });

@@ -126,6 +126,25 @@ export const expectedAnswers: Readonly<Record<string, Row>> = {
     ask: async (subject) => ({ body: { grant: await subject.newGrant() } }),
   },
 
+  'GET /api/v1/credentials': { answers: forEverybody },
+  'POST /api/v1/credentials': {
+    answers: '401 201 400 403 403 403 403',
+    ask: (subject) => ({ body: subject.signedCredential() }),
+  },
+  'GET /api/v1/credentials/{ref}': {
+    answers: ofAccount,
+    ask: async (subject) => ({ ref: await subject.newCredential() }),
+  },
+  // That there is a secret everybody may see; what it is only the client, sealed as it is.
+  'GET /api/v1/credentials/{ref}/sealed': {
+    answers: '401 200 404 403 403 403 403',
+    ask: async (subject) => ({ ref: await subject.newMadeCredential() }),
+  },
+  'POST /api/v1/credentials/{ref}/opened': {
+    answers: '401 200 404 403 403 403 403',
+    ask: async (subject) => ({ ref: await subject.newMadeCredential() }),
+  },
+
   'GET /api/v1/interventions': { answers: forEverybody },
   'POST /api/v1/interventions': {
     answers: byProvider,

@@ -4,8 +4,10 @@ import type { ApiPerson } from '../../../test/fixtures/http-api.ts';
 import { sent } from '../../../test/fixtures/tenant.ts';
 import type { Tenant } from '../../../test/fixtures/tenant.ts';
 import { uuidV7 } from '../../../test/fixtures/trust-world.ts';
+import { sealedDigest } from '../../../proto/documents/sealed-output.ts';
 import { addSignature } from '../../../proto/documents/document.ts';
 import type { Order } from '../../../proto/documents/kinds/order.ts';
+import { insertMade } from '../../credentials/credential-store.ts';
 import type { Database } from '../../database/database.ts';
 import type { Asker, Question } from './expected-answers.ts';
 
@@ -19,6 +21,8 @@ export interface Subject {
   root: object;
   certification: object;
   accountKeys: object;
+  /** What is sealed in the secrets that were made here, base64. */
+  sealed: string[];
   /** A name nobody has. */
   name: () => string;
   invitation(): Promise<string>;
@@ -32,6 +36,11 @@ export interface Subject {
   order(asker: Asker): object;
   newJob(state: 'queued' | 'delivered'): Promise<string>;
   proposal(asker: Asker): Promise<Question>;
+  signedCredential(): object;
+  /** One that the client gave. */
+  newCredential(): Promise<string>;
+  /** Made by the tenant's job for the client; not opened yet. */
+  newMadeCredential(): Promise<string>;
 }
 
 export function createSubject(tenant: Tenant, operation: Operation, database: Database): Subject {
@@ -57,6 +66,23 @@ export function createSubject(tenant: Tenant, operation: Operation, database: Da
     return (await admin.post<{ invitation: string; person: { id: string } }>(path, body)).body;
   }
 
+  const sealedBytes: string[] = [];
+  function seal(): Buffer {
+    const sealed = randomBytes(64);
+    sealedBytes.push(sealed.toString('base64'));
+    return sealed;
+  }
+  const signedCredential = () => {
+    const sealed = seal();
+    const id = randomUUID();
+    const { envelope } = tenant.world.signCredential({
+      id,
+      grant: tenant.grantDigest,
+      sealed: sealedDigest(sealed),
+    });
+    return { ...sent(envelope), sealed: sealed.toString('base64') };
+  };
+
   return {
     account: tenant.id,
     server: tenant.server,
@@ -66,6 +92,7 @@ export function createSubject(tenant: Tenant, operation: Operation, database: Da
     root: sent(world.root.envelope),
     certification: sent(certified.envelope),
     accountKeys: sent(tenant.world.account.envelope),
+    sealed: sealedBytes,
     name,
     invitation: async () => (await invite()).invitation,
     person: async () => (await invite()).person.id,
@@ -80,6 +107,17 @@ export function createSubject(tenant: Tenant, operation: Operation, database: Da
       const job = await made(engineer, '/api/v1/jobs', orderBody(sign('engineer').envelope));
       await database.query('update jobs set state = $2 where id = $1', [job, state]);
       return job;
+    },
+    signedCredential,
+    newCredential: () => made(client, '/api/v1/credentials', signedCredential()),
+    newMadeCredential: async () => {
+      const id = randomUUID();
+      const sealed = seal();
+      const job = { id: tenant.job, accountId: tenant.id, serverId: tenant.server, action: 'a.b' };
+      const digest = sealedDigest(sealed);
+      await insertMade(database, job, [{ name: `n${id}`, digest, sealed }]);
+      return (await client.get<{ items: { id: string }[] }>('/api/v1/credentials')).body.items[0]!
+        .id;
     },
     proposal: async (asker) => {
       const grant = tenant.world.signGrant({ engineersForClassC: 2 });

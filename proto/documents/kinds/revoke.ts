@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { fingerprint, text, timestamp, uuid } from '../fields.ts';
 
 /**
- * Takes grants or keys back. Signed by a key of the account, an engineer, or a root key that may sign
+ * Takes grants, secrets that were given (by the id of their credential, among `grants`), or keys back. Signed by a key of the account, an engineer, or a root key that may sign
  * `revoke`. Agents also obey a revocation nobody signed; a signed one outlasts a courier who drops it.
  */
 export const revokeSchema = z
