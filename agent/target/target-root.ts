@@ -29,6 +29,11 @@ export class TargetFolder {
     this.handle = handle;
   }
 
+  /** For programs that are to reach the folder itself, whatever its name means by then (open(2), O_PATH). */
+  get descriptor(): number {
+    return this.handle.fd;
+  }
+
   /** A path by which this process reaches one name in the folder. */
   entry(name: string): string {
     if (name === '' || name === '.' || name === '..' || name.includes('/')) {

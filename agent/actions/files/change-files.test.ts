@@ -169,11 +169,11 @@ describe('a file that is changed', () => {
 describe('the plan of a change', () => {
   it('shows all of a long difference in pieces that a plan can hold', async () => {
     const text = Array.from({ length: 2000 }, (_, line) => `line ${line} "quoted"\n`).join('');
-    const { diffs, isNeeded } = await planFileChange(target, wanted('/etc/a', text));
+    const { changes, isNeeded } = await planFileChange(target, wanted('/etc/a', text));
     expect(isNeeded).toBe(true);
     const change = planSchema.shape.steps.element.shape.changes;
-    expect(change.safeParse(diffs).success).toBe(true);
-    const shown = diffs.map((one) => (one.type === 'diff' ? one.diff : '')).join('');
+    expect(change.safeParse(changes).success).toBe(true);
+    const shown = changes.map((one) => (one.type === 'diff' ? one.diff : '')).join('');
     expect(shown.match(/^\+line/gm)).toHaveLength(2000);
   });
 
@@ -186,7 +186,7 @@ describe('the plan of a change', () => {
 
   it('names what is no text by its digest', async () => {
     writeFileSync(at('/etc/a'), Buffer.from([0xff, 0xfe, 0]));
-    const { diffs } = await planFileChange(target, wanted('/etc/a', 'text'));
-    expect(JSON.stringify(diffs)).toMatch(/Not text: sha256:[0-9a-f]{64}/);
+    const { changes } = await planFileChange(target, wanted('/etc/a', 'text'));
+    expect(JSON.stringify(changes)).toMatch(/Not text: sha256:[0-9a-f]{64}/);
   });
 });

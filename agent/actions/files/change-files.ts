@@ -4,9 +4,10 @@ import { basename, dirname, join } from 'node:path';
 import { ActionError, type ActionContext, type SavedBackup } from '../../runner/action.ts';
 import type { TargetFolder, TargetRoot } from '../../target/target-root.ts';
 import { syncAndDigest, writeBackup } from '../filesystem/durable-write.ts';
+import { readFlags, setFlags } from './file-flags.ts';
 import { openFolderOf, openPlain, readStateIn, stateDigest, stateOf } from './file-state.ts';
 import { makeFolders, missingFolders } from './folders.ts';
-import type { FileChange } from './plan-file-change.ts';
+import { attributesAfter, type FileChange } from './plan-file-change.ts';
 import { copyName, draftName, recordName, type SavedFile } from './saved-file.ts';
 
 const { O_RDWR, O_CREAT, O_EXCL, O_NOFOLLOW } = constants;
@@ -41,7 +42,7 @@ export async function prepareChange(
   const name = basename(change.path);
   const madeFolders =
     change.content === null ? [] : await missingFolders(root, dirname(change.path));
-  const inside = await openFolderOf(root, change.path);
+  const inside = await openFolderOf(root, change.path, change.straight);
   const copy = join(place.folder, copyName(place.index));
   const backups: SavedBackup[] = [];
   try {
@@ -57,20 +58,23 @@ export async function prepareChange(
     } finally {
       await handle?.close();
     }
-    const { content, mode } = change;
-    const owner = before ?? { mode, uid: 0, gid: 0 };
+    const flags =
+      inside === null || before === null || change.liftsFlags !== true
+        ? ''
+        : await readFlags(context, inside, name);
+    const { content, straight } = change;
     const saved: SavedFile = {
       version: 1,
       job: context.spec.job,
       path: change.path,
       before: stateDigest(before),
       after: stateDigest(
-        content === null
-          ? null
-          : { bytes: content, mode: owner.mode, uid: owner.uid, gid: owner.gid },
+        content === null ? null : { bytes: content, ...attributesAfter(change, before) },
       ),
       existed: before !== null,
       madeFolders,
+      ...(straight === true && { straight }),
+      ...(flags !== '' && { flags }),
     };
     const record = join(place.folder, recordName(place.index));
     backups.unshift(await writeBackup(record, JSON.stringify(saved)));
@@ -89,14 +93,17 @@ export async function makeChange(
   root: TargetRoot,
   { change, saved }: PreparedChange,
 ): Promise<void> {
-  if (change.content !== null) await makeFolders(root, dirname(change.path));
-  const folder = await root.openFolder(dirname(change.path));
+  if (change.content !== null) await makeFolders(root, dirname(change.path), change.folders);
+  const folder = await openFolderOf(root, change.path, change.straight);
+  if (folder === null) throw stale(change.path);
   const name = basename(change.path);
   try {
     if (stateDigest(await readStateIn(folder, name)) !== saved.before) throw stale(change.path);
-    if (change.content === null) await rm(folder.entry(name));
-    else await writeOver(context, folder, name, change, saved);
-    await folder.sync();
+    await withoutFlags(context, folder, name, saved.flags, async () => {
+      if (change.content === null) await rm(folder.entry(name));
+      else await writeOver(context, folder, name, change, saved.job);
+      await folder.sync();
+    });
     if (stateDigest(await readStateIn(folder, name)) === saved.after) return;
   } finally {
     await folder.close();
@@ -108,27 +115,41 @@ async function writeOver(
   context: Running,
   folder: TargetFolder,
   name: string,
-  { content, mode }: FileChange,
-  { job, path }: SavedFile,
+  change: FileChange,
+  job: string,
 ): Promise<void> {
   await withDraft(folder, name, job, async (draft) => {
-    await draft.writeFile(content!);
+    await draft.writeFile(change.content!);
     const old = await openPlain(folder, name);
     try {
-      if (old === null) {
-        await draft.chmod(mode);
-        await draft.chown(0, 0);
-        return;
-      }
-      await copyAttributes(context, old, draft);
-      const { mode: kept, uid, gid } = await stateOf(old, path);
+      if (old !== null) await copyAttributes(context, old, draft);
+      const before = old === null ? null : await stateOf(old, change.path);
+      const { mode, uid, gid } = attributesAfter(change, before);
       await draft.chown(uid, gid);
       // Last: writing and giving away take the set-user-id bit.
-      await draft.chmod(kept);
+      await draft.chmod(mode);
     } finally {
       await old?.close();
     }
   });
+}
+
+/** Does something to a file that has no hindering flags meanwhile; what has the name then gets them back. */
+export async function withoutFlags(
+  context: Running,
+  folder: TargetFolder,
+  name: string,
+  flags: string | undefined,
+  body: () => Promise<void>,
+): Promise<void> {
+  if (flags === undefined) return body();
+  const isThere = async () => (await readStateIn(folder, name)) !== null;
+  if (await isThere()) await setFlags(context, folder, name, `-${flags}`);
+  try {
+    await body();
+  } finally {
+    if (await isThere()) await setFlags(context, folder, name, `+${flags}`);
+  }
 }
 
 /** Lets `fill` write a new file, makes it durable, and gives it the name. */

@@ -11,25 +11,47 @@ import {
 
 const MAX_BYTES = 1024 * 1024;
 
-/** What a file is to the one who changes it. */
-export interface FileState {
-  bytes: Buffer;
+/** Permissions with set-user-id and the like, and whose it is. */
+export interface FileAttributes {
   mode: number;
   uid: number;
   gid: number;
 }
 
-/** Opens the folder of a path. Null when it, or one above it, is not there. Throws ActionError. */
-export async function openFolderOf(root: TargetRoot, path: string): Promise<TargetFolder | null> {
-  return root.openFolder(dirname(path)).catch((error: unknown) => {
+/** What a file is to the one who changes it. */
+export interface FileState extends FileAttributes {
+  bytes: Buffer;
+}
+
+/**
+ * Opens the folder of a path. Null when it, or one above it, is not there. Throws ActionError.
+ *
+ * @param straight refuses a way that leads over a symlink
+ */
+export async function openFolderOf(
+  root: TargetRoot,
+  path: string,
+  straight = false,
+): Promise<TargetFolder | null> {
+  const folder = await root.openFolder(dirname(path)).catch((error: unknown) => {
     if (error instanceof TargetPathError && error.why === 'missing') return null;
     throw asActionError(error);
   });
+  if (folder === null || !straight || folder.path === dirname(path)) return folder;
+  await folder.close();
+  throw new ActionError(
+    'not_a_plain_file',
+    `${dirname(path)} leads over a symlink to ${folder.path}; nothing was changed`,
+  );
 }
 
 /** The file as it is now; null when there is none. Throws ActionError for what is no plain file. */
-export async function readState(root: TargetRoot, path: string): Promise<FileState | null> {
-  const folder = await openFolderOf(root, path);
+export async function readState(
+  root: TargetRoot,
+  path: string,
+  straight = false,
+): Promise<FileState | null> {
+  const folder = await openFolderOf(root, path, straight);
   if (folder === null) return null;
   try {
     return await readStateIn(folder, basename(path));

@@ -1,6 +1,8 @@
 import { mkdir, rmdir } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
 import { TargetPathError, type TargetFolder, type TargetRoot } from '../../target/target-root.ts';
+import { openUnfollowed, setAttributes } from './attributes.ts';
+import type { FileAttributes } from './file-state.ts';
 
 /** The folders on the way to one that are not there yet, the outermost first. */
 export async function missingFolders(root: TargetRoot, path: string): Promise<string[]> {
@@ -16,12 +18,25 @@ export async function missingFolders(root: TargetRoot, path: string): Promise<st
   return missing;
 }
 
-/** Makes a folder, and those above it that are missing, for everybody to read; durable when it returns. */
-export async function makeFolders(root: TargetRoot, path: string): Promise<void> {
+/**
+ * Makes a folder, and those above it that are missing, root's and for everybody to read unless it is said
+ * otherwise; durable when it returns.
+ */
+export async function makeFolders(
+  root: TargetRoot,
+  path: string,
+  attributes: FileAttributes = { mode: 0o755, uid: 0, gid: 0 },
+): Promise<void> {
   for (const missing of await missingFolders(root, path)) {
     const parent = await root.openFolder(dirname(missing));
     try {
-      await mkdir(parent.entry(basename(missing)), { mode: 0o755 });
+      await mkdir(parent.entry(basename(missing)), { mode: attributes.mode });
+      const made = await openUnfollowed(parent, basename(missing));
+      try {
+        await setAttributes(made, attributes);
+      } finally {
+        await made.close();
+      }
       await parent.sync();
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;

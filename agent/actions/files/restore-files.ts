@@ -2,7 +2,7 @@ import { open, readdir, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { ActionError, type ActionContext } from '../../runner/action.ts';
 import type { TargetRoot } from '../../target/target-root.ts';
-import { copyOpen, withDraft } from './change-files.ts';
+import { copyOpen, withDraft, withoutFlags } from './change-files.ts';
 import { openFolderOf, readState, stateDigest } from './file-state.ts';
 import { removeFolders } from './folders.ts';
 import { copyName, draftName, readSavedFile, recordPattern, type SavedFile } from './saved-file.ts';
@@ -31,7 +31,7 @@ export async function findSavedFiles(root: TargetRoot, folder: string): Promise<
   const found: FoundFile[] = [];
   for (const index of indices) {
     const saved = await readSavedFile(folder, index);
-    const now = stateDigest(await readState(root, saved.path));
+    const now = stateDigest(await readState(root, saved.path, saved.straight));
     const standing = now === saved.before ? 'before' : now === saved.after ? 'after' : 'changed';
     found.push({ index, saved, standing });
   }
@@ -60,10 +60,14 @@ export async function restoreFiles(
 ): Promise<void> {
   for (const file of files.toReversed()) {
     await removeDraft(root, file.saved);
-    if (file.standing === 'after') await restore(context, root, folder, file);
+    // A job that was cut off may have left the old file without its flags.
+    if (file.standing === 'after' || file.saved.flags !== undefined) {
+      await restore(context, root, folder, file);
+    }
     if (!file.saved.existed) await removeFolders(root, file.saved.madeFolders);
-    if (stateDigest(await readState(root, file.saved.path)) === file.saved.before) continue;
-    throw new ActionError('undo_incomplete', `${file.saved.path} is not as it was before the job`);
+    const { path, straight, before } = file.saved;
+    if (stateDigest(await readState(root, path, straight)) === before) continue;
+    throw new ActionError('undo_incomplete', `${path} is not as it was before the job`);
   }
 }
 
@@ -71,30 +75,34 @@ async function restore(
   context: Context,
   root: TargetRoot,
   backups: string,
-  { index, saved }: FoundFile,
+  { index, saved, standing }: FoundFile,
 ): Promise<void> {
-  const { path } = saved;
+  const { path, straight } = saved;
   const name = basename(path);
-  const folder = (await openFolderOf(root, path)) ?? (await root.openFolder(dirname(path)));
+  const found = await openFolderOf(root, path, straight);
+  const folder = found ?? (await root.openFolder(dirname(path)));
   try {
-    if (!saved.existed) {
-      await rm(folder.entry(name), { force: true });
-    } else {
-      const copy = await open(join(backups, copyName(index)), 'r');
-      try {
-        await withDraft(folder, name, saved.job, (draft) => copyOpen(context, copy, draft, []));
-      } finally {
-        await copy.close();
+    await withoutFlags(context, folder, name, saved.flags, async () => {
+      if (standing !== 'after') return;
+      if (!saved.existed) {
+        await rm(folder.entry(name), { force: true });
+      } else {
+        const copy = await open(join(backups, copyName(index)), 'r');
+        try {
+          await withDraft(folder, name, saved.job, (draft) => copyOpen(context, copy, draft, []));
+        } finally {
+          await copy.close();
+        }
       }
-    }
-    await folder.sync();
+      await folder.sync();
+    });
   } finally {
     await folder.close();
   }
 }
 
-async function removeDraft(root: TargetRoot, { path, job }: SavedFile): Promise<void> {
-  const folder = await openFolderOf(root, path);
+async function removeDraft(root: TargetRoot, { path, job, straight }: SavedFile): Promise<void> {
+  const folder = await openFolderOf(root, path, straight);
   if (folder === null) return;
   try {
     await rm(folder.entry(draftName(basename(path), job)), { force: true });

@@ -15,6 +15,10 @@ export const savedFileSchema = z.strictObject({
   existed: z.boolean(),
   /** Folders made for it, the outermost first. */
   madeFolders: z.array(z.string()),
+  /** No symlink may lie on the way to it. */
+  straight: z.boolean().optional(),
+  /** Flags of the file that were taken off for the change, see `readFlags`. */
+  flags: z.string().optional(),
 });
 export type SavedFile = z.output<typeof savedFileSchema>;
 

@@ -110,7 +110,7 @@ function fileStep(file: PlannedFileChange): PlanStep {
   const isNew = before === null;
   return {
     ...configureStepTexts.file,
-    changes: file.diffs,
+    changes: file.changes,
     declaredFolders: [],
     backup: isNew
       ? { what: 'that there is no such file', bytes: 0, where: WHERE }
