@@ -17,6 +17,7 @@ const implementations: Record<string, () => Promise<ActionImplementation>> = {
   'service.override': async () => (await import('./service/index.ts')).serviceConfigure,
   'packages.install': async () => (await import('./packages/index.ts')).packagesInstall,
   'packages.repair': async () => (await import('./packages/index.ts')).packagesRepair,
+  'access.reset-password': async () => (await import('./access/index.ts')).accessResetPassword,
   'terminal.open': async () => (await import('./terminal/terminal-open.ts')).terminalOpen,
 };
 

@@ -154,22 +154,24 @@ export async function openPlainFile(
   name: string,
 ): Promise<FileHandle | null> {
   const path = `${folder.path === '/' ? '' : folder.path}/${name}`;
-  let handle: FileHandle;
-  try {
-    handle = await open(folder.entry(name), O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    if (code === 'ENOENT') return null;
-    if (code !== 'ELOOP' && code !== 'ENXIO' && code !== 'EISDIR') throw error;
-    const what =
-      code === 'ELOOP' ? `a symlink to ${await readlink(folder.entry(name))}` : 'no plain file';
-    throw new TargetPathError('foreign', `${path} is ${what}`);
-  }
-  const found = await handle.stat();
-  if (found.isFile() && found.nlink === 1) return handle;
-  await handle.close();
-  throw new TargetPathError(
-    'foreign',
-    found.isFile() ? `${path} has further names (hard links)` : `${path} is no plain file`,
+  const foreign = (what: string) => new TargetPathError('foreign', `${path} is ${what}`);
+  // Before it is opened for reading it must be known to be no device: opening one may do something.
+  const there = await open(folder.entry(name), O_PATH | O_NOFOLLOW).catch(
+    (error: NodeJS.ErrnoException) => {
+      if (error.code === 'ENOENT') return null;
+      throw error;
+    },
   );
+  if (there === null) return null;
+  try {
+    const found = await there.stat();
+    if (found.isSymbolicLink()) {
+      throw foreign(`a symlink to ${await readlink(folder.entry(name))}`);
+    }
+    if (!found.isFile()) throw foreign('no plain file');
+    if (found.nlink !== 1) throw foreign('a file that has further names (hard links)');
+    return await open(`/proc/self/fd/${there.fd}`, O_RDONLY | O_NONBLOCK);
+  } finally {
+    await there.close();
+  }
 }

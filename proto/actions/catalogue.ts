@@ -1,3 +1,4 @@
+import { accessResetPassword } from './access.ts';
 import { commandRun } from './command.ts';
 import type { ActionDeclaration } from './declaration.ts';
 import { diagnosticsCollect } from './diagnostics.ts';
@@ -15,6 +16,7 @@ export const actions: readonly ActionDeclaration[] = [
   serviceRestart,
   serviceConfigure,
   serviceOverride,
+  accessResetPassword,
   packagesInstall,
   packagesRepair,
   terminalOpen,

@@ -11,8 +11,14 @@ const { O_NOFOLLOW, O_NONBLOCK, O_RDONLY } = constants;
 /**
  * Opens a plain file or folder so that only its mode and owner can be worked on. Throws ActionError
  * `not_a_plain_file` for anything else, and for a file with further names.
+ *
+ * @param name null: the folder itself
  */
-export async function openUnfollowed(folder: TargetFolder, name: string): Promise<FileHandle> {
+export async function openUnfollowed(
+  folder: TargetFolder,
+  name: string | null,
+): Promise<FileHandle> {
+  if (name === null) return open(`/proc/self/fd/${folder.descriptor}/.`, O_PATH);
   const path = `${folder.path === '/' ? '' : folder.path}/${name}`;
   const refuse = (what: string) =>
     new ActionError('not_a_plain_file', `${path} is ${what}; nothing was changed`);

@@ -29,13 +29,19 @@ export async function findSavedFiles(root: TargetRoot, folder: string): Promise<
     .map(Number)
     .toSorted((a, b) => a - b);
   const found: FoundFile[] = [];
-  for (const index of indices) {
-    const saved = await readSavedFile(folder, index);
-    const now = stateDigest(await readState(root, saved.path, saved.straight));
-    const standing = now === saved.before ? 'before' : now === saved.after ? 'after' : 'changed';
-    found.push({ index, saved, standing });
-  }
+  for (const index of indices) found.push(await findSavedFile(root, folder, index));
   return found;
+}
+
+export async function findSavedFile(
+  root: TargetRoot,
+  folder: string,
+  index: number,
+): Promise<FoundFile> {
+  const saved = await readSavedFile(folder, index);
+  const now = stateDigest(await readState(root, saved.path, saved.straight));
+  const standing = now === saved.before ? 'before' : now === saved.after ? 'after' : 'changed';
+  return { index, saved, standing };
 }
 
 /** Throws ActionError `changed_since` when somebody has changed one of the files after the job. */
@@ -58,17 +64,23 @@ export async function restoreFiles(
   folder: string,
   files: readonly FoundFile[],
 ): Promise<void> {
-  for (const file of files.toReversed()) {
-    await removeDraft(root, file.saved);
-    // A job that was cut off may have left the old file without its flags.
-    if (file.standing === 'after' || file.saved.flags !== undefined) {
-      await restore(context, root, folder, file);
-    }
-    if (!file.saved.existed) await removeFolders(root, file.saved.madeFolders);
-    const { path, straight, before } = file.saved;
-    if (stateDigest(await readState(root, path, straight)) === before) continue;
-    throw new ActionError('undo_incomplete', `${path} is not as it was before the job`);
-  }
+  for (const file of files.toReversed()) await restoreFile(context, root, folder, file);
+}
+
+/** `restoreFiles` of one. */
+export async function restoreFile(
+  context: Context,
+  root: TargetRoot,
+  folder: string,
+  file: FoundFile,
+): Promise<void> {
+  const { path, straight, before, flags, existed, madeFolders } = file.saved;
+  await removeDraft(root, file.saved);
+  // A job that was cut off may have left the old file without its flags.
+  if (file.standing === 'after' || flags !== undefined) await restore(context, root, folder, file);
+  if (!existed) await removeFolders(root, madeFolders);
+  if (stateDigest(await readState(root, path, straight)) === before) return;
+  throw new ActionError('undo_incomplete', `${path} is not as it was before the job`);
 }
 
 async function restore(

@@ -1,9 +1,10 @@
-import { readlink, rename, rm, symlink } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
+import { readlink } from 'node:fs/promises';
+import { basename } from 'node:path';
 import { z } from 'zod';
 import { ActionError } from '../../runner/action.ts';
 import { TargetPathError, type TargetRoot } from '../../target/target-root.ts';
-import { makeFolders, removeFolders } from '../files/folders.ts';
+import { removeFolders } from '../files/folders.ts';
+import { putLink } from '../files/put-link.ts';
 
 /**
  * Where `systemctl enable` and `mask` put their symlinks: systemd's own folders, and those of the runlevels,
@@ -121,27 +122,4 @@ export async function restoreLinks(
   }
   const made = after.folders.filter((path) => !before.folders.includes(path));
   await removeFolders(root, made);
-}
-
-async function putLink(root: TargetRoot, path: string, target: string | undefined): Promise<void> {
-  if (target !== undefined) await makeFolders(root, dirname(path));
-  const folder = await root.openFolder(dirname(path)).catch((error: unknown) => {
-    if (target === undefined && error instanceof TargetPathError) return null;
-    throw error;
-  });
-  if (folder === null) return;
-  const name = basename(path);
-  try {
-    if (target === undefined) {
-      await rm(folder.entry(name), { force: true });
-    } else {
-      const draft = folder.entry(`.${name.slice(0, 200)}.new`);
-      await rm(draft, { force: true });
-      await symlink(target, draft);
-      await rename(draft, join(folder.entry(name)));
-    }
-    await folder.sync();
-  } finally {
-    await folder.close();
-  }
 }

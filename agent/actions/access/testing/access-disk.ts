@@ -1,0 +1,222 @@
+import { execFileSync } from 'node:child_process';
+import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { copyFile, mkdtemp, realpath, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { generateX25519Identity, identityToRecipient } from 'age-encryption';
+import type { JsonValue } from '../../../../proto/documents/fields.ts';
+import { planSchema, type Plan } from '../../../../proto/documents/kinds/plan.ts';
+import { openSealedOutput } from '../../../../proto/documents/sealed-output.ts';
+import { PLAN_FILE } from '../../../jobs/control-messages.ts';
+import type { Job, Jobs } from '../../../jobs/job.ts';
+import type { JobSpec } from '../../../jobs/job-spec.ts';
+import { ended, JobsFixture, output } from '../../../jobs/jobs-fixture.ts';
+import { JournalReader } from '../../../jobs/journal-reader.ts';
+import {
+  makeDiskImage,
+  smallSystem,
+  withMountedPartition,
+} from '../../../target/testing/disk-image.ts';
+
+const MIB = 1024 * 1024;
+const WINDOW = { offset: MIB, bytes: 24 * MIB };
+const OLD_HASH =
+  '$6$oldsalt$F2tTc3OvYFVxaHH0cDDyOzDBvZNCLhE1jDdfbvoKwGlGHhO1CXEPFj0fPmf1aKsNBCsKBbQR1q00RhZDRUpFF1';
+
+/** What a small server has of accounts; `old` is not a password anybody knows. */
+export const accountFiles = {
+  '/etc/passwd': [
+    'root:x:0:0:root:/root:/bin/bash',
+    'daemon:x:1:1:daemon:/usr/sbin:/usr/sbin/nologin',
+    'ann:x:1000:1000:Ann,,,:/home/ann:/bin/bash',
+    '',
+  ].join('\n'),
+  '/etc/shadow': [
+    `root:${OLD_HASH}:19000:0:99999:7:::`,
+    'daemon:*:19000:0:99999:7:::',
+    'ann:!:19000:0:99999:7:::',
+    '',
+  ].join('\n'),
+  '/etc/group': 'root:x:0:\ndaemon:x:1:\nshadow:x:42:\nann:x:1000:\n',
+  '/etc/login.defs': 'ENCRYPT_METHOD YESCRYPT\n',
+  '/etc/shells': '/bin/sh\n/bin/bash\n',
+  '/bin/bash': '#!\n',
+  '/bin/sh': '#!\n',
+  '/usr/sbin/nologin': '#!\n',
+  '/root/': '',
+  '/home/ann/': '',
+} as const;
+
+/** How one job on the disk ended. */
+export interface Done {
+  job: string;
+  outcome: string;
+  reason: string | null;
+  result: Record<string, JsonValue>;
+  /** All of its log. */
+  said: string;
+}
+
+/** An ext4 image with a small system, and an agent that works on it with real, sandboxed jobs. */
+export class AccessDisk {
+  readonly image: string;
+  readonly identity: string;
+  readonly recipient: string;
+  readonly fixture: JobsFixture;
+  private readonly jobs: Jobs;
+  private readonly folder: string;
+
+  private constructor(folder: string, identity: string, recipient: string, fixture: JobsFixture) {
+    this.folder = folder;
+    this.image = join(folder, 'disk.img');
+    this.identity = identity;
+    this.recipient = recipient;
+    this.fixture = fixture;
+    this.jobs = fixture.agent();
+  }
+
+  static async create(files: Readonly<Record<string, string>> = {}): Promise<AccessDisk> {
+    const folder = await realpath(await mkdtemp(join(tmpdir(), 'iva-')));
+    const identity = await generateX25519Identity();
+    const recipient = await identityToRecipient(identity);
+    const disk = new AccessDisk(folder, identity, recipient, await JobsFixture.create());
+    const all = { ...smallSystem('web-04', ''), ...accountFiles, ...files };
+    await makeDiskImage(disk.image, 'gpt', [{ mebibytes: 24, format: 'ext4', files: all }]);
+    await disk.change((root) => {
+      for (const name of ['bin/bash', 'bin/sh', 'usr/sbin/nologin']) {
+        chmodSync(join(root, name), 0o755);
+      }
+      execFileSync('sh', [
+        '-ec',
+        'cd "$0"; chmod 640 etc/shadow; chgrp 42 etc/shadow; chmod 700 root; chown -R 1000:1000 home/ann; setfattr -n security.selinux -v system_u:object_r:shadow_t:s0 etc/shadow',
+        root,
+      ]);
+    });
+    await disk.jobs.load();
+    return disk;
+  }
+
+  async close(): Promise<void> {
+    await this.fixture.close();
+    await rm(this.folder, { recursive: true, force: true });
+  }
+
+  /** Works on the mounted file system with the test's own hands. */
+  change<T>(body: (root: string) => T): Promise<T> {
+    return withMountedPartition(this.image, WINDOW, async (root) => body(root));
+  }
+
+  write(path: string, text: string, mode = 0o644): Promise<void> {
+    return this.change((root) => {
+      mkdirSync(dirname(join(root, path)), { recursive: true });
+      writeFileSync(join(root, path), text);
+      chmodSync(join(root, path), mode);
+    });
+  }
+
+  sh(script: string): Promise<string> {
+    return this.change((root) =>
+      execFileSync('sh', ['-ec', script], { cwd: root, encoding: 'utf8' }),
+    );
+  }
+
+  read(path: string): Promise<string | null> {
+    return this.change((root) =>
+      existsSync(join(root, path)) ? readFileSync(join(root, path), 'utf8') : null,
+    );
+  }
+
+  /** All there is on it: names, types, modes, owners, targets of links, contents, attributes, flags. */
+  look(): Promise<string> {
+    return this.sh(`
+      find . -path ./lost+found -prune -o ! -type d -printf '%p %y %m %U %G %s %l %T@\\n' | sort
+      find . -path ./lost+found -prune -o -type d -printf '%p %y %m %U %G\\n' | sort
+      find . -type f | sort | xargs sha256sum
+      getfattr -R -h -d -m - . | cat
+      lsattr -R . | sed 's/^\\(-*[ia-]*\\).* /\\1 /' | sort`);
+  }
+
+  /** Copies the whole disk aside; returns how to put it back. */
+  async keep(): Promise<() => Promise<void>> {
+    const copy = `${this.image}.kept`;
+    await copyFile(this.image, copy);
+    return () => copyFile(copy, this.image);
+  }
+
+  start(change: Partial<JobSpec> & { action: string; parameters: Record<string, JsonValue> }) {
+    const spec = this.fixture.spec({
+      target: { disk: this.image },
+      credentialRecipient: { type: 'age', recipient: this.recipient },
+      ...change,
+    });
+    return this.jobs.start(spec, {});
+  }
+
+  async finish(job: Job): Promise<Done> {
+    const { outcome, reason, result } = await ended(job);
+    const channels = ['note', 'out', 'err'] as const;
+    const said = (await Promise.all(channels.map((channel) => output(job, channel)))).join('\n');
+    return {
+      job: job.id,
+      outcome,
+      reason,
+      result: (result ?? {}) as Record<string, JsonValue>,
+      said,
+    };
+  }
+
+  /** Makes a plan; throws what the job said when there is none. */
+  async plan(
+    action: string,
+    parameters: Record<string, JsonValue> = {},
+    change: Partial<JobSpec> = {},
+  ): Promise<{ plan: Plan; bytes: string }> {
+    const done = await this.finish(
+      await this.start({ action, parameters, mode: 'plan', ...change }),
+    );
+    if (done.outcome !== 'succeeded') throw new Error(`${done.reason}: ${done.said}`);
+    const bytes = readFileSync(join(this.fixture.directory(done.job), PLAN_FILE));
+    const plan = planSchema.parse(JSON.parse(bytes.toString()) as unknown);
+    return { plan, bytes: bytes.toString('base64') };
+  }
+
+  /** Plans and applies. */
+  async run(
+    action: string,
+    parameters: Record<string, JsonValue> = {},
+    change: Partial<JobSpec> = {},
+  ): Promise<Done> {
+    const { bytes } = await this.plan(action, parameters, change);
+    return this.apply(action, bytes, parameters, change);
+  }
+
+  async apply(
+    action: string,
+    plan: string,
+    parameters: Record<string, JsonValue> = {},
+    change: Partial<JobSpec> = {},
+  ): Promise<Done> {
+    return this.finish(await this.start({ action, parameters, plan, ...change }));
+  }
+
+  async undo(
+    action: string,
+    job: string,
+    parameters: Record<string, JsonValue> = {},
+  ): Promise<Done> {
+    return this.finish(await this.start({ action, parameters, mode: 'undo', undoes: job }));
+  }
+
+  /** Opens what a job sealed to the client. */
+  async secretOf(job: string, name = 'password'): Promise<string> {
+    const reader = new JournalReader(this.fixture.directory(job));
+    reader.refresh();
+    const found = reader.records.find(
+      (record) => record.type === 'secret_sealed' && record.name === name,
+    );
+    if (found?.type !== 'secret_sealed') throw new Error(`${job} sealed no ${name}`);
+    const { server } = this.fixture.spec({ parameters: {} });
+    const bytes = Buffer.from(found.sealed, 'base64');
+    return openSealedOutput(this.identity, { job, server, name }, bytes);
+  }
+}

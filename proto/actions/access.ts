@@ -1,0 +1,70 @@
+import { z } from 'zod';
+import { absolutePath } from './absolute-path.ts';
+import type { ActionDeclaration } from './declaration.ts';
+
+const text = (most: number) => z.string().max(most);
+
+/** A name of passwd(5); nothing a program could take for an option or a path fits. */
+const user = z
+  .string()
+  .regex(/^[A-Za-z_][A-Za-z0-9_.-]{0,31}$/, 'is no name of a user, such as root');
+
+const shell = absolutePath
+  .optional()
+  .describe('the shell the account gets, such as /bin/bash; its own, or bash where that is broken');
+
+const backupDirectory = absolutePath
+  .optional()
+  .describe('where the old files are kept; in a rescue system a folder on a durable disk');
+
+/** Files that a job has changed, by path. */
+const changedFiles = z.array(text(4096)).max(256);
+
+export const resetPasswordResult = z.strictObject({
+  outcome: z.enum(['password_set', 'key_installed', 'nothing_to_do', 'rolled_back', 'restored']),
+  user: text(32),
+  /** How the password was hashed; null where none was set. */
+  method: z.enum(['sha512', 'yescrypt']).nullable(),
+  /** To whom it was sealed; null where none was made. */
+  sealedTo: text(100).nullable(),
+  /** Fingerprint of the key that was let in; null where none was. */
+  key: text(100).nullable(),
+  files: changedFiles,
+  detail: text(2000),
+});
+export type ResetPasswordResult = z.output<typeof resetPasswordResult>;
+
+export const resetPasswordParameters = z.strictObject({
+  user: user.default('root').describe('whose password'),
+  changeAtLogin: z
+    .boolean()
+    .default(false)
+    .describe('whether a new password must be chosen at the first log-in'),
+  shell,
+  backupDirectory,
+});
+
+/**
+ * The class is C because who holds the new secret is root, or the user, from then on. To whom it is sealed,
+ * or which key is let in instead, the grant alone says.
+ */
+export const accessResetPassword: ActionDeclaration = {
+  id: 'access.reset-password',
+  version: 1,
+  title: 'Reset a password',
+  sentence:
+    'Give a user a new password, which is made on your server and sealed to you alone; or let in the SSH key that you named. The old password can be put back.',
+  class: 'C',
+  planClass: 'A',
+  plans: true,
+  changes: true,
+  undo: 'yes',
+  parameters: resetPasswordParameters,
+  result: resetPasswordResult,
+  bringsIn: [],
+  sealedInputs: [],
+  interrupt: 'finish',
+  usualDuration: 'seconds',
+  capabilities: ['host'],
+  offline: { capabilities: ['disks'] },
+};
