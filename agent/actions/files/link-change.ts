@@ -80,7 +80,7 @@ export async function findLinkChange(
     path,
     standing: now === before ? 'before' : now === after ? 'after' : 'changed',
     async restore() {
-      if (now !== before) await putLink(root, path, before ?? undefined);
+      await putLink(root, path, before ?? undefined);
       await removeFolders(root, madeFolders);
     },
   };

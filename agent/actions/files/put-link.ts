@@ -14,12 +14,13 @@ export async function putLink(
   const folder = await openIfThere(root, dirname(path));
   if (folder === null) return;
   const name = basename(path);
+  const draft = folder.entry(`.${name.slice(0, 200)}.new`);
   try {
+    // Left by a job or an undo that was cut off.
+    await rm(draft, { force: true });
     if (target === undefined) {
       await rm(folder.entry(name), { force: true });
     } else {
-      const draft = folder.entry(`.${name.slice(0, 200)}.new`);
-      await rm(draft, { force: true });
       await symlink(target, draft);
       await rename(draft, folder.entry(name));
     }
