@@ -134,7 +134,7 @@ function mayListNftables(): boolean {
 }
 
 /** Homes of people who log in, with what sshd looks at there. */
-async function homePaths(files: TargetFiles): Promise<string[]> {
+export async function homePaths(files: TargetFiles): Promise<string[]> {
   const passwd = (await files.read('/etc/passwd').catch(() => null)) ?? '';
   const homes = passwd
     .split('\n')

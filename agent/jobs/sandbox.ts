@@ -56,6 +56,9 @@ const DISK_POWERS = [
   'CAP_SETGID',
   'CAP_SETPCAP',
   'CAP_KILL',
+  // Of its own, empty network: rules of a firewall are loaded there to be read.
+  'CAP_NET_ADMIN',
+  'CAP_NET_RAW',
 ];
 
 type Declared = Pick<ActionDeclaration, 'capabilities' | 'changes'>;

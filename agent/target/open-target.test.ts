@@ -131,9 +131,11 @@ describe('a job on a system found on a disk', () => {
 
   it('says what is on a disk without a system', async () => {
     await makeDiskImage(image, 'gpt', [{ mebibytes: 16, format: 'ext4', uuid: BOOT_ID }]);
-    const { reason, said } = await diagnose();
-    expect(reason).toBe('no_system');
-    expect(said).toMatch('no operating system was found');
+    const { outcome, result } = await diagnose();
+    expect(outcome).toBe('succeeded');
+    expect((result as unknown as DiagnosticsResult).findings).toContainEqual(
+      expect.objectContaining({ rule: 'disk.no_system', severity: 'critical' }),
+    );
     expect((await diagnose({ target: { disk: join(folder, 'none') } })).reason).toBe(
       'device_missing',
     );

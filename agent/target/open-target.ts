@@ -44,16 +44,23 @@ export async function withTarget<T>(
   body: (target: Target) => Promise<T>,
 ): Promise<T> {
   if (context.spec.target === null) return body(liveTarget(context));
-  return withDisks(context, { write }, async (open) => {
-    const search = await findSystems(context, open.volumes, open.place);
-    const system = chooseSystem(search, context.spec.target?.['filesystem']);
-    requireExpected(system, context.spec.expect);
-    const point = join(open.place, 'root');
-    const mounted = await mountSystem(context, open.mounts, system, open.volumes, point, {
-      write,
-    });
-    return body(offlineTarget(context, open, search, system, mounted));
-  });
+  return withDisks(context, { write }, async (open) =>
+    body(await openSystem(context, open, write)),
+  );
+}
+
+/** Mounts the system that the order means, of those on disks that are open already; throws as `withTarget`. */
+export async function openSystem(
+  context: ActionContext,
+  open: OpenDisks,
+  write: boolean,
+): Promise<Target> {
+  const search = await findSystems(context, open.volumes, open.place);
+  const system = chooseSystem(search, context.spec.target?.['filesystem']);
+  requireExpected(system, context.spec.expect);
+  const point = join(open.place, 'root');
+  const mounted = await mountSystem(context, open.mounts, system, open.volumes, point, { write });
+  return offlineTarget(context, open, search, system, mounted);
 }
 
 function liveTarget(context: ActionContext): Target {

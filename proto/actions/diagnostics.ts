@@ -41,9 +41,11 @@ export const suggestableActions = [
   'boot.repair-fstab',
   'bootloader.repair',
   'filesystem.check',
+  'filesystem.repair',
   'firewall.recover',
   'network.recover',
   'packages.repair',
+  'service.configure',
   'service.restart',
   'system.reboot',
 ] as const;

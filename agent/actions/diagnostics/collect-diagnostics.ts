@@ -8,11 +8,10 @@ import { OBSERVED_FOLDER } from '../../jobs/observation.ts';
 import type { CommandResult } from '../../process/command.ts';
 import { CommandStartError } from '../../process/command-start-error.ts';
 import type { ActionContext, ActionImplementation, ActionResult } from '../../runner/action.ts';
-import { withTarget, type Target } from '../../target/open-target.ts';
 import { TargetFiles } from '../../target/target-files.ts';
 import { fitFindings } from './finding.ts';
 import { Observations } from './observations.ts';
-import { NotApplicable, ProbeFailure, type Probe, type ProbeContext } from './probe.ts';
+import { ProbeFailure, type ProbeContext } from './probe.ts';
 import { probes } from './probes.ts';
 import { runProbes, type Collected } from './run-probes.ts';
 
@@ -26,41 +25,17 @@ export const diagnosticsCollect: ActionImplementation = { apply: collect };
 async function collect(context: ActionContext): Promise<ActionResult> {
   const { areas } = diagnosticsCollectParameters.parse(context.spec.parameters);
   const chosen = probes.filter(({ area }) => areas === undefined || areas.includes(area));
-  if (context.spec.target !== null) {
-    return withTarget(context, { write: false }, (target) =>
-      collectOffline(context, target, chosen),
-    );
-  }
   const began = performance.now();
+  if (context.spec.target !== null) {
+    const { collectOffline } = await import('./offline/collect-offline.ts');
+    const look = (argv: readonly string[], timeoutMs?: number) =>
+      lookWith(context, argv, timeoutMs);
+    return resultOf(context, await collectOffline(context, chosen, look), began);
+  }
   const observations = new Observations(observedFolder(context.directory));
   const following = observations.follow(WITHIN_MS - 300);
   const collected = await runProbes(chosen, probeContext(context, observations), WITHIN_MS);
   void following;
-  return resultOf(context, collected, began);
-}
-
-/** Of a system that does not run only what lies in its files can be looked at. */
-async function collectOffline(
-  context: ActionContext,
-  target: Target,
-  chosen: readonly Probe[],
-): Promise<ActionResult> {
-  const began = performance.now();
-  const nothing = () => Promise.reject(new NotApplicable('this system does not run'));
-  const collected = await runProbes(
-    chosen.filter(({ readsFilesOnly }) => readsFilesOnly),
-    {
-      files: target.files,
-      observe: nothing,
-      observed: () => Promise.resolve([]),
-      run: (argv) => lookWith(context, argv),
-      now: Date.now(),
-    },
-    WITHIN_MS,
-  );
-  const { system } = target.layout!;
-  collected.facts.os = system.name ?? 'an unknown system';
-  if (system.hostname !== null) collected.facts.hostname = system.hostname;
   return resultOf(context, collected, began);
 }
 
@@ -98,11 +73,15 @@ function probeContext(context: ActionContext, observations: Observations): Probe
   };
 }
 
-async function lookWith(context: ActionContext, argv: readonly string[]): Promise<CommandResult> {
+async function lookWith(
+  context: ActionContext,
+  argv: readonly string[],
+  timeoutMs = COMMAND_WITHIN_MS,
+): Promise<CommandResult> {
   try {
     const done = await context.run(argv, {
       output: 'capture',
-      timeoutMs: COMMAND_WITHIN_MS,
+      timeoutMs,
       signal: context.signal,
     });
     if (done.timedOut) throw new ProbeFailure(`${argv[0]} took too long`);

@@ -5,6 +5,7 @@ import type {
 } from '../../../proto/actions/diagnostics.ts';
 import type { Observation, ObservationName } from '../../jobs/observation.ts';
 import type { CommandResult } from '../../process/command.ts';
+import type { Volume } from '../../target/offline/volumes.ts';
 import type { TargetFiles } from '../../target/target-files.ts';
 
 /** What a probe found, and what it can say besides. */
@@ -22,6 +23,8 @@ export interface ProbeContext {
   observed: (prefix: string) => Promise<ObservationName[]>;
   /** Runs a program that only looks. Throws ProbeFailure when it is not there or takes too long. */
   run: (argv: readonly string[]) => Promise<CommandResult>;
+  /** Of a system on disks: what lies on them, which nobody has to observe. */
+  volumes?: readonly Volume[];
   /** Milliseconds since 1970. */
   now: number;
 }
@@ -31,8 +34,8 @@ export interface Probe {
   id: string;
   area: DiagnosticArea;
   limitMs: number;
-  /** Whether it reads nothing but files of the target, and so serves a system that does not run, too. */
-  readsFilesOnly?: true;
+  /** Whether it serves a system that does not run, too. */
+  offline?: true;
   look(context: ProbeContext): Promise<ProbeResult>;
 }
 

@@ -15,6 +15,7 @@ const PASSWORD_SUGGESTION = 'access.reset-password';
 export const loginAccounts: Probe = {
   id: 'accounts.login',
   area: 'accounts',
+  offline: true,
   limitMs: 2_000,
   async look(context) {
     const broken = await brokenFiles(context);

@@ -9,7 +9,7 @@ const DEPTH_MAX = 8;
 export const pam: Probe = {
   id: 'accounts.pam',
   area: 'accounts',
-  readsFilesOnly: true,
+  offline: true,
   limitMs: 2_000,
   async look(context) {
     const there = new Set(await context.files.list(FOLDER));

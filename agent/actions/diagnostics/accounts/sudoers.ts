@@ -6,6 +6,7 @@ const FILE = '/etc/sudoers';
 export const sudoers: Probe = {
   id: 'accounts.sudoers',
   area: 'accounts',
+  offline: true,
   limitMs: 3_000,
   async look({ files, run }) {
     const found = await files.stat(FILE);

@@ -19,6 +19,7 @@ interface Entry {
 export const bootChain: Probe = {
   id: 'boot.chain',
   area: 'boot',
+  offline: true,
   limitMs: 4_200,
   async look(context) {
     const { files } = context;

@@ -1,4 +1,5 @@
 import type { Observation } from '../../../jobs/observation.ts';
+import type { Volume } from '../../../target/offline/volumes.ts';
 import { NotApplicable, ProbeFailure, type ProbeContext } from '../probe.ts';
 
 export interface BlockDeviceNode {
@@ -21,6 +22,7 @@ export interface BlockDevices {
 
 /** What udev knows of the devices, or without it what is written on them. */
 export async function readBlockDevices(context: ProbeContext): Promise<BlockDevices> {
+  if (context.volumes !== undefined) return onDisks(context.volumes);
   const devices = parseLsblk(await context.observe('block-devices'));
   const signatures = await context.observe('signatures').catch((error: unknown) => {
     if (error instanceof NotApplicable) return null;
@@ -33,6 +35,25 @@ export async function readBlockDevices(context: ProbeContext): Promise<BlockDevi
     return /^(?:disk|part|lvm|crypt|raid\d*)$/.test(type) && size > 0 && !fstype && !partuuid;
   });
   return { devices: all, isComplete: unread.length === 0 };
+}
+
+/** Names that the running system gives them mean nothing to the one on the disks. */
+function onDisks(volumes: readonly Volume[]): BlockDevices {
+  return {
+    devices: volumes.map((volume) => ({
+      name: volume.name,
+      type: 'part',
+      size: volume.bytes,
+      fstype: volume.type,
+      label: volume.label,
+      uuid: volume.uuid,
+      partuuid: volume.partitionUuid,
+      partlabel: volume.partitionLabel,
+      model: null,
+    })),
+    // What is damaged may have been the one that is looked for, and still is not there for a boot.
+    isComplete: true,
+  };
 }
 
 /** Blocks of `NAME=value` lines, as `blkid -o export` prints them, by the kernel's name of the device. */

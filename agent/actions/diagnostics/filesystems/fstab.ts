@@ -20,6 +20,7 @@ const DEVICELESS =
 export const fstab: Probe = {
   id: 'boot.fstab',
   area: 'boot',
+  offline: true,
   limitMs: 4_200,
   async look(context) {
     const text = await context.files.read(FILE);
@@ -37,7 +38,8 @@ export const fstab: Probe = {
     const wanted = entries.filter(needsDevice);
     if (wanted.length > 0) {
       const known = await readBlockDevices(context);
-      findings.push(...judgeEntries(wanted, known), ...judgeTypes(wanted, known.devices));
+      const told = wanted.filter(({ source }) => !isOnlyNamed(context, source));
+      findings.push(...judgeEntries(told, known), ...judgeTypes(told, known.devices));
     }
     findings.push(...(await missingFolders(context, entries)));
     return { findings };
@@ -47,6 +49,11 @@ export const fstab: Probe = {
 function needsDevice({ source, type, options }: FstabEntry): boolean {
   if (DEVICELESS.test(type) || options.includes('bind') || options.includes('rbind')) return false;
   return tagOf(source) !== null || source.startsWith('/dev/');
+}
+
+/** By a name the kernel gave while the system ran: which device that was, disks alone do not tell. */
+function isOnlyNamed({ volumes }: ProbeContext, source: string): boolean {
+  return volumes !== undefined && source.startsWith('/dev/') && !source.startsWith('/dev/disk/');
 }
 
 /** The entries whose device this server does not have. */

@@ -21,6 +21,7 @@ interface Barrier extends Passage {
 export const managementPath: Probe = {
   id: 'firewall.management-path',
   area: 'firewall',
+  offline: true,
   limitMs: 4_200,
   async look(context) {
     const ports = await sshPorts(context).catch((error: unknown) => {
@@ -85,6 +86,7 @@ function worstOf(all: readonly Barrier[]): Barrier | null {
 export const firewallFile: Probe = {
   id: 'firewall.file',
   area: 'firewall',
+  offline: true,
   limitMs: 4_200,
   async look(context) {
     const { exitStatus, err, command } = await context.observe('nft-file');

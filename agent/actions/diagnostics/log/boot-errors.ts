@@ -9,6 +9,7 @@ const LINES_SHOWN = 3;
 export const bootErrors: Probe = {
   id: 'log.boot-errors',
   area: 'log',
+  offline: true,
   limitMs: 3_500,
   async look({ files, run }) {
     const folders = ['/var/log/journal', '/run/log/journal'];
@@ -16,7 +17,7 @@ export const bootErrors: Probe = {
     if (there.every((folder) => folder === null)) throw new NotApplicable('there is no journal');
     const argv = ['journalctl', '--no-pager', '--quiet', '--boot', '--priority=err', '--reverse'];
     argv.push(`--lines=${ENTRIES_MAX}`, '--output=json');
-    if (files.root !== '/') argv.push(`--root=${files.root}`);
+    if (files.root !== '/') argv.push(`--directory=${files.root}/var/log/journal`);
     const done = await run(argv);
     if (done.exitStatus !== 0 && done.out === '') {
       throw new ProbeFailure(`journalctl: ${done.err.trim().slice(0, 200)}`);

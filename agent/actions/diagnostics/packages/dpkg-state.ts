@@ -7,6 +7,7 @@ const SUGGESTION = { action: 'packages.repair', parameters: {} } as const;
 export const dpkgState: Probe = {
   id: 'packages.dpkg',
   area: 'packages',
+  offline: true,
   limitMs: 3_500,
   async look(context) {
     const { files, run } = context;
@@ -85,6 +86,7 @@ const SOURCES = '/etc/apt/sources.list';
 export const aptSources: Probe = {
   id: 'packages.sources',
   area: 'packages',
+  offline: true,
   limitMs: 1_000,
   async look({ files }) {
     const names = (await files.list(`${SOURCES}.d`)).filter((name) => name.endsWith('.list'));

@@ -7,7 +7,7 @@ const LINK = '/etc/systemd/system/default.target';
 export const defaultTarget: Probe = {
   id: 'boot.default-target',
   area: 'boot',
-  readsFilesOnly: true,
+  offline: true,
   limitMs: 1_000,
   async look({ files }) {
     const target = await files.readLink(LINK);

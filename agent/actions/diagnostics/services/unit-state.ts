@@ -47,7 +47,7 @@ export function judgeFailedUnits(shown: string): NewFinding[] {
 export const maskedUnits: Probe = {
   id: 'services.masked',
   area: 'services',
-  readsFilesOnly: true,
+  offline: true,
   limitMs: 1_000,
   async look({ files }) {
     const findings: NewFinding[] = [];

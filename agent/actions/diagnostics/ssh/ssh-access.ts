@@ -16,6 +16,7 @@ interface HomePath {
 export const sshAccess: Probe = {
   id: 'ssh.access',
   area: 'ssh',
+  offline: true,
   limitMs: 4_200,
   async look(context) {
     const { settings, exitStatus, command } = await askSshd(context);

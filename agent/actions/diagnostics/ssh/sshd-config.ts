@@ -7,6 +7,7 @@ const SUGGESTION = { action: 'access.restore-ssh', parameters: {} } as const;
 export const sshdConfig: Probe = {
   id: 'ssh.config',
   area: 'ssh',
+  offline: true,
   limitMs: 3_500,
   async look(context) {
     const answer = await askSshd(context);

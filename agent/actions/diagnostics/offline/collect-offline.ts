@@ -1,0 +1,119 @@
+import type { Finding } from '../../../../proto/actions/diagnostics.ts';
+import { CommandStartError } from '../../../process/command-start-error.ts';
+import type { CommandResult } from '../../../process/command.ts';
+import { ActionError, type ActionContext } from '../../../runner/action.ts';
+import { withDisks, type OpenDisks } from '../../../target/offline/open-disks.ts';
+import { openSystem, type Target } from '../../../target/open-target.ts';
+import { bounded, commandEvidence, cut } from '../finding.ts';
+import type { Probe } from '../probe.ts';
+import { runProbes, type Collected } from '../run-probes.ts';
+import { inTarget } from './borrowed-programs.ts';
+import { offlineContext } from './offline-context.ts';
+import { judgeVolume } from './volume-state.ts';
+
+/** A check reads all metadata of a file system; nobody waits for a server that does not run anyway. */
+const CHECK_WITHIN_MS = 10 * 60_000;
+const PROBES_WITHIN_MS = 60_000;
+
+/** The system cannot be chosen or is not there; what the disks themselves show is still told. */
+const WITHOUT_SYSTEM = new Set(['no_system', 'not_mounted']);
+
+type Look = (argv: readonly string[], timeoutMs?: number) => Promise<CommandResult>;
+
+/**
+ * Looks at the disks of the order's target, and at the system on them where one can be opened. Not a byte
+ * of them changes. Throws ActionError as `withTarget` does where the order does not say which system.
+ */
+export async function collectOffline(
+  context: ActionContext,
+  probes: readonly Probe[],
+  look: Look,
+): Promise<Collected> {
+  return withDisks(context, { write: false }, async (open) => {
+    const collected: Collected = { facts: factsOf(open), findings: [], reports: [] };
+    // Before anything is mounted: a check refuses what is.
+    await judgeVolumes(context, open, look, collected);
+    let target: Target;
+    try {
+      target = await openSystem(context, open, false);
+    } catch (error) {
+      if (!(error instanceof ActionError) || !WITHOUT_SYSTEM.has(error.reason)) throw error;
+      collected.findings.push(withoutSystem(error));
+      return collected;
+    }
+    await judgeSystem(target, probes, look, collected);
+    return collected;
+  });
+}
+
+async function judgeVolumes(
+  context: ActionContext,
+  { volumes }: OpenDisks,
+  look: Look,
+  collected: Collected,
+): Promise<void> {
+  for (const [at, volume] of volumes.entries()) {
+    const began = performance.now();
+    context.progress('checking', Math.floor((at / volumes.length) * 100), volume.name);
+    const report = (outcome: 'done' | 'probe_failed', detail: string) =>
+      collected.reports.push({
+        probe: cut(`filesystems.check-${at + 1}`, 64),
+        area: 'filesystems',
+        outcome,
+        detail: cut(detail, 300),
+        durationMs: Math.round(performance.now() - began),
+      });
+    try {
+      const found = await judgeVolume(volume, (argv) => look(argv, CHECK_WITHIN_MS));
+      collected.findings.push(...found.map((one) => bounded({ ...one, area: 'filesystems' })));
+      report('done', '');
+    } catch (error) {
+      context.signal.throwIfAborted();
+      const why = error instanceof CommandStartError ? 'its check is not installed here' : null;
+      report('probe_failed', `${volume.name}: ${why ?? (error as Error).message}`);
+    }
+  }
+}
+
+async function judgeSystem(
+  target: Target,
+  probes: readonly Probe[],
+  look: Look,
+  collected: Collected,
+): Promise<void> {
+  const { facts, findings, reports } = await runProbes(
+    probes.filter(({ offline }) => offline),
+    offlineContext(target, look),
+    PROBES_WITHIN_MS,
+  );
+  const { system } = target.layout!;
+  Object.assign(collected.facts, facts, { os: system.name ?? 'an unknown system' });
+  if (system.hostname !== null) collected.facts.hostname = system.hostname;
+  // Where it happens to be mounted in this job says nothing to anybody.
+  const told = JSON.parse(inTarget(target, JSON.stringify(findings))) as Finding[];
+  collected.findings.push(...told);
+  collected.reports.push(...reports);
+}
+
+function withoutSystem(error: ActionError): Finding {
+  return bounded({
+    rule: 'disk.no_system',
+    area: 'boot',
+    severity: 'critical',
+    subject: 'disks',
+    title: 'No operating system can be opened on these disks',
+    evidence: [commandEvidence('mount', error.message)],
+    suggestion: null,
+    byHand: 'Repair what the other findings name first, then look again.',
+  });
+}
+
+function factsOf({ disks }: OpenDisks): Collected['facts'] {
+  return {
+    disks: disks.slice(0, 32).map(({ given, device }) => ({
+      name: cut(given, 64),
+      bytes: device.bytes,
+      model: '',
+    })),
+  };
+}

@@ -1,0 +1,140 @@
+import type { CommandResult } from '../../../process/command.ts';
+import type { Volume } from '../../../target/offline/volumes.ts';
+import { commandEvidence, type NewFinding } from '../finding.ts';
+
+type Look = (argv: readonly string[]) => Promise<CommandResult>;
+
+/** What the check of one kind of file system says; all of them only read. */
+interface Checker {
+  argv: (node: string) => string[];
+  judge: (volume: Volume, done: CommandResult, command: string) => NewFinding[];
+}
+
+/** Partition types that hold a Linux file system: GPT's (Discoverable Partitions Specification), MBR's. */
+const LINUX_TYPES = new Set([
+  '0fc63daf-8483-4772-8e79-3d69d8477de4',
+  '4f68bce3-e8cd-4db1-96e7-fbcaf984b709',
+  'bc13c2ff-59e6-4262-a352-b275fd6f7172',
+  '0x83',
+]);
+
+const CHECKERS: Readonly<Record<string, Checker>> = {
+  ext2: { argv: (node) => ['e2fsck', '-f', '-n', node], judge: judgeExt },
+  ext3: { argv: (node) => ['e2fsck', '-f', '-n', node], judge: judgeExt },
+  ext4: { argv: (node) => ['e2fsck', '-f', '-n', node], judge: judgeExt },
+  xfs: { argv: (node) => ['xfs_repair', '-n', node], judge: judgeXfs },
+  btrfs: { argv: (node) => ['btrfs', 'check', '--readonly', node], judge: judgeBtrfs },
+  vfat: { argv: (node) => ['fsck.fat', '-n', node], judge: judgeFat },
+};
+
+/** What is wrong with the file system of a volume, as the check of its kind sees it. Nothing is changed. */
+export async function judgeVolume(volume: Volume, look: Look): Promise<NewFinding[]> {
+  if (volume.problem !== null || volume.type === null) return judgeUnknown(volume);
+  const checker = CHECKERS[volume.type];
+  if (checker === undefined) return [];
+  const argv = checker.argv(volume.node);
+  const done = await look(argv);
+  return checker.judge(volume, done, argv.join(' '));
+}
+
+function judgeUnknown(volume: Volume): NewFinding[] {
+  const isLinux = LINUX_TYPES.has(volume.partitionType?.toLowerCase() ?? '');
+  if (!isLinux && volume.problem === null) return [];
+  return [
+    finding(volume, {
+      rule: 'fs.unrecognised',
+      severity: 'critical',
+      title: `${volume.name} is to hold a file system, and none is recognised`,
+      evidence: [
+        commandEvidence(`blkid -p ${volume.node}`, volume.problem ?? 'nothing recognised'),
+      ],
+      byHand: 'For ext4: look for a backup of the superblock, mke2fs -n names the places.',
+    }),
+  ];
+}
+
+/** The journal is not replayed by looking: what it holds would look like damage (e2fsck(8), `-n`). */
+function judgeExt(volume: Volume, done: CommandResult, command: string): NewFinding[] {
+  const said = `${done.out}\n${done.err}`.trim();
+  if (/skipping journal recovery/i.test(said)) return [journalPending(volume, command, said)];
+  if (done.exitStatus === 0) return [];
+  const isUnreadable = ((done.exitStatus ?? 8) & 8) !== 0;
+  return [
+    finding(volume, {
+      rule: isUnreadable ? 'fs.ext4_super' : 'fs.ext4_errors',
+      severity: 'critical',
+      title: isUnreadable
+        ? `The file system of ${volume.name} cannot be read: its superblock is damaged`
+        : `The file system of ${volume.name} has errors`,
+      evidence: [commandEvidence(command, said.slice(-400))],
+      byHand: 'e2fsck -f -z UNDO-FILE, after a look at the health of the disk.',
+    }),
+  ];
+}
+
+/** 1 is damage or a log that was not replayed, told apart by its words (xfs_repair(8)). */
+function judgeXfs(volume: Volume, done: CommandResult, command: string): NewFinding[] {
+  if (done.exitStatus === 0) return [];
+  const said = `${done.out}\n${done.err}`.trim();
+  if (/valuable metadata changes in a log/i.test(said)) {
+    return [journalPending(volume, command, said)];
+  }
+  return [
+    finding(volume, {
+      rule: 'fs.xfs_damage',
+      severity: 'critical',
+      title: `The file system of ${volume.name} has errors`,
+      evidence: [commandEvidence(command, said.slice(-400))],
+      byHand: 'xfs_repair, after xfs_metadump; never with -L before everything else was tried.',
+    }),
+  ];
+}
+
+function judgeBtrfs(volume: Volume, done: CommandResult, command: string): NewFinding[] {
+  if (done.exitStatus === 0) return [];
+  return [
+    finding(volume, {
+      rule: 'fs.btrfs_damage',
+      severity: 'critical',
+      title: `The file system of ${volume.name} has errors`,
+      evidence: [commandEvidence(command, `${done.out}\n${done.err}`.trim().slice(-400))],
+      byHand:
+        'btrfs rescue super-recover, where only a superblock is damaged; never check --repair.',
+    }),
+  ];
+}
+
+function judgeFat(volume: Volume, done: CommandResult, command: string): NewFinding[] {
+  if (done.exitStatus === 0) return [];
+  return [
+    finding(volume, {
+      rule: 'fs.fat_damage',
+      severity: 'warning',
+      title: `The file system of ${volume.name} was not unmounted cleanly, or has errors`,
+      evidence: [commandEvidence(command, `${done.out}\n${done.err}`.trim().slice(-400))],
+      byHand: 'fsck.fat -a',
+    }),
+  ];
+}
+
+function journalPending(volume: Volume, command: string, said: string): NewFinding {
+  return finding(volume, {
+    rule: 'fs.journal_pending',
+    severity: 'warning',
+    title: `${volume.name} was not unmounted: its journal is still to be replayed`,
+    evidence: [commandEvidence(command, said.slice(0, 400))],
+    byHand: 'A boot or a writable mount replays it; what was seen here may be older than what is.',
+  });
+}
+
+type Judged = Omit<NewFinding, 'subject' | 'suggestion'>;
+
+function finding(volume: Volume, judged: Judged): NewFinding {
+  const { partition } = volume;
+  return {
+    ...judged,
+    subject: volume.name,
+    suggestion:
+      partition === null ? null : { action: 'filesystem.repair', parameters: { partition } },
+  };
+}
