@@ -19,6 +19,7 @@ export const bootErrors: Probe = {
     argv.push(`--lines=${ENTRIES_MAX}`, '--output=json');
     if (files.root !== '/') argv.push(`--directory=${files.root}/var/log/journal`);
     const done = await run(argv);
+    if (/No such boot ID/.test(done.err)) throw new NotApplicable('it has no journal of a boot');
     if (done.exitStatus !== 0 && done.out === '') {
       throw new ProbeFailure(`journalctl: ${done.err.trim().slice(0, 200)}`);
     }

@@ -1,0 +1,96 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { diagnosticsResult, type Finding } from '../../../../proto/actions/diagnostics.ts';
+import { FaultDisk, imageDigest, type LayoutName } from '../../../../test/lab/index.ts';
+import { ended, JobsFixture, output } from '../../../jobs/jobs-fixture.ts';
+import type { Jobs } from '../../../jobs/job.ts';
+
+let fixture: JobsFixture;
+let jobs: Jobs;
+beforeAll(async () => {
+  fixture = await JobsFixture.create();
+  jobs = fixture.agent();
+  await jobs.load();
+});
+afterAll(() => fixture.close());
+
+/** What a diagnosis finds on a disk; it has changed nothing there. */
+async function findings(disk: FaultDisk, failing: readonly string[]): Promise<Finding[]> {
+  const before = await imageDigest(disk.image);
+  const spec = fixture.spec({
+    action: 'diagnostics.collect',
+    target: { disk: disk.image },
+    parameters: {},
+    maxRuntimeSeconds: 600,
+  });
+  const job = await jobs.start(spec, {});
+  const { outcome, reason, result } = await ended(job);
+  const said = (await output(job, 'note')).toString();
+  expect([outcome, reason], said).toEqual(['succeeded', null]);
+  expect(await imageDigest(disk.image)).toBe(before);
+  const { findings: found, probes } = diagnosticsResult.parse(result);
+  const failed = probes.filter((probe) => probe.outcome === 'probe_failed');
+  expect(failed.map(({ probe }) => probe)).toEqual(failing);
+  return found;
+}
+
+const rules = (found: readonly Finding[]) => found.map(({ rule, subject }) => `${rule} ${subject}`);
+
+async function broken(
+  layout: LayoutName,
+  breakIt: (disk: FaultDisk) => Promise<unknown>,
+  failing: readonly string[] = [],
+): Promise<Finding[]> {
+  const disk = await FaultDisk.copy(layout);
+  try {
+    await breakIt(disk);
+    return await findings(disk, failing);
+  } finally {
+    disk.close();
+  }
+}
+
+describe('a diagnosis of a system on a disk', () => {
+  it.each(['bios-gpt', 'uefi'] as const)(
+    'finds nothing in a healthy one (%s)',
+    async (layout) => {
+      const found = await broken(layout, async () => undefined);
+      expect(rules(found.filter(({ severity }) => severity !== 'notice'))).toEqual([]);
+    },
+    300_000,
+  );
+
+  it('finds what keeps it from booting and people from logging in, with its own paths', async () => {
+    const found = await broken(
+      'bios-gpt',
+      (disk) =>
+        disk.inside(async (system) => {
+          system.edit('etc/fstab', (text) => `${text}UUID=dead-beef /data ext4 defaults 0 2\n`);
+          system.edit('etc/ssh/sshd_config', (text) => `PermitRootLogn yes\n${text}`);
+          system.edit('etc/shadow', (text) => text.replace(/^root:[^:]*:/m, 'root:!:'));
+          system.edit('boot/grub/grub.cfg', (text) =>
+            text.replaceAll(/root=UUID=[\w-]+/g, 'root=UUID=00000000-1111-4222-8333-444444444444'),
+          );
+        }),
+      // Who can log in is not told by a configuration that sshd does not read.
+      ['ssh.access'],
+    );
+    const told = rules(found);
+    expect(told).toEqual(
+      expect.arrayContaining([
+        'fstab.missing_source UUID=dead-beef',
+        'ssh.config_bad /etc/ssh/sshd_config',
+        'boot.cfg_stale_uuid 00000000-1111-4222-8333-444444444444',
+      ]),
+    );
+    expect(JSON.stringify(found)).not.toContain('/run/intervene');
+  }, 300_000);
+
+  it('goes on where the root file system cannot be opened', async () => {
+    const found = await broken('bios-gpt', (disk) =>
+      disk.writeBytes(disk.partition('root').offset + 1024, new Uint8Array(1024)),
+    );
+    expect(rules(found).map((text) => text.split(' ')[0])).toEqual(
+      expect.arrayContaining(['fs.unrecognised', 'disk.no_system']),
+    );
+  }, 300_000);
+});
