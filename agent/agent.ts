@@ -1,6 +1,6 @@
 import path from 'node:path';
 import type { Logger } from 'pino';
-import { actions } from '../proto/actions/catalogue.ts';
+import { actions, findAction } from '../proto/actions/catalogue.ts';
 import { documentKinds, mediaType } from '../proto/documents/document.ts';
 import { keyFingerprint } from '../proto/documents/keys.ts';
 import type { AgentConfig } from './config.ts';
@@ -13,6 +13,7 @@ import type { Session } from './connection/session.ts';
 import { TerminalRelays } from './connection/terminal-relay.ts';
 import { stateEnd } from './end-statement.ts';
 import { collectFacts, readBootId } from './facts.ts';
+import { ReachWatch } from './guard/reach-watch.ts';
 import { JobIntake } from './job-intake.ts';
 import type { Job, Jobs } from './jobs/job.ts';
 import { createLostJob } from './lost-job.ts';
@@ -49,6 +50,7 @@ export class Agent {
   private readonly reporter: Reporter;
   private readonly connection: ControlPlaneConnection;
   private readonly intake: JobIntake;
+  private readonly reachWatch: ReachWatch;
   private readonly terminals: TerminalRelays;
   private readonly stopRules: StopRules;
   private readonly startTicks = readStartTicks(process.pid);
@@ -84,10 +86,16 @@ export class Agent {
         this.connectionSince = Date.now();
         if (state !== 'connected') this.reporter.detach();
         jobs.setConnected(state === 'connected');
+        if (state === 'connected') this.reachWatch.connected();
         this.noteStatus();
       },
       saveCertificate: (pem) => saveCertificate(config.stateDirectory, pem),
       log,
+    });
+    this.reachWatch = new ReachWatch({
+      guardedJobs: () => jobs.all().filter((job) => job.ended === null && this.mayBeGuarded(job)),
+      reconnect: (why) => this.connection.reconnect(why),
+      onError: (job, error) => log.error({ job, err: error }, 'a guard could not be marked'),
     });
     this.terminals = new TerminalRelays({ jobs, log });
     const isLockedNow = () => isLocked(config.stateDirectory);
@@ -161,6 +169,7 @@ export class Agent {
     const { jobs, trust } = this.parts;
     for (const close of this.closing) close();
     this.stopRules.close();
+    this.reachWatch.close();
     await this.connection.stop();
     this.terminals.close();
     await this.intake.close();
@@ -178,7 +187,11 @@ export class Agent {
       if (permission === null) this.reporter.repeat(job);
       else this.reporter.addLost(createLostJob(job, Date.now()));
     }
-    const watchJob = (job: Job) => job.onChange(() => job.ended !== null && this.noteStatus());
+    const watchJob = (job: Job) =>
+      job.onChange(() => {
+        this.reachWatch.look();
+        if (job.ended !== null) this.noteStatus();
+      });
     jobs.all().forEach(watchJob);
     const pruneEvery = setInterval(() => this.prune(), PRUNE_EVERY_MS);
     const statusEvery = setInterval(() => this.noteStatus(), STATUS_EVERY_MS);
@@ -197,6 +210,11 @@ export class Agent {
     this.stopRules.apply();
     this.connection.start();
     this.writeStatus();
+  }
+
+  private mayBeGuarded(job: Job): boolean {
+    const permission = this.statements.get(job.id)?.permission;
+    return permission?.mode === 'apply' && findAction(permission.action)?.guarded === true;
   }
 
   private prune(): void {

@@ -18,6 +18,7 @@ const implementations: Record<string, () => Promise<ActionImplementation>> = {
   'packages.install': async () => (await import('./packages/index.ts')).packagesInstall,
   'packages.repair': async () => (await import('./packages/index.ts')).packagesRepair,
   'access.reset-password': async () => (await import('./access/index.ts')).accessResetPassword,
+  'job.confirm': async () => (await import('./job/job-confirm.ts')).jobConfirm,
   'terminal.open': async () => (await import('./terminal/terminal-open.ts')).terminalOpen,
 };
 

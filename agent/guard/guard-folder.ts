@@ -13,6 +13,8 @@ export interface GuardedFile {
   old: string | null;
   /** Folders that the job makes for it, the outermost first. */
   madeFolders: readonly string[];
+  /** What a job that was killed in the middle of its change may leave beside the file. */
+  draft: string;
 }
 
 /** What puts everything back as it was; each part may be done twice. */
@@ -74,11 +76,12 @@ export class GuardFolder {
     await writeSynced(join(folder, 'deadline'), `${Math.floor(uptimeSeconds() + withinSeconds)}\n`);
     if (wayBack.unit !== null) await writeSynced(join(folder, 'unit'), lines([wayBack.unit]));
     for (const name of ['files', 'commands', 'boot-commands']) await mkdir(join(folder, name));
-    for (const [index, { path, old, madeFolders }] of wayBack.files.entries()) {
+    for (const [index, { path, old, madeFolders, draft }] of wayBack.files.entries()) {
       const file = join(folder, 'files', number(index));
       await mkdir(file);
       await writeSynced(join(file, 'path'), lines([path]));
       if (old !== null) await writeSynced(join(file, 'old'), lines([old]));
+      await writeSynced(join(file, 'draft'), lines([draft]));
       await writeSynced(join(file, 'folders'), lines(madeFolders.toReversed()));
       await syncDirectory(file);
     }

@@ -36,6 +36,7 @@ decide() {
 put_back() {
   path=$(cat "$1/path")
   folder=$(dirname "$path")
+  rm -f "$(cat "$1/draft")"
   if [ -e "$1/old" ]; then
     old=$(cat "$1/old")
     [ -e "$old" ] || [ -L "$old" ] || return 0

@@ -46,6 +46,7 @@ function begin(): void {
 }
 
 const old = (name: string) => join(etc, `.${name}.old`);
+const draft = (name: string) => join(etc, `${name}.new`);
 const wayBack = (change: Partial<WayBack> = {}): WayBack => ({
   files: [],
   commands: [],
@@ -60,8 +61,13 @@ async function changeTwo(withinSeconds: number): Promise<void> {
   await guard.prepare(
     wayBack({
       files: [
-        { path: join(etc, 'a'), old: old('a'), madeFolders: [] },
-        { path: join(etc, 'd/e/b'), old: null, madeFolders: [join(etc, 'd'), join(etc, 'd/e')] },
+        { path: join(etc, 'a'), old: old('a'), madeFolders: [], draft: draft('a') },
+        {
+          path: join(etc, 'd/e/b'),
+          old: null,
+          madeFolders: [join(etc, 'd'), join(etc, 'd/e')],
+          draft: draft('d/e/b'),
+        },
       ],
       commands: [
         ['sh', '-c', 'echo "$1" >>"$2"', 'sh', 'two  words; $(false)', said],
@@ -183,9 +189,19 @@ describe('a guardian', () => {
     expect(readFileSync(kept, 'utf8')).toBe('of somebody else\n');
   });
 
+  it('takes away what a job that was killed had not finished', async () => {
+    await changeTwo(0);
+    writeFileSync(draft('a'), 'aft');
+    await runGuardian();
+    expectRolledBack();
+  });
+
   it('puts a symlink back as one', async () => {
     const path = join(etc, 'link');
-    await guard.prepare(wayBack({ files: [{ path, old: old('link'), madeFolders: [] }] }), 0);
+    await guard.prepare(
+      wayBack({ files: [{ path, old: old('link'), madeFolders: [], draft: draft('a') }] }),
+      0,
+    );
     symlinkSync('../there', old('link'));
     await guard.arm();
     writeFileSync(path, 'a file\n');
@@ -236,7 +252,9 @@ describe('a guardian', () => {
 describe('what a runner that died had prepared', () => {
   it('is put in force when it was whole, so that old files are cleared away', async () => {
     await guard.prepare(
-      wayBack({ files: [{ path: join(etc, 'a'), old: old('a'), madeFolders: [] }] }),
+      wayBack({
+        files: [{ path: join(etc, 'a'), old: old('a'), madeFolders: [], draft: draft('a') }],
+      }),
       LONG,
     );
     writeFileSync(join(etc, 'a'), 'before\n');

@@ -6,11 +6,13 @@ import { CONTROL_SOCKET } from './control-messages.ts';
 import { syncDirectory } from '../connection/durable-file.ts';
 import { isLocked } from '../trust/lock.ts';
 import { readSpec } from './job-folder.ts';
+import type { JobSpec } from './job-spec.ts';
 import { JournalDamagedError } from './journal-frames.ts';
 import { JournalReader } from './journal-reader.ts';
 import type { EndedRecord, JournalRecord } from './journal-record.ts';
 import { JOURNAL_FILE, JournalWriter, RESERVE_FILE } from './journal-writer.ts';
 import { ForeignFileError, openOwnFile } from './own-file.ts';
+import { sequelOf } from './sequel.ts';
 import { SEGMENT_FILES } from './spool-ring.ts';
 import { SPOOL_FILE, SpoolWriter, type LogSummary } from './spool-writer.ts';
 
@@ -27,8 +29,8 @@ const LOCKED = 'locked';
 
 /**
  * Writes the end of a job whose runner is dead, from what it left on disk: `interrupted`, with the last
- * step and whether its undo is offered; `failed` when it was never let near the path that it names. A job
- * that had ended is left as it is. Never runs anything.
+ * step and whether its undo is offered; `failed` when it was never let near the path that it names; as its
+ * sequel says when it went on without the runner. A job that had ended is left as it is. Never runs anything.
  */
 export async function buryJob(
   directory: string,
@@ -47,18 +49,20 @@ export async function buryJob(
   if (damage === null && reader.ended !== null) return reader.ended;
   const records = reader.records.filter((record) => record.type !== 'ended');
   const isForeign = await dropForeignLog(directory);
-  const log = await finishLog(directory, isForeign ? FOREIGN_NOTE : note);
   const found =
     damage === null && !isForeign ? reasonFor(directory, records, reason) : 'journal_damaged';
+  const spec = await readSpec(directory);
+  const sequel = spec !== null && found === 'runner_died' ? sequelOf(spec, directory) : null;
+  const log = await finishLog(directory, isForeign ? FOREIGN_NOTE : (sequel?.note ?? note));
   const remains = {
     lastStep: lastStep(records),
-    undoOffered: await offersUndo(directory, records),
+    undoOffered: (sequel?.isStanding ?? true) && offersUndo(spec, records),
   };
   const ended: EndedRecord = {
     type: 'ended',
     at: Date.now(),
-    outcome: found === PATH_REFUSED ? 'failed' : 'interrupted',
-    reason: found,
+    outcome: sequel?.outcome ?? (found === PATH_REFUSED ? 'failed' : 'interrupted'),
+    reason: sequel === null ? found : sequel.reason,
     exitStatus: null,
     result: found === PATH_REFUSED ? null : remains,
     log,
@@ -84,8 +88,7 @@ function lastStep(records: readonly JournalRecord[]): string | null {
 }
 
 /** Undo is offered when the action has one and a step had saved what it was about to change. */
-async function offersUndo(directory: string, records: readonly JournalRecord[]): Promise<boolean> {
-  const spec = await readSpec(directory);
+function offersUndo(spec: JobSpec | null, records: readonly JournalRecord[]): boolean {
   if (spec?.mode !== 'apply' || findAction(spec.action)?.undo !== 'yes') return false;
   return records.some((record) => record.type === 'step_saved');
 }

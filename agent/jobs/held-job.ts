@@ -1,10 +1,12 @@
 import type { Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { isGuarded } from '../guard/guarded-spec.ts';
+import { settleGuard } from '../guard/settle-guard.ts';
 import { buryJob } from './bury.ts';
 import { connectToRunner, ControlChannel } from './control-channel.ts';
 import type { RunnerCommand, RunnerEvent, StopMode } from './control-messages.ts';
 import type { Job, JobProgress, JobsLog } from './job.ts';
-import { readPlan } from './job-folder.ts';
+import { readPlan, readSpec } from './job-folder.ts';
 import { JournalReader } from './journal-reader.ts';
 import type { EndedRecord, JournalRecord } from './journal-record.ts';
 import { isRunnerAlive, killRunner } from './runner-process.ts';
@@ -163,6 +165,8 @@ export class HeldJob implements Job {
 
   /** Writes the end of a job whose runner is dead or never was. */
   async bury(): Promise<void> {
+    const spec = await readSpec(this.directory);
+    if (spec !== null && isGuarded(spec)) await settleGuard(this.directory);
     const ended = await buryJob(this.directory, this.id, this.deathReason, this.deathNote);
     this.journal = new JournalReader(this.directory);
     this.refresh();

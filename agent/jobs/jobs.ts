@@ -15,7 +15,9 @@ import {
 import { HeldJob, JobStartError, type RunnerChannel } from './held-job.ts';
 import type { Job, Jobs, JobsLog } from './job.ts';
 import { syncDirectory } from '../connection/durable-file.ts';
-import { createJobFolder, hasSpool, receivedJob, writeReceived } from './job-folder.ts';
+import { GuardKeeper } from '../guard/guard-keeper.ts';
+import { isGuarded } from '../guard/guarded-spec.ts';
+import { createJobFolder, hasSpool, readSpec, receivedJob, writeReceived } from './job-folder.ts';
 import type { JobSpec, SealedInputs } from './job-spec.ts';
 import { RESERVE_FILE } from './journal-writer.ts';
 import { dropEmptyFolder, ForbiddenPathError } from './named-path.ts';
@@ -67,6 +69,7 @@ class HeldJobs implements Jobs {
   /** Jobs whose folder is being made. */
   private readonly making = new Set<string>();
   private readonly listeners = new Set<(job: Job) => void>();
+  private readonly guards = new Map<string, GuardKeeper>();
   private readonly spares: SpareKeeper;
   private readonly log: JobsLog;
   private isConnected: boolean | null = null;
@@ -121,6 +124,7 @@ class HeldJobs implements Jobs {
     }
     const job = new HeldJob(spec.job, directory, this.log);
     this.add(job);
+    this.keepGuard(job, spec);
     try {
       await writeReceived(directory, spec, { isDurable: spare === null });
       // The name of a spare's folder is durable, and `load` knows its job by the journal.
@@ -190,6 +194,8 @@ class HeldJobs implements Jobs {
     }
     await rm(deviceNodePath(this.places.stateDirectory, id), { force: true });
     forgetRunner(job.directory);
+    this.guards.get(id)?.stop();
+    this.guards.delete(id);
     job.close();
     this.held.delete(id);
   }
@@ -205,6 +211,7 @@ class HeldJobs implements Jobs {
 
   async close(): Promise<void> {
     for (const job of this.held.values()) job.close();
+    for (const guard of this.guards.values()) guard.stop();
     await this.spares.close();
   }
 
@@ -212,6 +219,10 @@ class HeldJobs implements Jobs {
     this.held.set(job.id, job);
     if (this.isConnected !== null) job.setConnected(this.isConnected);
     for (const listener of this.listeners) listener(job);
+  }
+
+  private keepGuard(job: HeldJob, spec: JobSpec | null): void {
+    if (spec !== null && isGuarded(spec)) this.guards.set(job.id, new GuardKeeper(job));
   }
 
   private async startRunner(
@@ -281,6 +292,7 @@ class HeldJobs implements Jobs {
     if (job.ended !== null && !(await hasSpool(directory))) return;
     this.add(job);
     if (job.ended !== null) return;
+    this.keepGuard(job, await readSpec(directory));
     await Promise.race([job.recover(), sleep(LOAD_WITHIN_MS)]);
   }
 }

@@ -14,6 +14,7 @@ const paths: SandboxPaths = {
   device: { given: '/dev/disk/x', real: '/dev/sdb', kind: 'block', readOnlyNode: '/state/n' },
   backups: { path: '/mnt/backup/intervene-j', isWritable: true, isTransient: false },
   undoneDirectory: null,
+  guard: null,
 };
 const withMode = (mode: JobSpec['mode']) => ({ mode });
 const device = { capabilities: ['device'], changes: true } as const;

@@ -3,6 +3,8 @@ import { chown, lstat, mkdir, realpath, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import type { ActionDeclaration } from '../../proto/actions/declaration.ts';
+import { uuidV7 } from '../../proto/documents/fields.ts';
+import { GuardFolder } from '../guard/guard-folder.ts';
 import type { JobSpec } from './job-spec.ts';
 import { bindBackups, checkNamedPath, checkPlainName } from './named-path.ts';
 import { observedFolder } from './observer.ts';
@@ -74,7 +76,16 @@ export async function resolveSandboxPaths(
     // After everything that may still refuse: this makes a folder.
     backups: isConfined ? await bindBackups(spec, places) : null,
     undoneDirectory: undoes === null ? null : join(state, 'jobs', undoes),
+    guard: declaration.capabilities.includes('guard') ? await namedGuard(spec, state) : null,
   };
+}
+
+/** Null when the job that is named has none: the action then says so itself. */
+async function namedGuard({ parameters }: JobSpec, state: string): Promise<string | null> {
+  const named = uuidV7.safeParse(parameters['job']);
+  if (!named.success) return null;
+  const folder = new GuardFolder(join(state, 'jobs', named.data));
+  return folder.isArmed ? folder.path : null;
 }
 
 /** For a runner that knows of no job: profile `host`, nothing besides. */
@@ -94,6 +105,7 @@ export async function hostSandboxPaths(
     device: null,
     backups: null,
     undoneDirectory: null,
+    guard: null,
   };
 }
 

@@ -1,4 +1,5 @@
 import type { ActionDeclaration } from '../../proto/actions/declaration.ts';
+import { DECISION_FOLDER } from '../guard/guard-folder.ts';
 import type { JobSpec } from './job-spec.ts';
 import type { BackupBinding } from './named-path.ts';
 
@@ -23,6 +24,8 @@ export interface SandboxPaths {
   backups: BackupBinding | null;
   /** The folder of the job that mode `undo` takes back. */
   undoneDirectory: string | null;
+  /** The guard of the job that this one decides about. */
+  guard: string | null;
 }
 
 export interface SandboxDevice {
@@ -152,13 +155,15 @@ function deviceArguments(paths: SandboxPaths, device: SandboxDevice, changing: b
   return [bind, source, real, ...link];
 }
 
-/** Of the state folder only the job's own folder is there, and the undone job's, read-only. */
+/** Of the state folder only the job's own folder is there, and read-only what it is to look at. */
 function ownFolders(paths: SandboxPaths): string[] {
-  const { stateDirectory, jobDirectory, undoneDirectory, observations } = paths;
+  const { stateDirectory, jobDirectory, undoneDirectory, observations, guard } = paths;
   return [
     ['--perms', '0700', '--tmpfs', stateDirectory],
     ['--bind', jobDirectory, jobDirectory],
     undoneDirectory === null ? [] : ['--ro-bind', undoneDirectory, undoneDirectory],
     observations === null ? [] : ['--ro-bind', observations, observations],
+    guard === null ? [] : ['--ro-bind', guard, guard],
+    guard === null ? [] : ['--bind', `${guard}/${DECISION_FOLDER}`, `${guard}/${DECISION_FOLDER}`],
   ].flat();
 }

@@ -3,7 +3,9 @@ import { orderClass } from '../../proto/documents/coverage.ts';
 import { DocumentError, openDocument } from '../../proto/documents/document.ts';
 import type { VerifiedDocument } from '../../proto/documents/document.ts';
 import { ENVELOPE_MAX_BYTES } from '../../proto/documents/dsse.ts';
+import { uuidV7 } from '../../proto/documents/fields.ts';
 import type { ActionClass, JsonValue } from '../../proto/documents/fields.ts';
+import { judgedOrder } from '../../proto/documents/judged-order.ts';
 import { keyFingerprint } from '../../proto/documents/keys.ts';
 import type { Order } from '../../proto/documents/kinds/order.ts';
 import type { Policy } from '../../proto/documents/kinds/policy.ts';
@@ -80,9 +82,10 @@ function verify(delivery: Delivery, state: TrustState): VerifiedOrder {
   requireIdentified(order, actionClass, state);
 
   const authorization = openAuthorization(delivery, order, people, engineers, state);
-  requireCovered(authorization, order, action);
+  const judged = judgedOrder(order, findKnown(state));
+  requireCovered(authorization, judged, judged === order ? action : requireAction(judged, state));
   requireEngineersNamed(authorization, engineers);
-  const { policy, digest } = requirePolicyAllows(state.policy, order.action, actionClass);
+  const { policy, digest } = requirePolicyAllows(state.policy, judged.action, actionClass);
   requireEnoughEngineers(policy, authorization, actionClass, engineers);
 
   const parameters = requireParameters(order, action);
@@ -104,6 +107,10 @@ function verify(delivery: Delivery, state: TrustState): VerifiedOrder {
     policy,
     policyDigest: digest,
   };
+}
+
+function findKnown({ findUndoable }: TrustState): (job: string) => Order | undefined {
+  return (job) => (uuidV7.safeParse(job).success ? findUndoable(job) : undefined);
 }
 
 function requireSizes(delivery: Delivery): void {

@@ -4,6 +4,7 @@ import type { ActionDeclaration } from './declaration.ts';
 import { diagnosticsCollect } from './diagnostics.ts';
 import { filesystemCheck, filesystemRepair } from './filesystem.ts';
 import { serviceConfigure, serviceOverride, serviceRestart, serviceStatus } from './service.ts';
+import { jobConfirm } from './job.ts';
 import { packagesInstall, packagesRepair } from './packages.ts';
 import { terminalOpen } from './terminal.ts';
 
@@ -19,6 +20,7 @@ export const actions: readonly ActionDeclaration[] = [
   accessResetPassword,
   packagesInstall,
   packagesRepair,
+  jobConfirm,
   terminalOpen,
   commandRun,
 ];

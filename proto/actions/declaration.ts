@@ -22,7 +22,9 @@ export type Capability =
    */
   | 'disks'
   /** Runs programs that lie on the target's disk. */
-  | 'runs-target-programs';
+  | 'runs-target-programs'
+  /** Decides what becomes of the guarded change of the job that the parameter `job` names. */
+  | 'guard';
 
 /** An action as everybody sees it: forms, help, schemas and checks are derived from this. */
 export interface ActionDeclaration {
@@ -52,6 +54,11 @@ export interface ActionDeclaration {
   capabilities: readonly Capability[];
   /** Missing: it works on the running system only. Else what it is given to work on one found on disks. */
   offline?: { capabilities: readonly Capability[] };
+  /**
+   * On a running system its change could cut the server off: it is taken back by itself unless an engineer
+   * confirms it in time with `job.confirm` (`agent/guard`).
+   */
+  guarded?: true;
   /**
    * The engineer talks with it while it runs, over frames that only they and the agent can make: its
    * parameter `sessionKey` is the engineer's half of the key, see `proto/terminal`.

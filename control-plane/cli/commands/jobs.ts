@@ -1,12 +1,15 @@
+import { findAction } from '../../../proto/actions/catalogue.ts';
+import { jobConfirm } from '../../../proto/actions/job.ts';
 import { shell } from '../../../proto/documents/command-text.ts';
 import { readUnverified } from '../../../proto/documents/document.ts';
 import type { ApiClient } from '../api/api-client.ts';
 import { reference } from '../api/api-client.ts';
 import type { JobBody, JobDocumentsBody } from '../api/bodies.ts';
-import { usageError } from '../cli-error.ts';
+import { CliError, usageError } from '../cli-error.ts';
 import type { NextStep } from '../cli-error.ts';
 import type { CommandContext } from '../command-context.ts';
 import { exitStatus } from '../exit-status.ts';
+import { confirmation } from '../jobs/confirm-job.ts';
 import { describeTrouble } from '../jobs/outcome-card.ts';
 import { isFinal, jobStateTexts } from '../output/job-states.ts';
 import { printFacts } from '../output/table.ts';
@@ -196,6 +199,39 @@ export async function undoJob(
     orderOptions,
     options.detach === true,
   );
+}
+
+/** `jobs confirm JOB`: keeps the change of a job that would take itself back. */
+export async function confirmJob(
+  context: CommandContext,
+  [named = '']: string[],
+  options: RawOrderOptions & { detach?: boolean },
+): Promise<number> {
+  const api = await context.api();
+  const job = await getJob(api, named);
+  requireWaiting(job);
+  const documents = await api.get<JobDocumentsBody>(`/api/v1/jobs/${reference(job.id)}/documents`);
+  const { payload: order } = readUnverified('order', Buffer.from(documents.order, 'base64'));
+  const orderOptions = readOrderOptions(options, jobConfirm);
+  const preparation = await prepareOrder(context, job.serverId, jobConfirm, options.key);
+  const wanted = confirmation(job.id, order.authorization);
+  return orderAndFollow(context, preparation, wanted, orderOptions, options.detach === true);
+}
+
+/** Says at once what the agent would say; it is asked where the control plane does not know. */
+function requireWaiting(job: JobBody): void {
+  const show = { label: 'see how it stands', command: shell`intervene jobs show ${job.name}` };
+  if (job.mode !== 'apply' || findAction(job.action)?.guarded !== true) {
+    throw usageError(`${job.name} (${job.action}) waits for no confirmation.`, [show]);
+  }
+  if (!isFinal(job.state)) return;
+  throw new CliError({
+    code: 'nothing_to_confirm',
+    happened: `${job.name} has ended: ${jobStateTexts[job.state].word.toLowerCase()}${job.reason === null ? '' : `, ${job.reason}`}.`,
+    safe: 'Nothing was ordered.',
+    next: [show],
+    exitStatus: exitStatus.failed,
+  });
 }
 
 /** `jobs take-over JOB`: a lead answers for what somebody else ordered. */

@@ -6,6 +6,7 @@ import type { JobBody } from '../api/bodies.ts';
 import { usageError } from '../cli-error.ts';
 import type { CommandContext } from '../command-context.ts';
 import { exitStatus } from '../exit-status.ts';
+import { ConfirmationOffer } from '../jobs/confirm-job.ts';
 import { followJob } from '../jobs/follow-job.ts';
 import { JsonLogView, TextLogView } from '../jobs/log-view.ts';
 import type { ProgramChannel } from '../jobs/log-view.ts';
@@ -163,7 +164,10 @@ export async function orderAndFollow(
     { undoes: null, target: null, ...wanted },
     options,
   );
-  if (!detach) return followOrdered(context, ordered);
+  if (!detach) {
+    const offer = new ConfirmationOffer(context, preparation, ordered, options);
+    return followOrdered(context, ordered, offer);
+  }
   if (terminal.json) {
     terminal.printJson(ordered.job);
   } else {
@@ -173,7 +177,11 @@ export async function orderAndFollow(
   return exitStatus.succeeded;
 }
 
-async function followOrdered(context: CommandContext, ordered: OrderedJob): Promise<number> {
+async function followOrdered(
+  context: CommandContext,
+  ordered: OrderedJob,
+  offer: ConfirmationOffer,
+): Promise<number> {
   const { terminal } = context;
   const { job, order, ticket } = ordered;
   const view = terminal.json
@@ -189,6 +197,7 @@ async function followOrdered(context: CommandContext, ordered: OrderedJob): Prom
     from: { offset: 0 },
     steps: order.plan !== null || order.undoes !== null,
     maxRuntimeSeconds: order.maxRuntimeSeconds,
+    onLook: (current, interlude) => offer.look(current, interlude),
   });
   return reportOutcome(context, followed, ticket);
 }

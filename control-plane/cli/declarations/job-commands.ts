@@ -173,6 +173,15 @@ export const jobCommands: readonly CommandDeclaration[] = [
     load: async () => (await import('../commands/jobs.ts')).undoJob,
   },
   {
+    name: 'jobs confirm',
+    args: '<job>',
+    summary: 'keep a change that would take itself back',
+    examples: ['intervene jobs confirm 1042/3', 'intervene jobs confirm 1042/3 --detach'],
+    options: [detach, ...orderOptions],
+    signs: true,
+    load: async () => (await import('../commands/jobs.ts')).confirmJob,
+  },
+  {
     name: 'jobs take-over',
     args: '<job>',
     summary: 'answer for a job from now on (as a lead)',

@@ -11,6 +11,7 @@ import { exitStatus } from '../exit-status.ts';
 import { StatusLine } from '../output/status-line.ts';
 import { glyph } from '../output/terminal.ts';
 import { formatClock, formatCount } from '../output/time-text.ts';
+import type { Interlude } from './confirm-job.ts';
 import type { LogView } from './log-view.ts';
 import { ProgressView } from './progress-view.ts';
 
@@ -29,6 +30,8 @@ export interface FollowJobOptions {
   /** Whether JSON lines of state and progress are written; for commands whose data is one document: no. */
   jsonLines?: boolean;
   maxRuntimeSeconds: number;
+  /** Told how the job stands, about once a second; may talk with the person meanwhile. */
+  onLook?: (job: JobBody, interlude: Interlude) => void;
 }
 
 export interface FollowedJob {
@@ -79,7 +82,18 @@ export async function followJob(
     ? null
     : new StatusLine(terminal, () => progress.line(options.view.unfinishedLine));
   const watch = new ServerWatch(context, job);
-  const looks = lookRegularly(api, job, options.steps, progress, watch);
+  const over = new AbortController();
+  const interlude: Interlude = async (work) => {
+    status?.pause(true);
+    try {
+      return await work(over.signal);
+    } finally {
+      status?.pause(false);
+    }
+  };
+  const looks = lookRegularly(api, job, options.steps, progress, watch, (current) =>
+    options.onLook?.(current, interlude),
+  );
   const hash = createHash('sha256');
   try {
     const followed = await followLog(api, {
@@ -97,6 +111,7 @@ export async function followJob(
       now: () => surroundings.now(),
       signal: left.signal,
     });
+    over.abort();
     await looks.stop(followed.job);
     status?.stop();
     await options.view.finish(followed.job);
@@ -110,6 +125,7 @@ export async function followJob(
     if (left.signal.aborted) throw new LeftError(job.name);
     throw error;
   } finally {
+    over.abort();
     await looks.stop(null);
     status?.stop();
     stopListening();
@@ -123,6 +139,7 @@ function lookRegularly(
   steps: boolean,
   progress: ProgressView,
   watch: ServerWatch,
+  onLook: (job: JobBody) => void,
 ): { stop: (final: JobBody | null) => Promise<void> } {
   let timer: NodeJS.Timeout | undefined = setTimeout(look, FIRST_LOOK_MS);
   const path = `/api/v1/jobs/${reference(job.id)}`;
@@ -142,6 +159,7 @@ function lookRegularly(
     if (timer === undefined) return;
     progress.update(current);
     if (steps) await takeSteps();
+    onLook(current);
     await watch.look(api, current);
   }
 

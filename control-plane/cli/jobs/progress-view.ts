@@ -1,3 +1,4 @@
+import { guardPhases } from '../../../proto/actions/job.ts';
 import type { JobBody, JobEventBody } from '../api/bodies.ts';
 import { jobStateTexts } from '../output/job-states.ts';
 import { progressBar } from '../output/status-line.ts';
@@ -36,9 +37,10 @@ export class ProgressView {
     const what = this.step
       ? `${this.step.number} ${this.step.description}`
       : (progress?.phase ?? this.stateWord());
+    const waits = Object.values<string>(guardPhases).includes(progress?.phase ?? '');
     const percent = progress?.percent ?? null;
     return [
-      what,
+      waits ? progress!.text : what,
       ...(percent === null ? [] : [progressBar(percent)]),
       elapsed,
       ...(unfinishedLine === '' ? [] : [unfinishedLine]),

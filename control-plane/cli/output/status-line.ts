@@ -17,6 +17,7 @@ export class StatusLine {
   private readonly timer: NodeJS.Timeout | null;
   private frame = 0;
   private isDrawn = false;
+  private isPaused = false;
 
   /** @param text what to show now, without control characters; one line, cut to the terminal's width */
   constructor(terminal: Terminal, text: () => string) {
@@ -33,7 +34,7 @@ export class StatusLine {
   }
 
   draw(): void {
-    if (this.timer === null) return;
+    if (this.timer === null || this.isPaused) return;
     const spinner = FRAMES[this.frame % FRAMES.length];
     const line = fitWidth(`${spinner} ${this.text()}`, this.terminal.talkColumns - 1);
     // Drawn in one write: return to the start of the line, the text, erase what was longer.
@@ -45,6 +46,12 @@ export class StatusLine {
     if (!this.isDrawn) return;
     this.terminal.writeControl('\r\u001b[K');
     this.isDrawn = false;
+  }
+
+  /** While somebody is asked on the line it would be drawn on. */
+  pause(isPaused: boolean): void {
+    this.isPaused = isPaused;
+    if (isPaused) this.clear();
   }
 
   stop(): void {

@@ -25,9 +25,9 @@ export class Prompt {
   }
 
   /** One line of answer. Throws CliError, naming `flag`, when nobody can be asked. */
-  async ask(question: Piece[], flag: string): Promise<string> {
+  async ask(question: Piece[], flag: string, over?: AbortSignal): Promise<string> {
     this.requirePossible(flag);
-    return this.readLine(question, true);
+    return this.readLine(question, true, over);
   }
 
   /** Like `ask`, without showing what is typed. */
@@ -36,9 +36,9 @@ export class Prompt {
     return this.readLine(question, false);
   }
 
-  /** Yes or no; Enter alone is no. */
-  async confirm(question: Piece[], flag: string): Promise<boolean> {
-    const answer = (await this.ask([...question, ' [y/N] '], flag)).trim().toLowerCase();
+  /** Yes or no; Enter alone is no. `over` ends a question that nobody needs an answer to any more. */
+  async confirm(question: Piece[], flag: string, over?: AbortSignal): Promise<boolean> {
+    const answer = (await this.ask([...question, ' [y/N] '], flag, over)).trim().toLowerCase();
     return answer === 'y' || answer === 'yes';
   }
 
@@ -64,7 +64,7 @@ export class Prompt {
     );
   }
 
-  private readLine(question: Piece[], echo: boolean): Promise<string> {
+  private readLine(question: Piece[], echo: boolean, over?: AbortSignal): Promise<string> {
     const { stdin } = this.surroundings;
     // Before the question is seen: who answers at once must not be echoed by the terminal either.
     stdin.setRawMode?.(true);
@@ -75,6 +75,7 @@ export class Prompt {
         stdin.setRawMode?.(false);
         stdin.pause();
         stdin.off('data', onData).off('end', onEnd);
+        over?.removeEventListener('abort', onEnd);
         this.terminal.writeControl('\n');
         settle();
       };
@@ -109,7 +110,9 @@ export class Prompt {
         }
       };
       stdin.on('data', onData).on('end', onEnd);
+      over?.addEventListener('abort', onEnd);
       stdin.resume();
+      if (over?.aborted === true) onEnd();
     });
   }
 }

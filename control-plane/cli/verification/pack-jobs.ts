@@ -1,6 +1,7 @@
 import { findAction } from '../../../proto/actions/catalogue.ts';
 import type { ActionDeclaration } from '../../../proto/actions/declaration.ts';
 import { coversOrder, orderClass } from '../../../proto/documents/coverage.ts';
+import { judgedOrder } from '../../../proto/documents/judged-order.ts';
 import { openDocument } from '../../../proto/documents/document.ts';
 import type { VerifiedDocument } from '../../../proto/documents/document.ts';
 import { keyFingerprint, publicKeySchema } from '../../../proto/documents/keys.ts';
@@ -25,6 +26,8 @@ export interface JobEvidence {
   revoked: readonly Revoked[];
   /** The server of the intervention. */
   server: string;
+  /** The order of an earlier job of the pack, as certified engineers signed it. */
+  findOrder: (job: string) => Order['payload'] | undefined;
   /** Keys of the server's agent that whoever verifies knows; empty where the orders alone tell. */
   agentKeys: readonly string[];
 }
@@ -191,7 +194,7 @@ function checkAuthorization(
   order: Order,
   plan: VerifiedDocument<'plan'> | null,
   startedAt: number,
-  { trust, authorizations, revoked }: JobEvidence,
+  { trust, authorizations, revoked, findOrder }: JobEvidence,
   job: PackJob,
 ): { value: Authorization; detail: string } {
   const { payload } = order;
@@ -206,7 +209,8 @@ function checkAuthorization(
   requireSigners(order, authorization, trust, people);
   const action = findAction(payload.action);
   if (action === undefined) throw new FindingError(`this version does not know ${payload.action}`);
-  const coverage = coversOrder(authorization.payload, payload, action);
+  const judged = judgedOrder(payload, findOrder);
+  const coverage = coversOrder(authorization.payload, judged, findAction(judged.action) ?? action);
   if (!coverage.covered) throw new FindingError(coverage.detail);
   requireUndoAccepted(order, plan?.payload ?? null, action, authorization);
   const isClassC = orderClass(action, payload.mode) === 'C';

@@ -34,10 +34,13 @@ export function verifyPack(pack: PackBody, pins: Pins, logs: readonly LogFile[])
   const server = pack.intervention.serverId;
   const { agentKeys = [] } = pins;
   checkNames(pack, checks);
-  const jobs = pack.jobs.flatMap((job) => {
-    const facts = checkJob(job, { trust, authorizations, revoked, server, agentKeys }, checks);
-    return facts === null ? [] : [facts];
-  });
+  const jobs: JobFacts[] = [];
+  const findOrder = (id: string) => jobs.find((job) => job.id === id)?.order;
+  const evidence = { trust, authorizations, revoked, server, agentKeys, findOrder };
+  for (const job of pack.jobs) {
+    const facts = checkJob(job, evidence, checks);
+    if (facts !== null) jobs.push(facts);
+  }
   checkUndos(jobs, new Set(pack.jobs.map(({ id }) => id)), checks);
   if (agentKeys.length === 0) noteAgents(jobs, checks);
   const signedEntries = checkChain(pack, jobs, checks);
