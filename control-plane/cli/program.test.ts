@@ -107,6 +107,7 @@ printf '%s\\n' "\${COMPREPLY[@]}"`;
       'show',
       'cancel',
       'undo',
+      'confirm',
       'take-over',
       'abandon',
     ]);

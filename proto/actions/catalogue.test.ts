@@ -17,8 +17,9 @@ describe.each(actions.map((action) => [action.id, action] as const))('%s', (id, 
     expect(action.usualDuration).not.toBe('');
   });
 
-  it('changes nothing exactly when it is class A', () => {
-    expect(action.changes).toBe(action.class !== 'A');
+  it('changes nothing exactly when it is class A, or decides about the change of another job', () => {
+    const decides = action.capabilities.includes('guard');
+    expect(action.changes).toBe(action.class !== 'A' && !decides);
     expect(isClassWithin(action.planClass, action.class)).toBe(true);
   });
 

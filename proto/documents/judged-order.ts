@@ -7,10 +7,7 @@ import type { Order } from './kinds/order.ts';
  *
  * @param findOrder the verified order of a job that changed something; undefined when it is not known
  */
-export function judgedOrder(
-  order: Order,
-  findOrder: (job: string) => Order | undefined,
-): Order {
+export function judgedOrder(order: Order, findOrder: (job: string) => Order | undefined): Order {
   const { job } = order.parameters;
   if (order.action !== jobConfirm.id || typeof job !== 'string') return order;
   const confirmed = findOrder(job);

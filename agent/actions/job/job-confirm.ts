@@ -10,7 +10,7 @@ import { ActionError, type ActionContext, type ActionImplementation } from '../.
  * server can still be reached.
  */
 async function apply(context: ActionContext) {
-  const job = String(context.spec.parameters['job']);
+  const job = context.spec.parameters['job'] as string;
   const guard = new GuardFolder(join(dirname(context.directory), job));
   if (!guard.isArmed) {
     throw new ActionError('nothing_to_confirm', `no change of job ${job} waits for a confirmation`);
