@@ -43,7 +43,7 @@ function nodes(): Node[] {
       choices: (command.options ?? []).flatMap(({ flags, choices }) =>
         choices === undefined ? [] : [{ option: longFlag(flags), values: choices }],
       ),
-      takesAction: command.args?.includes('<action>') === true,
+      takesAction: /^<server> .action./.test(command.args ?? ''),
     })),
   ];
 }

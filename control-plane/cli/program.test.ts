@@ -62,7 +62,7 @@ describe('the command line', () => {
   it.each([
     [['servers', 'lst'], 'Did you mean list?'],
     [['servers', 'list', '--jsn'], 'Did you mean --json?'],
-    [['run', 'web-04'], "Missing required argument 'action'"],
+    [['run', 'web-04'], 'Which action?'],
     [['servers'], 'servers needs another word'],
     [[], 'intervene needs another word'],
     [['whoami', 'now'], 'Too many arguments'],

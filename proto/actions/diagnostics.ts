@@ -120,6 +120,10 @@ export const probeReport = z.strictObject({
 export type ProbeReport = z.output<typeof probeReport>;
 
 export const diagnosticsResult = z.strictObject({
+  /** Of a system on disks: which; missing for the running one. */
+  target: z
+    .strictObject({ disk: z.string().max(255), filesystem: z.string().max(255).optional() })
+    .optional(),
   facts: diagnosticFacts,
   /** The worst first. */
   findings: z.array(finding).max(200),

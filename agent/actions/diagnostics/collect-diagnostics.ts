@@ -30,7 +30,8 @@ async function collect(context: ActionContext): Promise<ActionResult> {
     const { collectOffline } = await import('./offline/collect-offline.ts');
     const look = (argv: readonly string[], timeoutMs?: number) =>
       lookWith(context, argv, timeoutMs);
-    return resultOf(context, await collectOffline(context, chosen, look), began);
+    const collected = await collectOffline(context, chosen, look);
+    return resultOf(context, collected, began);
   }
   const observations = new Observations(observedFolder(context.directory));
   const following = observations.follow(WITHIN_MS - 300);
@@ -45,7 +46,13 @@ function resultOf(
   began: number,
 ): ActionResult {
   const durationMs = Math.round(performance.now() - began);
-  const result: DiagnosticsResult = fitFindings(findings, { facts, probes: reports, durationMs });
+  const { target } = context.spec;
+  const result: DiagnosticsResult = fitFindings(findings, {
+    ...(target !== null && { target: target as DiagnosticsResult['target'] }),
+    facts,
+    probes: reports,
+    durationMs,
+  });
   for (const { probe, outcome, detail } of reports) {
     if (outcome === 'probe_failed') context.note(`Could not look: ${probe}: ${detail}`);
   }

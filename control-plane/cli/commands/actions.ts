@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { actions, findAction } from '../../../proto/actions/catalogue.ts';
 import type { ActionDeclaration } from '../../../proto/actions/declaration.ts';
 import type { ActionBody } from '../api/bodies.ts';
-import { CliError } from '../cli-error.ts';
+import { CliError, usageError } from '../cli-error.ts';
 import type { CommandContext } from '../command-context.ts';
 import { exitStatus } from '../exit-status.ts';
 import { suggest } from '../output/suggestion.ts';
@@ -52,6 +52,11 @@ export async function showActions(context: CommandContext, [id]: string[]): Prom
 export function requireAction(id: string): ActionDeclaration {
   const action = findAction(id);
   if (action) return action;
+  if (id === '') {
+    throw usageError('Which action? Name one after the server.', [
+      { label: 'see all', command: 'intervene actions' },
+    ]);
+  }
   const meant = suggest(
     id,
     actions.map((known) => known.id),

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import {
   diagnosticAreas,
   diagnosticsResult,
@@ -12,13 +13,14 @@ import { compareDiagnoses } from '../diagnosis/compare-diagnoses.ts';
 import type { DiagnosisPage } from '../diagnosis/diagnosis-page.ts';
 import { printDiagnosis } from '../diagnosis/diagnosis-page.ts';
 import { exitStatus } from '../exit-status.ts';
-import { followJob } from '../jobs/follow-job.ts';
+import { followJob, type FollowedJob } from '../jobs/follow-job.ts';
 import { QuietLogView } from '../jobs/log-view.ts';
 import { reportOutcome } from '../jobs/outcome-card.ts';
-import { orderJob } from '../orders/order-job.ts';
+import { orderJob, type OrderOptions } from '../orders/order-job.ts';
 import { readOrderOptions } from '../orders/order-options.ts';
 import type { RawOrderOptions } from '../orders/order-options.ts';
-import { prepareOrder } from '../orders/prepare-order.ts';
+import type { Parameters } from '../orders/parameters.ts';
+import { prepareOrder, type Preparation } from '../orders/prepare-order.ts';
 import { suggest } from '../output/suggestion.ts';
 import { requireAction } from './actions.ts';
 
@@ -29,6 +31,8 @@ export interface DiagnoseOptions extends RawOrderOptions {
 const TAIL_LINES = 40;
 /** It takes 5 s; the rest is for a machine that is in trouble. */
 const RUNTIME_SECONDS = 60;
+/** The file systems of disks are checked, too. */
+const OFFLINE_RUNTIME_SECONDS = 3600;
 /** So many jobs back the last diagnosis is looked for. */
 const LOOKED_BACK = 50;
 
@@ -43,11 +47,53 @@ export async function diagnose(
   const parameters = areas === undefined ? {} : { areas };
   const orderOptions = readOrderOptions(options, action);
   const preparation = await prepareOrder(context, server, action, options.key);
+  const { followed, ticket, result } = await orderDiagnosis(
+    context,
+    preparation,
+    parameters,
+    orderOptions,
+  );
+  if (followed.job.state !== 'succeeded') return reportOutcome(context, followed, ticket);
+  if (result === null) throw unreadable(followed.job);
+  const before = await findPrevious(preparation.api, followed.job);
+  const previous = before && {
+    job: before.job.name,
+    difference: compareDiagnoses(before.result, result, areas),
+  };
+  const page = {
+    server: preparation.server.name,
+    target: orderOptions.target,
+    job: followed.job.name,
+    result,
+    previous,
+  };
+  if (context.terminal.json) printAsJson(context, followed.job, page, before?.job ?? null);
+  else printDiagnosis(context.terminal, page);
+  return exitStatus.succeeded;
+}
+
+export interface Diagnosis {
+  followed: FollowedJob;
+  ticket: string;
+  /** Null when the job did not succeed, or says what this program cannot read. */
+  result: DiagnosticsResult | null;
+}
+
+/** Orders one look and waits for what it finds. */
+export async function orderDiagnosis(
+  context: CommandContext,
+  preparation: Preparation,
+  parameters: Parameters,
+  options: OrderOptions,
+): Promise<Diagnosis> {
+  const action = requireAction('diagnostics.collect');
+  const { target } = options;
+  const usual = target === null ? RUNTIME_SECONDS : OFFLINE_RUNTIME_SECONDS;
   const { job, order, ticket } = await orderJob(
     context,
     preparation,
-    { action, mode: 'apply', parameters, plan: null, undoes: null, target: orderOptions.target },
-    { ...orderOptions, timeoutSeconds: orderOptions.timeoutSeconds ?? RUNTIME_SECONDS },
+    { action, mode: 'apply', parameters, plan: null, undoes: null, target },
+    { ...options, timeoutSeconds: options.timeoutSeconds ?? usual },
   );
   const followed = await followJob(context, job, {
     view: new QuietLogView(context.terminal, TAIL_LINES),
@@ -56,18 +102,8 @@ export async function diagnose(
     jsonLines: false,
     maxRuntimeSeconds: order.maxRuntimeSeconds,
   });
-  if (followed.job.state !== 'succeeded') return reportOutcome(context, followed, ticket);
-  const result = readResult(followed.job);
-  if (result === null) throw unreadable(followed.job);
-  const before = await findPrevious(preparation.api, followed.job);
-  const previous = before && {
-    job: before.job.name,
-    difference: compareDiagnoses(before.result, result, areas),
-  };
-  const page = { server: preparation.server.name, job: followed.job.name, result, previous };
-  if (context.terminal.json) printAsJson(context, followed.job, page, before?.job ?? null);
-  else printDiagnosis(context.terminal, page);
-  return exitStatus.succeeded;
+  const hasSucceeded = followed.job.state === 'succeeded';
+  return { followed, ticket, result: hasSucceeded ? readResult(followed.job) : null };
 }
 
 function printAsJson(
@@ -111,7 +147,8 @@ async function findPrevious(
     const isEarlier = other.id !== job.id && other.createdAt <= job.createdAt;
     if (!isEarlier || other.action !== job.action || other.state !== 'succeeded') continue;
     const result = readResult(other);
-    if (result !== null && covers(other, job)) return { job: other, result };
+    if (result !== null && covers(other, job) && isSameTarget(result, readResult(job)))
+      return { job: other, result };
   }
   return null;
 }
@@ -121,6 +158,10 @@ function covers(other: JobBody, job: JobBody): boolean {
   const [before, now] = [other.parameters['areas'], job.parameters['areas']];
   if (!Array.isArray(before)) return true;
   return Array.isArray(now) && now.every((area) => before.includes(area));
+}
+
+function isSameTarget(one: DiagnosticsResult, other: DiagnosticsResult | null): boolean {
+  return isDeepStrictEqual(one.target ?? null, other?.target ?? null);
 }
 
 /** Null when an agent of another version says something this program cannot read. */

@@ -22,7 +22,7 @@ import { valueText } from '../orders/plan-view.ts';
 import { prepareOrder } from '../orders/prepare-order.ts';
 import { requireAction } from './actions.ts';
 import { printJobs } from './print-jobs.ts';
-import { orderAndFollow } from './run.ts';
+import { orderAndFollow } from './order-and-follow.ts';
 
 const SHOWN = 20;
 

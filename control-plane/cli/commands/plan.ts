@@ -24,6 +24,7 @@ import { requireAction } from './actions.ts';
 
 export interface PlanOptions extends RawOrderOptions {
   param?: string[];
+  fromFindings?: boolean;
 }
 
 const TAIL_LINES = 40;
@@ -34,6 +35,11 @@ export async function plan(
   [server = '', id = '', ...words]: string[],
   options: PlanOptions,
 ): Promise<number> {
+  if (options.fromFindings === true) {
+    requireNoAction(id, options);
+    const { planFromFindings } = await import('./from-findings.ts');
+    return planFromFindings(context, server, options);
+  }
   const action = requireAction(id);
   if (!action.plans) {
     const after = words.length === 0 ? [] : ['--', ...words];
@@ -65,6 +71,15 @@ export async function plan(
     shell`intervene run ${preparation.server.name} ${action.id} --plan ${shortDigest(read.digest)}`,
   );
   return exitStatus.succeeded;
+}
+
+/** With `--from-findings` the findings say what is done. */
+export function requireNoAction(
+  id: string,
+  { param = [], secret = [] }: Pick<PlanOptions, 'param' | 'secret'>,
+): void {
+  if (id === '' && param.length === 0 && secret.length === 0) return;
+  throw usageError('--from-findings takes the actions and their parameters from what was found.');
 }
 
 export interface MadePlan {

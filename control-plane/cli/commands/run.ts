@@ -5,17 +5,10 @@ import type { ActionDeclaration } from '../../../proto/actions/declaration.ts';
 import type { JobBody } from '../api/bodies.ts';
 import { usageError } from '../cli-error.ts';
 import type { CommandContext } from '../command-context.ts';
-import { exitStatus } from '../exit-status.ts';
-import { ConfirmationOffer } from '../jobs/confirm-job.ts';
-import { followJob } from '../jobs/follow-job.ts';
-import { JsonLogView, TextLogView } from '../jobs/log-view.ts';
-import type { ProgramChannel } from '../jobs/log-view.ts';
 import { reportOutcome } from '../jobs/outcome-card.ts';
-import { glyph, styled } from '../output/terminal.ts';
 import { confirmOrder } from '../orders/confirm-order.ts';
 import { findPlan } from '../orders/find-plan.ts';
-import { orderJob } from '../orders/order-job.ts';
-import type { OrderOptions, OrderedJob, WantedJob } from '../orders/order-job.ts';
+import type { OrderOptions } from '../orders/order-job.ts';
 import { readOrderOptions } from '../orders/order-options.ts';
 import type { RawOrderOptions } from '../orders/order-options.ts';
 import { parseParameters } from '../orders/parameters.ts';
@@ -23,16 +16,17 @@ import { prepareOrder } from '../orders/prepare-order.ts';
 import type { Preparation } from '../orders/prepare-order.ts';
 import { targetOfPlan, type ReadPlan } from '../orders/read-plan.ts';
 import { requireAction } from './actions.ts';
-import { fetchPlan, makePlan, showPlan } from './plan.ts';
+import { orderAndFollow } from './order-and-follow.ts';
+import { fetchPlan, makePlan, requireNoAction, showPlan } from './plan.ts';
 
 export interface RunOptions extends RawOrderOptions {
   param?: string[];
   plan?: string;
   yes?: boolean;
   detach?: boolean;
+  fromFindings?: boolean;
+  acceptClassC?: boolean;
 }
-
-const ALL_CHANNELS: ReadonlySet<ProgramChannel> = new Set(['out', 'err', 'note']);
 
 /** `intervene run SERVER ACTION`: orders a job, follows it, and exits with how it ended. */
 export async function run(
@@ -40,6 +34,11 @@ export async function run(
   [server = '', id = '', ...words]: string[],
   options: RunOptions,
 ): Promise<number> {
+  if (options.fromFindings === true) {
+    requireNoAction(id, options);
+    const { runFromFindings } = await import('./from-findings.ts');
+    return runFromFindings(context, server, options);
+  }
   const action = requireAction(id);
   if (options.plan !== undefined && !action.plans) {
     throw usageError(`${action.id} has no plan; leave --plan out.`);
@@ -146,79 +145,6 @@ async function namedPlan(
     );
   }
   return read;
-}
-
-/** Orders the job and, unless detached, follows it to its end. */
-export async function orderAndFollow(
-  context: CommandContext,
-  preparation: Preparation,
-  wanted: Omit<WantedJob, 'undoes' | 'target'> & Partial<Pick<WantedJob, 'undoes' | 'target'>>,
-  options: OrderOptions,
-  detach: boolean,
-): Promise<number> {
-  const { terminal } = context;
-  sayWhereSecretsGo(context, preparation, options);
-  const ordered = await orderJob(
-    context,
-    preparation,
-    { undoes: null, target: null, ...wanted },
-    options,
-  );
-  if (!detach) {
-    const offer = new ConfirmationOffer(context, preparation, ordered, options);
-    return followOrdered(context, ordered, offer);
-  }
-  if (terminal.json) {
-    terminal.printJson(ordered.job);
-  } else {
-    terminal.printName(ordered.job.name);
-    terminal.sayNext(shell`intervene logs ${ordered.job.name} --follow`);
-  }
-  return exitStatus.succeeded;
-}
-
-async function followOrdered(
-  context: CommandContext,
-  ordered: OrderedJob,
-  offer: ConfirmationOffer,
-): Promise<number> {
-  const { terminal } = context;
-  const { job, order, ticket } = ordered;
-  const view = terminal.json
-    ? new JsonLogView(terminal, job.id, ALL_CHANNELS)
-    : new TextLogView(terminal, {
-        channels: ALL_CHANNELS,
-        // As if the program ran here: its output is the data, all else is said to the person.
-        talk: new Set(['err', 'note']),
-        raw: false,
-      });
-  const followed = await followJob(context, job, {
-    view,
-    from: { offset: 0 },
-    steps: order.plan !== null || order.undoes !== null,
-    maxRuntimeSeconds: order.maxRuntimeSeconds,
-    onLook: (current, interlude) => offer.look(current, interlude),
-  });
-  return reportOutcome(context, followed, ticket);
-}
-
-/** The recipient of secrets comes from the control plane; the person is told that it is being trusted. */
-function sayWhereSecretsGo(
-  context: CommandContext,
-  { agent, server }: Preparation,
-  { secrets }: OrderOptions,
-): void {
-  if (Object.keys(secrets).length === 0 || context.terminal.json) return;
-  context.terminal.say(
-    glyph('warn', '!'),
-    styled(
-      'warn',
-      `Secrets are sealed to ${agent.ageRecipient}, which the control plane names for ${server.name}.`,
-    ),
-  );
-  context.terminal.say(
-    `Compare the agent's key ${agent.keyFingerprint} with what the server shows.`,
-  );
 }
 
 function describeWork(action: ActionDeclaration, argv: unknown): string {

@@ -40,6 +40,10 @@ const params: OptionDeclaration = {
   text: 'a parameter: text, or JSON for lists and the like; may be given several times',
   many: true,
 };
+const fromFindings: OptionDeclaration = {
+  flags: '--from-findings',
+  text: 'diagnose first, then every repair that the findings suggest, in the order they depend on',
+};
 const secret: OptionDeclaration = {
   flags: '--secret <name=file>',
   text: 'a secret from a file (- for standard input), sealed to the agent',
@@ -79,19 +83,19 @@ export const jobCommands: readonly CommandDeclaration[] = [
   },
   {
     name: 'plan',
-    args: '<server> <action> [words...]',
+    args: '<server> [action] [words...]',
     summary: 'print what an action would do; changes nothing',
     examples: [
       'intervene plan web-04 filesystem.repair --param device=/dev/sda2',
-      'intervene plan web-04 filesystem.repair --param device=/dev/sda2 --json',
+      'intervene plan web-04 --from-findings --disk /dev/sdb',
     ],
-    options: [params, ...targetOptions, secret, ...orderOptions],
+    options: [params, fromFindings, ...targetOptions, secret, ...orderOptions],
     signs: true,
     load: async () => (await import('../commands/plan.ts')).plan,
   },
   {
     name: 'run',
-    args: '<server> <action> [words...]',
+    args: '<server> [action] [words...]',
     summary: 'order an action and follow it',
     examples: [
       'intervene run web-04 filesystem.repair --plan 5b1e9c',
@@ -101,7 +105,12 @@ export const jobCommands: readonly CommandDeclaration[] = [
       params,
       { flags: '--plan <id>', text: 'apply this plan: the digest or job that plan printed' },
       ...targetOptions,
+      fromFindings,
       yes,
+      {
+        flags: '--accept-class-c',
+        text: 'with --from-findings and --yes: also what is of class C, after you have read its plan',
+      },
       detach,
       secret,
       ...orderOptions,

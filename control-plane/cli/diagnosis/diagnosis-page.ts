@@ -5,6 +5,7 @@ import type {
   Finding,
   Severity,
 } from '../../../proto/actions/diagnostics.ts';
+import type { Order } from '../../../proto/documents/kinds/order.ts';
 import { fitWidth, wrapText } from '../output/display-width.ts';
 import { ownCommand } from '../output/own-command.ts';
 import { glyph, styled } from '../output/terminal.ts';
@@ -25,6 +26,8 @@ const EVIDENCE_LINES = 4;
 
 export interface DiagnosisPage {
   server: string;
+  /** Null for the running system. */
+  target: Order['target'];
   job: string;
   result: DiagnosticsResult;
   /** Null for the first diagnosis of a server. */
@@ -45,7 +48,7 @@ function printForPeople(terminal: Terminal, page: DiagnosisPage): void {
   const fresh = new Set((previous?.difference.fresh ?? []).map(keyOf));
   for (const finding of result.findings) {
     terminal.print('');
-    printFinding(terminal, finding, server, fresh.has(keyOf(finding)));
+    printFinding(terminal, finding, page, fresh.has(keyOf(finding)));
   }
   const gone = previous?.difference.gone ?? [];
   if (gone.length > 0) terminal.print('');
@@ -60,10 +63,11 @@ function printForPeople(terminal: Terminal, page: DiagnosisPage): void {
 }
 
 /** One line per finding for programs: severity, new or same or gone, rule, subject, title, what to do. */
-function printFields(terminal: Terminal, { result, server, previous }: DiagnosisPage): void {
+function printFields(terminal: Terminal, page: DiagnosisPage): void {
+  const { result, previous } = page;
   const same = new Set((previous?.difference.same ?? []).map(keyOf));
   const line = (finding: Finding, state: string) => {
-    const { command, byHand } = nextStep(finding, server);
+    const { command, byHand } = nextStep(finding, page);
     const { severity, rule, subject, title } = finding;
     const next = command === null ? byHand : ownCommand(command, terminal.profile);
     terminal.printFields([severity, state, rule, subject, title, next]);
@@ -88,7 +92,12 @@ function headline(server: string, facts: DiagnosticFacts, columns: number): Piec
   ];
 }
 
-function printFinding(terminal: Terminal, finding: Finding, server: string, isNew: boolean): void {
+function printFinding(
+  terminal: Terminal,
+  finding: Finding,
+  page: DiagnosisPage,
+  isNew: boolean,
+): void {
   const { severity, title, rule, evidence } = finding;
   const { style, glyph: sign } = severityTexts[severity];
   const width = Math.max(20, terminal.columns - INDENT.length - 8);
@@ -100,7 +109,7 @@ function printFinding(terminal: Terminal, finding: Finding, server: string, isNe
     styled('muted', `${rule}${isNew ? ' · new since the last diagnosis' : ''}`),
   );
   for (const entry of evidence) printEvidence(terminal, entry, width);
-  const { command, byHand } = nextStep(finding, server);
+  const { command, byHand } = nextStep(finding, page);
   if (command !== null) {
     // Never broken: it is there to be copied.
     const line = ownCommand(command, terminal.profile);

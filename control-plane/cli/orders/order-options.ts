@@ -63,6 +63,13 @@ function readTarget({ disk, system }: RawOrderOptions, action: ActionDeclaration
   return { disk, ...(system !== undefined && { filesystem: system }) };
 }
 
+/** The options that name a target again, for commands to copy. */
+export function targetWords(target: Order['target']): string[] {
+  if (target?.disk === undefined) return [];
+  const { disk, filesystem } = target;
+  return ['--disk', disk, ...(filesystem === undefined ? [] : ['--system', filesystem])];
+}
+
 function readEngineers(count: number | undefined): number | undefined {
   if (count === undefined || (count >= 1 && count <= 4)) return count;
   throw usageError(`--engineers ${count}: 1 to 4.`);

@@ -1,0 +1,120 @@
+import { beforeEach, describe, expect, it } from 'vitest';
+import type { Finding } from '../../../proto/actions/diagnostics.ts';
+import { useCliWorld } from '../../../test/fixtures/cli-world.ts';
+import {
+  damagedFilesystem,
+  diagnosisSample,
+  failedUnit,
+} from '../../../test/fixtures/diagnosis-samples.ts';
+import { endJob, planJob } from '../../../test/fixtures/far-answers.ts';
+
+const its = useCliWorld();
+const repairing: Finding = {
+  ...damagedFilesystem,
+  suggestion: { action: 'filesystem.repair', parameters: { device: '/dev/vdb1' } },
+};
+const restarting: Finding = {
+  ...failedUnit,
+  suggestion: { action: 'service.restart', parameters: { unit: 'nginx.service' } },
+};
+
+/** A server that finds these, plans what it is asked to plan, and succeeds or fails in doing it. */
+function answering(findings: Finding[], failing = ''): void {
+  its.farEnd.onOrder = (job) => {
+    const { action, mode } = job.order;
+    if (action === 'diagnostics.collect') endJob(job, [], { result: diagnosisSample(findings) });
+    else if (mode === 'plan') planJob(its.world, job, { action, parameters: job.order.parameters });
+    else if (action === failing) endJob(job, [], { state: 'failed', reason: 'errors_left' });
+    else endJob(job, []);
+  };
+}
+
+const ordered = () =>
+  [...its.farEnd.jobs.values()].map(({ order }) => `${order.mode} ${order.action}`);
+
+beforeEach(() => {
+  its.farEnd.addGrant();
+});
+
+describe('intervene plan --from-findings', () => {
+  it('plans every repair that is suggested, once, what others depend on first', async () => {
+    answering([restarting, repairing, { ...repairing, rule: 'fs.ext4_super' }]);
+    const done = await its.cli.run(['plan', 'web-04', '--from-findings'], {
+      columns: 100,
+      color: false,
+    });
+    expect(done.status, done.stderr).toBe(0);
+    expect(ordered()).toEqual([
+      'apply diagnostics.collect',
+      'plan filesystem.repair',
+      'plan service.restart',
+    ]);
+    expect(done.stderr).toContain(
+      'Repair 1 of 2: filesystem.repair  for fs.ext4_errors, fs.ext4_super',
+    );
+    expect(done.stderr).toContain('intervene --profile ana run web-04 --from-findings');
+  });
+
+  it('prints what it planned as JSON', async () => {
+    answering([repairing]);
+    const { stdout } = await its.cli.run(['--json', 'plan', 'web-04', '--from-findings']);
+    expect(JSON.parse(stdout)).toMatchObject({
+      diagnosis: '1042/1',
+      repairs: [
+        {
+          action: 'filesystem.repair',
+          parameters: { device: '/dev/vdb1' },
+          findings: [{ rule: 'fs.ext4_errors', subject: 'vdb1' }],
+          plan: { digest: expect.stringMatching(/^sha256:/) as string },
+        },
+      ],
+    });
+  });
+
+  it('orders nothing on hardware that fails', async () => {
+    answering([repairing, { ...failedUnit, rule: 'hw.smart_failing', severity: 'critical' }]);
+    const done = await its.cli.run(['plan', 'web-04', '--from-findings']);
+    expect([done.status, ordered()]).toEqual([1, ['apply diagnostics.collect']]);
+    expect(done.stderr).toContain('hardware_failing');
+  });
+
+  it('takes no action of its own, and no suggestion that the catalogue does not know', async () => {
+    const own = await its.cli.run(['plan', 'web-04', 'filesystem.repair', '--from-findings']);
+    expect([own.status, its.farEnd.jobs.size]).toEqual([2, 0]);
+    answering([{ ...failedUnit, suggestion: { action: 'service.restart', parameters: { x: 1 } } }]);
+    await its.cli.run(['plan', 'web-04', '--from-findings']);
+    expect(ordered()).toEqual(['apply diagnostics.collect']);
+  });
+});
+
+describe('intervene run --from-findings', () => {
+  it('plans, asks and carries out each in turn', async () => {
+    answering([restarting, repairing]);
+    const done = await its.cli.run(['run', 'web-04', '--from-findings'], {
+      columns: 100,
+      answers: ['web-04\r', 'y\r'],
+    });
+    expect(done.status, done.stderr).toBe(0);
+    expect(ordered().slice(1)).toEqual([
+      'plan filesystem.repair',
+      'apply filesystem.repair',
+      'plan service.restart',
+      'apply service.restart',
+    ]);
+  });
+
+  it('ends with the first that does not succeed', async () => {
+    answering([restarting, repairing], 'filesystem.repair');
+    const words = ['run', 'web-04', '--from-findings', '--yes', '--accept-class-c'];
+    const done = await its.cli.run(words);
+    expect(done.status).toBe(1);
+    expect(ordered()).not.toContain('plan service.restart');
+  });
+
+  it('does not take --yes alone for what is of class C', async () => {
+    answering([repairing]);
+    const done = await its.cli.run(['run', 'web-04', '--from-findings', '--yes']);
+    expect([done.status, ordered()]).toEqual([2, ['apply diagnostics.collect']]);
+    expect(done.stderr).toContain('--accept-class-c');
+  });
+});

@@ -1,0 +1,217 @@
+import { commandText, shell } from '../../../proto/documents/command-text.ts';
+import { orderClass } from '../../../proto/documents/coverage.ts';
+import type { Order } from '../../../proto/documents/kinds/order.ts';
+import { CliError, usageError } from '../cli-error.ts';
+import type { CommandContext } from '../command-context.ts';
+import { failingHardware, proposeRepairs, type Proposal } from '../diagnosis/propose-repairs.ts';
+import { exitStatus } from '../exit-status.ts';
+import { reportOutcome } from '../jobs/outcome-card.ts';
+import { confirmOrder } from '../orders/confirm-order.ts';
+import type { OrderOptions } from '../orders/order-job.ts';
+import { readOrderOptions, targetWords } from '../orders/order-options.ts';
+import { prepareOrder } from '../orders/prepare-order.ts';
+import { targetOfPlan } from '../orders/read-plan.ts';
+import { glyph, styled } from '../output/terminal.ts';
+import { formatCount } from '../output/time-text.ts';
+import { requireAction } from './actions.ts';
+import { orderDiagnosis } from './diagnose.ts';
+import { makePlan, showPlan, type MadePlan, type PlanOptions } from './plan.ts';
+import { orderAndFollow } from './order-and-follow.ts';
+
+export interface FromFindingsOptions extends PlanOptions {
+  yes?: boolean;
+  acceptClassC?: boolean;
+}
+
+interface Proposed {
+  server: string;
+  diagnosis: string;
+  proposals: Proposal[];
+  target: Order['target'];
+  orderOptions: OrderOptions;
+}
+
+/** `intervene plan SERVER --from-findings`: what the repairs of all findings would do; changes nothing. */
+export async function planFromFindings(
+  context: CommandContext,
+  server: string,
+  options: FromFindingsOptions,
+): Promise<number> {
+  const { terminal } = context;
+  const proposed = await propose(context, server, options);
+  if (proposed === null) return exitStatus.failed;
+  const planned: object[] = [];
+  let failed = 0;
+  for (const [at, proposal] of proposed.proposals.entries()) {
+    sayProposal(context, proposed, at);
+    const made = await planOf(context, proposed, proposal, options);
+    const { followed, plan } = made;
+    if (plan === null) failed++;
+    planned.push({
+      action: proposal.action.id,
+      parameters: proposal.parameters,
+      findings: proposal.findings.map(({ rule, subject }) => ({ rule, subject })),
+      job: followed.job.name,
+      plan: plan === null ? null : { digest: plan.digest, steps: plan.plan.steps.length },
+      reason: followed.job.reason,
+    });
+    if (terminal.json) continue;
+    if (plan === null) await reportOutcome(context, followed, made.ticket);
+    else {
+      await showPlan(context, plan, proposal.action, proposed.server, 'out', followed.job.name);
+    }
+  }
+  if (terminal.json) {
+    terminal.printJson({ diagnosis: proposed.diagnosis, repairs: planned });
+  } else if (proposed.proposals.length > 0) {
+    terminal.sayNext(
+      commandText([
+        'intervene',
+        'run',
+        proposed.server,
+        '--from-findings',
+        ...targetWords(proposed.target),
+      ]),
+      { label: 'Carry them out, one after the other, each planned again' },
+    );
+  }
+  return failed > 0 ? exitStatus.failed : exitStatus.succeeded;
+}
+
+/**
+ * `intervene run SERVER --from-findings`: each repair is planned on what the ones before have left, shown,
+ * asked about, and carried out; the first that does not succeed is the last.
+ */
+export async function runFromFindings(
+  context: CommandContext,
+  server: string,
+  options: FromFindingsOptions,
+): Promise<number> {
+  const { terminal } = context;
+  const proposed = await propose(context, server, options);
+  if (proposed === null) return exitStatus.failed;
+  for (const [at, proposal] of proposed.proposals.entries()) {
+    sayProposal(context, proposed, at);
+    const { action, parameters } = proposal;
+    requireConsent(proposal, options);
+    const { plan, followed, ticket } = await planOf(context, proposed, proposal, options);
+    if (plan === null) return reportOutcome(context, followed, ticket);
+    await showPlan(context, plan, action, proposed.server, 'talk', followed.job.name);
+    if (plan.plan.steps.length === 0) continue;
+    const preparation = await prepareOrder(context, proposed.server, action, options.key);
+    await confirmOrder(context, {
+      action,
+      class: orderClass(action, 'apply'),
+      server: preparation.server.name,
+      yes: options.yes === true,
+      planNamed: options.acceptClassC === true,
+      what: `Apply this plan on ${preparation.server.name}`,
+    });
+    const status = await orderAndFollow(
+      context,
+      preparation,
+      { action, mode: 'apply', parameters, plan: plan.digest, target: targetOfPlan(plan.plan) },
+      { ...proposed.orderOptions, secrets: {} },
+      false,
+    );
+    if (status !== exitStatus.succeeded) return status;
+  }
+  if (proposed.proposals.length > 0) {
+    terminal.sayNext(
+      commandText(['intervene', 'diagnose', proposed.server, ...targetWords(proposed.target)]),
+      { label: 'Look again' },
+    );
+  }
+  return exitStatus.succeeded;
+}
+
+/** Null when nothing may be proposed, which has been said. */
+async function propose(
+  context: CommandContext,
+  server: string,
+  options: FromFindingsOptions,
+): Promise<Proposed | null> {
+  const { terminal } = context;
+  const action = requireAction('diagnostics.collect');
+  const orderOptions = readOrderOptions(options, action);
+  const preparation = await prepareOrder(context, server, action, options.key);
+  const diagnosed = await orderDiagnosis(context, preparation, {}, orderOptions);
+  if (diagnosed.result === null) {
+    await reportOutcome(context, diagnosed.followed, diagnosed.ticket);
+    return null;
+  }
+  const { findings } = diagnosed.result;
+  requireSoundHardware(findings, preparation.server.name);
+  const proposals = proposeRepairs(findings, orderOptions.target);
+  const without = findings.filter(
+    (finding) => !proposals.some((proposal) => proposal.findings.includes(finding)),
+  );
+  if (!terminal.json) {
+    terminal.say(
+      glyph('info', '·'),
+      `${formatCount(findings.length, 'finding')} in ${diagnosed.followed.job.name}, ` +
+        `${formatCount(proposals.length, 'repair')}`,
+      without.length === 0
+        ? ''
+        : styled('muted', `; ${without.length} without one: intervene diagnose says what to do`),
+    );
+  }
+  return {
+    server: preparation.server.name,
+    diagnosis: diagnosed.followed.job.name,
+    proposals,
+    target: orderOptions.target,
+    orderOptions,
+  };
+}
+
+async function planOf(
+  context: CommandContext,
+  { server, target, orderOptions }: Proposed,
+  { action, parameters }: Proposal,
+  options: FromFindingsOptions,
+): Promise<MadePlan> {
+  const preparation = await prepareOrder(context, server, action, options.key);
+  return makePlan(context, preparation, {
+    action,
+    parameters,
+    options: { ...orderOptions, target, secrets: {} },
+    jsonLines: false,
+  });
+}
+
+function requireSoundHardware(
+  findings: Parameters<typeof failingHardware>[0],
+  server: string,
+): void {
+  const [failing] = failingHardware(findings);
+  if (failing === undefined) return;
+  throw new CliError({
+    code: 'hardware_failing',
+    happened: `${failing.title}. Nothing is repaired on hardware that fails: every write may cost data.`,
+    safe: 'Nothing was ordered.',
+    next: [{ label: 'read the findings', command: shell`intervene diagnose ${server}` }],
+    exitStatus: exitStatus.failed,
+  });
+}
+
+/** Before anything of it is ordered. */
+function requireConsent({ action }: Proposal, options: FromFindingsOptions): void {
+  if (options.yes !== true || action.class !== 'C' || options.acceptClassC === true) return;
+  throw usageError(
+    `${action.id} is of class C: --yes needs --accept-class-c too, after you have read what ` +
+      'plan --from-findings prints.',
+    [],
+    'needs_plan',
+  );
+}
+
+function sayProposal(context: CommandContext, { proposals }: Proposed, at: number): void {
+  if (context.terminal.json) return;
+  const { action, findings } = proposals[at]!;
+  context.terminal.say('');
+  context.terminal.say(
+    styled('bold', `Repair ${at + 1} of ${proposals.length}: ${action.id}`),
+    styled('muted', `  for ${[...new Set(findings.map(({ rule }) => rule))].join(', ')}`),
+  );
+}
