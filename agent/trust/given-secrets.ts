@@ -1,6 +1,7 @@
 import type { VerifiedDocument } from '../../proto/documents/document.ts';
 import { digestOf, DocumentError } from '../../proto/documents/document.ts';
-import { GIVEN_SECRET_MAX_BYTES, readGivenReference } from '../../proto/documents/given-secret.ts';
+import { readGivenReference } from '../../proto/documents/given-reference.ts';
+import { GIVEN_SECRET_MAX_BYTES } from '../../proto/documents/given-secret.ts';
 import { keyFingerprint } from '../../proto/documents/keys.ts';
 import type { Credential } from '../../proto/documents/kinds/credential.ts';
 import type { Order } from '../../proto/documents/kinds/order.ts';

@@ -67,6 +67,20 @@ const scenes: Record<string, Scene> = {
   'servers-list': { words: ['servers', 'list'] },
   'servers-show': { words: ['servers', 'show', 'web-04'] },
   'servers-unknown': { words: ['servers', 'show', 'web-40'] },
+  'credentials-list': {
+    profile: 'carol',
+    words: ['credentials', 'list'],
+    before: async () => {
+      await its.cli.run(command);
+      const [job] = its.farEnd.jobs.values();
+      for (const name of ['password', 'key']) its.farEnd.addMade(job!, name, Buffer.from(name));
+      const openedAt = '2026-11-25T03:01:00.000Z';
+      Object.assign(its.farEnd.credentials[0]!, { state: 'opened', openedBy: 'carol', openedAt });
+      const secret = its.file('secret', 'hunter2');
+      const give = ['credentials', 'give', 'web-04', '--name', 'stdin', '--from-file', secret];
+      await its.cli.run([...give, '--yes'], { profile: 'carol' });
+    },
+  },
   'agents-list': { words: ['agents', 'list'] },
   'interventions-list': { words: ['interventions', 'list'] },
   actions: { words: ['actions'] },

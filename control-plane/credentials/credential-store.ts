@@ -112,6 +112,20 @@ export async function findGivenByDigest(
   return rows[0] ?? null;
 }
 
+/** What the jobs of an intervention made, and what their orders name. */
+export function credentialsOfIntervention(
+  queries: Queries,
+  interventionId: string,
+): Promise<Credential[]> {
+  return queries.query<CredentialRow>(
+    `${SELECT}
+     where i.id = $1 or exists (select from job_credentials x join jobs xj on xj.id = x.job_id
+       where x.credential_id = c.id and xj.intervention_id = $1)
+     order by c.number`,
+    [interventionId],
+  );
+}
+
 export interface NewGivenCredential {
   id: string;
   accountId: string;

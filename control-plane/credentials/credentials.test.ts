@@ -8,7 +8,7 @@ import { encodeLog } from '../../test/fixtures/test-agent.ts';
 import { sent } from '../../test/fixtures/tenant.ts';
 import { createWorldKey } from '../../test/fixtures/trust-world.ts';
 import type { SignedDocument } from '../../test/fixtures/trust-world.ts';
-import { givenReference } from '../../proto/documents/given-secret.ts';
+import { givenReference } from '../../proto/documents/given-reference.ts';
 import type { Signer } from '../../proto/documents/keys.ts';
 import type { Credential } from '../../proto/documents/kinds/credential.ts';
 import type { Grant } from '../../proto/documents/kinds/grant.ts';

@@ -1,4 +1,4 @@
-import { readGivenReference } from '../../proto/documents/given-secret.ts';
+import { readGivenReference } from '../../proto/documents/given-reference.ts';
 import type { Order } from '../../proto/documents/kinds/order.ts';
 import type { Queries } from '../database/database.ts';
 import { DomainError } from '../domain-error.ts';

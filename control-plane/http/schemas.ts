@@ -288,6 +288,20 @@ export const pack = z
         logDigest: z.string().nullable(),
       }),
     ),
+    secrets: z
+      .array(
+        z.object({
+          kind: z.enum(['given', 'made']),
+          number: z.int(),
+          name: z.string(),
+          digest: z.string().describe('given: of the envelope; made: of what is sealed'),
+          envelope: envelope.nullable(),
+          jobId: z.uuid().nullable(),
+          openedAt: nullableTime,
+        }),
+      )
+      .default([])
+      .describe('which secrets the jobs used and made, never what they are'),
     chain: z.array(
       z.object({ sequence: z.int(), entry: z.string(), previous: z.string(), hash: z.string() }),
     ),

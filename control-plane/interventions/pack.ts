@@ -2,6 +2,8 @@ import { readUnverified } from '../../proto/documents/document.ts';
 import { keyFingerprint } from '../../proto/documents/keys.ts';
 import { readChain } from '../audit/audit-store.ts';
 import type { ChainEntry } from '../audit/verify-chain.ts';
+import { credentialsOfIntervention } from '../credentials/credential-store.ts';
+import type { Credential } from '../credentials/credential-store.ts';
 import type { Database, Queries } from '../database/database.ts';
 import type { Intervention } from './intervention-store.ts';
 import {
@@ -22,6 +24,7 @@ export interface Pack {
   grants: Uint8Array[];
   revocations: Uint8Array[];
   jobs: PackJob[];
+  secrets: Credential[];
   chain: ChainEntry[];
 }
 
@@ -32,7 +35,11 @@ export function readPack(database: Database, intervention: Intervention): Promis
     await queries.query('set transaction isolation level repeatable read, read only');
     const jobs = await packJobs(queries, id);
     const grants = await packGrants(queries, id);
+    const secrets = await credentialsOfIntervention(queries, id);
     const signers = new Set([
+      ...secrets.flatMap(({ envelope }) =>
+        envelope === null ? [] : readUnverified('credential', envelope).keyids,
+      ),
       ...jobs.flatMap((job) => readUnverified('order', job.order).keyids),
       ...grants.flatMap((grant) => attestationSigners(grant)),
     ]);
@@ -45,10 +52,12 @@ export function readPack(database: Database, intervention: Intervention): Promis
       grants: grants.map((grant) => grant.envelope),
       revocations: await revocationEnvelopes(queries, [
         ...grants.map((grant) => grant.id),
+        ...secrets.map((secret) => secret.id),
         ...signers,
         ...keyids,
       ]),
       jobs,
+      secrets,
       chain: await readChain(queries, `intervention:${id}`),
     };
   });

@@ -142,6 +142,15 @@ function packText(pack: Pack): z.output<typeof packBody> {
       },
       logDigest: job.logDigest,
     })),
+    secrets: pack.secrets.map((secret) => ({
+      kind: secret.kind,
+      number: secret.number,
+      name: secret.name,
+      digest: secret.digest,
+      envelope: nullableBase64(secret.envelope),
+      jobId: secret.jobId,
+      openedAt: nullableTimeText(secret.openedAt),
+    })),
     chain: pack.chain,
   };
 }

@@ -52,6 +52,7 @@ export class InterveneCalls {
         undoes: null,
         target: null,
         secrets: {},
+        given: {},
         maxRuntimeSeconds: null,
         onDisconnect: 'finish',
         reason: 'benchmark',

@@ -2,6 +2,7 @@ import { shell } from '../../../proto/documents/command-text.ts';
 import { findAction } from '../../../proto/actions/catalogue.ts';
 import { orderClass } from '../../../proto/documents/coverage.ts';
 import { addSignature, readUnverified } from '../../../proto/documents/document.ts';
+import { readGivenReference } from '../../../proto/documents/given-reference.ts';
 import type { Order } from '../../../proto/documents/kinds/order.ts';
 import { keyFingerprint } from '../../../proto/documents/keys.ts';
 import { reference } from '../api/api-client.ts';
@@ -162,7 +163,7 @@ async function show(context: CommandContext, api: ApiClient, shown: Shown): Prom
     ['action', `${order.action}, ${order.mode}, class ${actionClass}: ${action.sentence}`],
     ['server', `${server}  ${order.server}`],
     ...Object.entries(order.parameters).map(([name, value]) => [name, valueText(value)] as const),
-    ...Object.keys(order.sealedInputs).map((name) => [name, 'a secret, sealed'] as const),
+    ...Object.entries(order.sealedInputs).map(([name, text]) => [name, secretText(text)] as const),
     ...(order.undoes === null ? [] : [['takes back', `job ${order.undoes}`] as const]),
     ['reason', order.reason === '' ? '-' : order.reason],
     ['permitted by', grant === null ? 'nobody' : permissionText(grant)],
@@ -174,6 +175,11 @@ async function show(context: CommandContext, api: ApiClient, shown: Shown): Prom
   const width = Math.max(...lines.map(([name]) => name.length));
   for (const [name, value] of lines) terminal.say(`  ${name.padEnd(width)}  ${value}`);
   if (plan !== null) await showPlan(context, plan, action, server, 'talk', job.name);
+}
+
+function secretText(input: string): string {
+  const digest = readGivenReference(input);
+  return digest === null ? 'a secret, sealed' : `a secret that the client gave, ${digest}`;
 }
 
 function permissionText(grant: GrantBody): string {

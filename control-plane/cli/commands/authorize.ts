@@ -4,6 +4,7 @@ import { shell } from '../../../proto/documents/command-text.ts';
 import { actions } from '../../../proto/actions/catalogue.ts';
 import { readUnverified } from '../../../proto/documents/document.ts';
 import { GRANT_DEFAULT_SECONDS, GRANT_MAX_SECONDS } from '../../../proto/documents/kinds/grant.ts';
+import { ageRecipient } from '../../../proto/documents/fields.ts';
 import type { ActionClass } from '../../../proto/documents/fields.ts';
 import type { Grant } from '../../../proto/documents/kinds/grant.ts';
 import type { GrantBody } from '../api/bodies.ts';
@@ -29,6 +30,8 @@ export interface AuthorizeOptions {
   acceptNoUndo?: boolean;
   sshKeyFile?: string;
   ageRecipient?: string;
+  /** False: nobody gets any. */
+  credentials?: boolean;
   backup?: Grant['backupExists'];
   interruption?: 'yes' | 'no';
   extend?: string;
@@ -96,7 +99,7 @@ export async function newTerms(
       `${name} has no agent yet: nothing can be done there before it is enrolled.`,
     );
   }
-  const credentialRecipient = recipientOf(options);
+  const credentialRecipient = await recipientOf(context, options);
   const backupExists: Grant['backupExists'] =
     options.backup ??
     (await context.prompt.choose<Grant['backupExists']>(
@@ -189,15 +192,28 @@ function validSeconds(text: string | undefined): number {
   return seconds;
 }
 
-function recipientOf(options: AuthorizeOptions): Grant['credentialRecipient'] {
-  if (options.sshKeyFile !== undefined && options.ageRecipient !== undefined) {
-    throw usageError('New credentials go to an SSH key or to an age recipient, not to both.');
+/** A client's own key, unless they say otherwise. */
+async function recipientOf(
+  context: CommandContext,
+  options: AuthorizeOptions,
+): Promise<Grant['credentialRecipient']> {
+  const { sshKeyFile, ageRecipient: named, credentials = true } = options;
+  if ([sshKeyFile !== undefined, named !== undefined, !credentials].filter(Boolean).length > 1) {
+    throw usageError('Of --ssh-key-file, --age-recipient and --no-credentials, one at most.');
   }
-  if (options.ageRecipient !== undefined) return { type: 'age', recipient: options.ageRecipient };
-  if (options.sshKeyFile === undefined) return null;
-  const publicKey = readFileSync(options.sshKeyFile, 'utf8').trim();
+  if (!credentials) return null;
+  if (named !== undefined) {
+    if (ageRecipient.safeParse(named).success) return { type: 'age', recipient: named };
+    throw usageError(`${named} is no age recipient (age1…).`);
+  }
+  if (sshKeyFile === undefined) {
+    const isClient = context.profile.require().person.role === 'client';
+    const own = isClient ? (await context.keys()).credentialKey.recipient() : null;
+    return own === null ? null : { type: 'age', recipient: own };
+  }
+  const publicKey = readFileSync(sshKeyFile, 'utf8').trim();
   if (!/^(?:ssh|ecdsa|sk)-[\w@.-]+ [A-Za-z0-9+/=]+(?: [^\n]*)?$/.test(publicKey)) {
-    throw usageError(`${options.sshKeyFile} is not one public SSH key, as in a file id_….pub.`);
+    throw usageError(`${sshKeyFile} is not one public SSH key, as in a file id_….pub.`);
   }
   return { type: 'ssh', publicKey };
 }

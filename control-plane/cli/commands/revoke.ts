@@ -43,7 +43,7 @@ export async function revoke(
       afterStep ? 'A step that runs ends first.' : 'What runs under it is stopped.',
     );
   }
-  const signed = await signRevocation(context, grant, afterStep, options.reason ?? '');
+  const signed = await signRevocation(context, grant, { afterStep, reason: options.reason ?? '' });
   if (terminal.json) {
     terminal.printJson(await api.get<GrantBody>(path));
     return exitStatus.succeeded;
@@ -82,15 +82,19 @@ export function grantReference(named: string): string {
   return reference(named.replace(/^[Gg]-(?=\d+$)/, ''));
 }
 
-async function signRevocation(
+/**
+ * Sends the client's signature on a revocation after it, where a key of the account opens; returns whether it did.
+ *
+ * @param revoked a grant, or a secret that was given
+ */
+export async function signRevocation(
   context: CommandContext,
-  grant: GrantBody,
-  afterStep: boolean,
-  reason: string,
+  revoked: { id: string; accountId: string },
+  said: { afterStep: boolean; reason: string },
 ): Promise<boolean> {
   if (context.profile.require().person.role !== 'client') return false;
   const keys = await context.keys();
-  const name = (await findAccountKey(context, grant.accountId))?.name;
+  const name = (await findAccountKey(context, revoked.accountId))?.name;
   if (name === undefined || !(keys.opensUnattended(name) || context.prompt.isPossible))
     return false;
   const [{ signDocument }, signer] = [
@@ -99,7 +103,7 @@ async function signRevocation(
   ];
   const envelope = signDocument(
     'revoke',
-    { grants: [grant.id], keys: [], issuedAt: context.nowSeconds(), reason, afterStep },
+    { grants: [revoked.id], keys: [], issuedAt: context.nowSeconds(), ...said },
     [signer],
   );
   const api = await context.api();

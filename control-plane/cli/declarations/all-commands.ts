@@ -1,5 +1,6 @@
 import type { CommandDeclaration, GroupDeclaration } from '../declaration.ts';
 import { authorizationCommands } from './authorization-commands.ts';
+import { credentialCommands } from './credential-commands.ts';
 import { jobCommands } from './job-commands.ts';
 import { providerCommands } from './provider-commands.ts';
 import { serverCommands } from './server-commands.ts';
@@ -9,6 +10,7 @@ export const allCommands: readonly CommandDeclaration[] = [
   ...providerCommands,
   ...serverCommands,
   ...authorizationCommands,
+  ...credentialCommands,
   ...jobCommands,
 ];
 
@@ -47,6 +49,11 @@ export const groups: readonly GroupDeclaration[] = [
     name: 'keys',
     summary: 'signing keys of this machine',
     examples: ['intervene keys create', 'intervene keys list'],
+  },
+  {
+    name: 'credentials',
+    summary: 'secrets for servers and from them, sealed',
+    examples: ['intervene credentials list', 'intervene credentials open 1042/3'],
   },
   {
     name: 'jobs',

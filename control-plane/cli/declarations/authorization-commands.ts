@@ -122,7 +122,11 @@ export const authorizationCommands: readonly CommandDeclaration[] = [
       },
       { flags: '--accept-no-undo', text: 'also what cannot be taken back' },
       { flags: '--ssh-key-file <file>', text: 'your public SSH key, for restored access' },
-      { flags: '--age-recipient <recipient>', text: 'where a new password is sealed to' },
+      {
+        flags: '--age-recipient <recipient>',
+        text: "where a new password is sealed to (default: this profile's own key)",
+      },
+      { flags: '--no-credentials', text: 'no new password is handed out to anybody' },
       { flags: '--backup <answer>', text: 'is there a backup?', choices: ['yes', 'no', 'unsure'] },
       { flags: '--interruption <answer>', text: 'may it be offline?', choices: ['yes', 'no'] },
       { flags: '--extend <grant>', text: 'permit the same again, --for so much longer' },

@@ -49,6 +49,11 @@ const secret: OptionDeclaration = {
   text: 'a secret from a file (- for standard input), sealed to the agent',
   many: true,
 };
+const given: OptionDeclaration = {
+  flags: '--given <name>',
+  text: 'a secret that the client gave for this; may be given several times',
+  many: true,
+};
 const yes: OptionDeclaration = {
   flags: '--yes',
   text: 'do not ask; what is planned and of class C also needs --plan',
@@ -89,7 +94,7 @@ export const jobCommands: readonly CommandDeclaration[] = [
       'intervene plan web-04 filesystem.repair --param device=/dev/sda2',
       'intervene plan web-04 --from-findings --disk /dev/sdb',
     ],
-    options: [params, fromFindings, ...targetOptions, secret, ...orderOptions],
+    options: [params, fromFindings, ...targetOptions, secret, given, ...orderOptions],
     signs: true,
     load: async () => (await import('../commands/plan.ts')).plan,
   },
@@ -113,6 +118,7 @@ export const jobCommands: readonly CommandDeclaration[] = [
       },
       detach,
       secret,
+      given,
       ...orderOptions,
     ],
     signs: true,

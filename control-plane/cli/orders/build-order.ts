@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import type { ActionDeclaration } from '../../../proto/actions/declaration.ts';
 import { signDocument } from '../../../proto/documents/document.ts';
 import type { Identity } from '../../../proto/documents/fields.ts';
+import { givenReference } from '../../../proto/documents/given-reference.ts';
 import type { Signer } from '../../../proto/documents/keys.ts';
 import { START_WITHIN_SECONDS } from '../../../proto/documents/kinds/order.ts';
 import type { Order } from '../../../proto/documents/kinds/order.ts';
@@ -33,6 +34,8 @@ export interface OrderRequest {
   expectedSystem?: Pick<Identity, 'hostname' | 'machineId'>;
   /** Secrets by input name, not yet sealed. */
   secrets: Record<string, string>;
+  /** Digests of what the client gave, by input name. */
+  given: Record<string, string>;
   maxRuntimeSeconds: number | null;
   onDisconnect: Order['onDisconnect'];
   reason: string;
@@ -45,7 +48,10 @@ export async function buildOrder(
   signer: Signer,
 ): Promise<{ order: Order; envelope: Uint8Array }> {
   const job = uuidV7(request.nowMs);
-  const sealedInputs = await sealSecrets(request, job);
+  const given = Object.entries(request.given).map(
+    ([name, digest]) => [name, givenReference(digest)] as const,
+  );
+  const sealedInputs = { ...(await sealSecrets(request, job)), ...Object.fromEntries(given) };
   const issuedAt = Math.floor(request.nowMs / 1000);
   const order: Order = {
     job,

@@ -10,6 +10,7 @@ import { glyph } from '../output/terminal.ts';
 import { formatClock, formatDuration } from '../output/time-text.ts';
 import { submitJob } from '../jobs/submit-job.ts';
 import { buildOrder } from './build-order.ts';
+import { findGiven } from './given-secrets.ts';
 import { chooseGrant } from './grant-choice.ts';
 import type { Parameters } from './parameters.ts';
 import type { Preparation } from './prepare-order.ts';
@@ -24,6 +25,8 @@ export interface OrderOptions {
   engineers: number | undefined;
   /** Secrets by input name, in plain text. */
   secrets: Record<string, string>;
+  /** Inputs for which the client gave a secret. */
+  given: readonly string[];
   /** What a plan, a diagnosis or an action without a plan works on; else the plan says it. */
   target: Order['target'];
   /** See `OrderRequest`. */
@@ -61,10 +64,11 @@ export async function orderJob(
 ): Promise<OrderedJob> {
   const { api, server, agent, signer } = preparation;
   const now = context.surroundings.now();
+  const given = await findGiven(preparation, wanted.action, options.given);
   const choice =
     wanted.authorization === undefined
       ? chooseGrant(
-          preparation.grants,
+          given.grants,
           {
             server: server.id,
             agentKey: agent.keyFingerprint,
@@ -92,6 +96,7 @@ export async function orderJob(
       target: wanted.target,
       expectedSystem: wanted.target === null ? {} : options.expectedSystem,
       secrets: options.secrets,
+      given: given.under(choice?.grant?.body.id),
       maxRuntimeSeconds: options.timeoutSeconds,
       onDisconnect: options.onDisconnect,
       reason: options.reason,

@@ -1,9 +1,8 @@
-import { isUtf8 } from 'node:buffer';
-import { readFileSync } from 'node:fs';
 import { shell } from '../../../proto/documents/command-text.ts';
 import type { ActionDeclaration } from '../../../proto/actions/declaration.ts';
 import { ALL_DISKS, type Order } from '../../../proto/documents/kinds/order.ts';
 import { usageError } from '../cli-error.ts';
+import { readSecretFile } from '../credentials/read-secret.ts';
 import { suggest } from '../output/suggestion.ts';
 import { parseDuration } from '../output/time-text.ts';
 import type { OrderOptions } from './order-job.ts';
@@ -17,6 +16,7 @@ export interface RawOrderOptions {
   ticket?: string;
   engineers?: number;
   secret?: string[];
+  given?: string[];
   key?: string;
   disk?: string;
   system?: string;
@@ -25,7 +25,6 @@ export interface RawOrderOptions {
 }
 
 const RUNTIME_MOST_SECONDS = 7 * 24 * 3600;
-const SECRET_MAX_BYTES = 8 * 1024;
 
 /** Throws CliError for a time that cannot be, and for secrets the action does not take. */
 export function readOrderOptions(raw: RawOrderOptions, action: ActionDeclaration): OrderOptions {
@@ -36,6 +35,7 @@ export function readOrderOptions(raw: RawOrderOptions, action: ActionDeclaration
     ticket: raw.ticket,
     engineers: readEngineers(raw.engineers),
     secrets: readSecrets(raw.secret ?? [], action),
+    given: readGiven(raw.given ?? [], raw.secret ?? [], action),
     target: readTarget(raw, action),
     expectedSystem: {
       ...(raw.expectHostname !== undefined && { hostname: raw.expectHostname }),
@@ -89,19 +89,32 @@ function readSecrets(pairs: readonly string[], action: ActionDeclaration): Recor
   const secrets: Record<string, string> = {};
   for (const pair of pairs) {
     const [name, path] = splitPair(pair);
-    if (!action.sealedInputs.includes(name)) {
-      const meant = suggest(name, action.sealedInputs);
-      throw usageError(
-        `${action.id} takes no secret ${JSON.stringify(name)}.${meant === null ? '' : ` Did you mean ${meant}?`}`,
-        [{ label: 'see what it takes', command: shell`intervene actions ${action.id}` }],
-      );
-    }
-    const secret = readFileSync(path === '-' ? 0 : path);
-    if (secret.length > SECRET_MAX_BYTES) {
-      throw usageError(`The secret ${name} is larger than 8 KiB.`, [], 'secret_too_large');
-    }
-    if (!isUtf8(secret)) throw usageError(`The secret ${name} is not UTF-8 text.`);
-    secrets[name] = secret.toString('utf8');
+    requireInput(name, action);
+    secrets[name] = readSecretFile(name, path);
   }
   return secrets;
+}
+
+/** Names of secrets that the client gave. */
+function readGiven(
+  names: readonly string[],
+  pairs: readonly string[],
+  action: ActionDeclaration,
+): string[] {
+  for (const name of names) {
+    requireInput(name, action);
+    if (pairs.some((pair) => splitPair(pair)[0] === name)) {
+      throw usageError(`The secret ${name} comes from a file or from the client, not from both.`);
+    }
+  }
+  return [...new Set(names)];
+}
+
+function requireInput(name: string, action: ActionDeclaration): void {
+  if (action.sealedInputs.includes(name)) return;
+  const meant = suggest(name, action.sealedInputs);
+  throw usageError(
+    `${action.id} takes no secret ${JSON.stringify(name)}.${meant === null ? '' : ` Did you mean ${meant}?`}`,
+    [{ label: 'see what it takes', command: shell`intervene actions ${action.id}` }],
+  );
 }

@@ -55,6 +55,7 @@ describe('an order', () => {
     undoes: null,
     target: null,
     secrets: { stdin: 'hunter2' },
+    given: {},
     maxRuntimeSeconds: null,
     onDisconnect: 'stop' as const,
     reason: 'why',

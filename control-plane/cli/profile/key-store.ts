@@ -8,6 +8,7 @@ import {
 import type { Ed25519Key, Signer } from '../../../proto/documents/keys.ts';
 import { CliError, usageError } from '../cli-error.ts';
 import { exitStatus } from '../exit-status.ts';
+import { CredentialKey } from './credential-key.ts';
 import { decryptKey, encryptKey, isEncrypted } from './key-encryption.ts';
 import { askPassphrase, chooseNewPassphrase } from './passphrase.ts';
 import type { PassphraseSource } from './passphrase.ts';
@@ -30,10 +31,13 @@ export class KeyStore {
   private readonly profile: Profile;
   private readonly passphrase: PassphraseSource;
   private readonly opened = new Map<string, Signer>();
+  /** Of clients. */
+  readonly credentialKey: CredentialKey;
 
   constructor(profile: Profile, passphrase: PassphraseSource) {
     this.profile = profile;
     this.passphrase = passphrase;
+    this.credentialKey = new CredentialKey(profile, passphrase);
   }
 
   list(): StoredKey[] {
@@ -55,11 +59,15 @@ export class KeyStore {
     return readPrivateFile(this.path(name)) !== null;
   }
 
-  /** Makes a key. Throws CliError when there is one of that name: a key is never overwritten. */
+  /**
+   * Makes a key. Throws CliError when there is one of that name: a key is never overwritten.
+   *
+   * @param options.forCredentials makes one for credentials too, under the same passphrase, unless there is one
+   */
   async create(
     name: string,
     owner: { person: string; name: string },
-    options: { encrypt: boolean },
+    options: { encrypt: boolean; forCredentials?: boolean },
   ): Promise<Signer> {
     this.requireFree(name);
     const passphrase = options.encrypt ? await chooseNewPassphrase(this.passphrase, name) : null;
@@ -69,6 +77,7 @@ export class KeyStore {
     const publicPart: PublicKeyFile = { person: owner.person, name: owner.name, key: signer.key };
     writePrivateFile(this.publicPath(name), `${JSON.stringify(publicPart)}\n`);
     writePrivateFile(this.path(name), content);
+    if (options.forCredentials) await this.credentialKey.create(passphrase);
     this.opened.set(name, signer);
     return signer;
   }

@@ -15,6 +15,8 @@ export interface ProfileData {
   rootDigest: string | null;
   /** Digest of the account's first keys, made here or first seen; clients only. */
   accountKeysDigest: string | null;
+  /** Where secrets for servers were sealed to, by server; clients only. */
+  agentRecipients?: Record<string, string>;
 }
 
 const PROFILE_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;

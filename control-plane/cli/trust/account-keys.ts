@@ -53,7 +53,9 @@ export async function createAccountKey(
   const renewsRecovery = current === null || options.recoveryKeyFile !== undefined;
 
   const name = options.name ?? keys.freeName('signing');
-  const signer = await keys.create(name, { person: person.id, name: person.name }, { encrypt });
+  const owner = { person: person.id, name: person.name };
+  const signer = await keys.create(name, owner, { encrypt, forCredentials: true });
+  const credentialRecipient = keys.credentialKey.recipient();
   const recovery = renewsRecovery ? createRecoveryKey() : null;
   const envelope = signDocument(
     'account-keys',
@@ -82,6 +84,7 @@ export async function createAccountKey(
     terminal.printJson({
       name,
       fingerprint: keyFingerprint(signer.key),
+      credentialRecipient,
       version,
       pin,
       removed: givenUp,
@@ -90,6 +93,7 @@ export async function createAccountKey(
     return;
   }
   terminal.say(glyph('ok', '✓'), `key "${name}"  ${keyFingerprint(signer.key)}`);
+  terminal.say(glyph('ok', '✓'), `new credentials are sealed to ${credentialRecipient}`);
   terminal.say(glyph('ok', '✓'), `account keys, version ${version}; servers pin ${pin}`);
   if (givenUp.length > 0) {
     terminal.say(

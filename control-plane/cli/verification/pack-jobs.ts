@@ -14,6 +14,8 @@ import { FindingError } from './check-list.ts';
 import type { CheckList } from './check-list.ts';
 import { isoTime, revokedAt } from './pack-authorizations.ts';
 import type { Authorization, Revoked } from './pack-authorizations.ts';
+import { checkGivenSecrets, checkMadeSecrets } from './pack-secrets.ts';
+import type { PackSecret } from './pack-secrets.ts';
 import { bytes, certifiedAt, certifiedKeys, isWithin, SKEW_SECONDS } from './pack-trust.ts';
 import type { PackTrust } from './pack-trust.ts';
 
@@ -30,6 +32,8 @@ export interface JobEvidence {
   findOrder: (job: string) => Order['payload'] | undefined;
   /** Keys of the server's agent that whoever verifies knows; empty where the orders alone tell. */
   agentKeys: readonly string[];
+  /** What the pack says of secrets. */
+  secrets: readonly PackSecret[];
 }
 
 /** What the chain is compared with: digests and heads that the signed papers of a job name. */
@@ -44,6 +48,8 @@ export interface JobFacts {
   auditHeads: string[];
   /** What the agent says the log is; null while the job has no end. */
   logDigest: string | null;
+  /** Digests of the secrets that the agent signed for. */
+  sealedOutputs: readonly string[];
 }
 
 /** Checks the papers of one job against each other and against who may sign them. */
@@ -61,7 +67,10 @@ export function checkJob(job: PackJob, evidence: JobEvidence, checks: CheckList)
     checks.try(`authorization of ${job.name}`, () =>
       checkAuthorization(order, plan, started.at, evidence, job),
     );
+    checkGivenSecrets(job, order.payload, started.at, evidence, checks);
   }
+  const sealedOutputs = final?.statement === 'ended' ? final.sealedOutputs : [];
+  checkMadeSecrets(job, sealedOutputs, evidence.secrets, checks);
   checkLog(job, final, checks);
   return {
     id: job.id,
@@ -72,6 +81,7 @@ export function checkJob(job: PackJob, evidence: JobEvidence, checks: CheckList)
     isAgentGranted: isAgentGranted(order, evidence),
     auditHeads: [accepted, final].flatMap((receipt) => receipt?.auditHead ?? []),
     logDigest: final?.statement === 'ended' ? final.log.digest : null,
+    sealedOutputs,
   };
 }
 

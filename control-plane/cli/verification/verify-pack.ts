@@ -33,10 +33,11 @@ export function verifyPack(pack: PackBody, pins: Pins, logs: readonly LogFile[])
   const revoked = openRevocations(pack.revocations, trust, checks);
   const server = pack.intervention.serverId;
   const { agentKeys = [] } = pins;
+  const { secrets } = pack;
   checkNames(pack, checks);
   const jobs: JobFacts[] = [];
   const findOrder = (id: string) => jobs.find((job) => job.id === id)?.order;
-  const evidence = { trust, authorizations, revoked, server, agentKeys, findOrder };
+  const evidence = { trust, authorizations, revoked, server, agentKeys, findOrder, secrets };
   for (const job of pack.jobs) {
     const facts = checkJob(job, evidence, checks);
     if (facts !== null) jobs.push(facts);

@@ -45,7 +45,7 @@ export const orderSchema = z
     expect: identity,
     /**
      * Secrets for the job by name: age files (base64) to the agent's recipient, see `sealed-input.ts`; or what the
-     * client gave, by reference, see `given-secret.ts`.
+     * client gave, by reference, see `given-reference.ts`.
      */
     sealedInputs: z.record(z.string().max(64), z.string().max(16 * 1024)),
     nonce,

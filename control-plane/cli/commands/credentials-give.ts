@@ -1,0 +1,137 @@
+import { randomUUID } from 'node:crypto';
+import { shell } from '../../../proto/documents/command-text.ts';
+import { signDocument } from '../../../proto/documents/document.ts';
+import { GIVEN_SECRET_MAX_BYTES, sealGivenSecret } from '../../../proto/documents/given-secret.ts';
+import { sealedDigest } from '../../../proto/documents/sealed-output.ts';
+import type { CredentialBody } from '../api/bodies.ts';
+import { CliError, usageError } from '../cli-error.ts';
+import type { CommandContext } from '../command-context.ts';
+import { agentRecipient, rememberRecipient } from '../credentials/agent-recipient.ts';
+import { findGivenScope } from '../credentials/given-scope.ts';
+import { readSecretFile } from '../credentials/read-secret.ts';
+import { exitStatus } from '../exit-status.ts';
+import { glyph } from '../output/terminal.ts';
+import { formatClock } from '../output/time-text.ts';
+import { findAccountKey } from '../trust/own-account-key.ts';
+import { requireClient } from './credentials.ts';
+import { findServer } from './servers.ts';
+
+export interface GiveOptions {
+  name: string;
+  grant?: string;
+  action?: string;
+  fromFile?: string;
+  recipient?: string;
+  key?: string;
+  yes?: boolean;
+}
+
+/**
+ * `intervene credentials give SERVER --name INPUT`: the client seals a secret to the agent and signs what it is
+ * for. Nobody in between can read it, put another in its place, or use it for anything else.
+ */
+export async function giveCredential(
+  context: CommandContext,
+  [named = '']: string[],
+  options: GiveOptions,
+): Promise<void> {
+  const { terminal, prompt, surroundings } = context;
+  requireClient(context, 'Only the client gives secrets for a server.');
+  const api = await context.api();
+  const server = await findServer(api, named);
+  const { name } = options;
+  const { grant, grantDigest, action } = await findGivenScope(api, server, {
+    name,
+    grant: options.grant,
+    action: options.action,
+  });
+  const key = await findAccountKey(context, server.accountId, options.key);
+  if (key === null) throw noAccountKey(options.key);
+  const agent = agentRecipient(context, server, options.recipient);
+  const until = formatClock(Date.parse(grant.expiresAt), surroundings.timeZone);
+  const use = `${name} of ${action.id} on ${server.name}, under G-${grant.number} until ${until}`;
+  const secret = await readSecret(context, use, options);
+  if (!options.yes && options.fromFile !== '-') {
+    const question = `Give it for ${use}? Engineers can use it in every order of ${action.id} until then; they cannot read it.`;
+    if (!(await prompt.confirm([question], '--yes'))) {
+      throw new CliError({
+        code: 'not_signed',
+        happened: 'You did not sign; nothing was given.',
+        exitStatus: exitStatus.stopped,
+      });
+    }
+  }
+  const signer = await (await context.keys()).open(key.name);
+  const given = {
+    id: randomUUID(),
+    grant: grantDigest,
+    server: server.id,
+    action: action.id,
+    input: name,
+  };
+  const sealed = await sealGivenSecret(agent.ageRecipient, given, secret);
+  if (sealed.length > GIVEN_SECRET_MAX_BYTES) {
+    throw usageError(`The secret ${name} is too large to be sealed.`, [], 'secret_too_large');
+  }
+  const envelope = signDocument(
+    'credential',
+    {
+      ...given,
+      account: server.accountId,
+      agentKey: agent.keyFingerprint,
+      sealed: sealedDigest(sealed),
+      issuedAt: context.nowSeconds(),
+    },
+    [signer],
+  );
+  const credential = await api.post<CredentialBody>('/api/v1/credentials', {
+    envelope: Buffer.from(envelope).toString('base64'),
+    sealed: sealed.toString('base64'),
+  });
+  rememberRecipient(context, agent);
+  if (terminal.json) {
+    terminal.printJson(credential);
+    return;
+  }
+  terminal.printName(`C-${credential.number}`);
+  terminal.say(glyph('ok', '✓'), `C-${credential.number} is given for ${use}.`);
+  terminal.sayNext(shell`intervene run ${server.name} ${action.id} --given ${name}`, {
+    who: 'an engineer',
+  });
+  terminal.sayNext(shell`intervene credentials withdraw C-${credential.number}`, { label: 'Undo' });
+}
+
+async function readSecret(
+  { prompt }: CommandContext,
+  use: string,
+  { name, fromFile, yes }: GiveOptions,
+): Promise<string> {
+  if (fromFile !== undefined) {
+    if (fromFile === '-' && !yes) {
+      throw usageError(
+        'A secret from standard input leaves nobody to ask: --yes has to be said with it.',
+        [],
+        'needs_answer',
+      );
+    }
+    const secret = readSecretFile(name, fromFile);
+    if (secret !== '') return secret;
+  } else {
+    const secret = await prompt.askHidden([`The secret, ${use}: `], '--from-file FILE');
+    if (secret !== '') return secret;
+  }
+  throw usageError('An empty secret is none.', [], 'secret_empty');
+}
+
+function noAccountKey(wanted: string | undefined): CliError {
+  return new CliError({
+    code: 'no_account_key',
+    happened:
+      wanted === undefined
+        ? 'No key of this machine is a signing key of the account.'
+        : `The key "${wanted}" is not a signing key of the account.`,
+    safe: 'Nothing was given.',
+    next: [{ label: 'make one', command: 'intervene keys create' }],
+    exitStatus: exitStatus.refused,
+  });
+}
