@@ -7,6 +7,7 @@ import { commandRun } from './command/command-run.ts';
  */
 const implementations: Record<string, () => Promise<ActionImplementation>> = {
   'command.run': () => Promise.resolve(commandRun),
+  'boot.repair-fstab': async () => (await import('./boot/repair-fstab.ts')).repairFstab,
   'diagnostics.collect': async () =>
     (await import('./diagnostics/collect-diagnostics.ts')).diagnosticsCollect,
   'filesystem.check': async () => (await import('./filesystem/index.ts')).filesystemCheck,

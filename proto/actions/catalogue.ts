@@ -1,4 +1,5 @@
 import { accessResetPassword } from './access.ts';
+import { bootRepairFstab } from './boot.ts';
 import { commandRun } from './command.ts';
 import type { ActionDeclaration } from './declaration.ts';
 import { diagnosticsCollect } from './diagnostics.ts';
@@ -13,6 +14,7 @@ export const actions: readonly ActionDeclaration[] = [
   diagnosticsCollect,
   filesystemCheck,
   filesystemRepair,
+  bootRepairFstab,
   serviceStatus,
   serviceRestart,
   serviceConfigure,

@@ -1,0 +1,97 @@
+import { describe, expect, it } from 'vitest';
+import { findLineChanges, withChanges, type FstabFacts } from './fstab-faults.ts';
+
+const ROOT = { type: 'ext4', uuid: 'aaaa-root', label: 'system' };
+const ESP = { type: 'vfat', uuid: 'E5B0-0001', label: null };
+const facts: FstabFacts = {
+  filesystems: [
+    known(ROOT),
+    known({ ...ESP, partitionType: 'c12a7328-f81f-11d2-ba4b-00c93ec93bec' }),
+    known({ type: 'xfs', uuid: 'bbbb-data', label: 'data', partitionUuid: 'cccc' }),
+  ],
+  root: known(ROOT),
+  hasDevice: () => null,
+};
+
+function known(
+  some: Partial<FstabFacts['filesystems'][number]>,
+): FstabFacts['filesystems'][number] {
+  return {
+    type: null,
+    uuid: null,
+    label: null,
+    partitionUuid: null,
+    partitionLabel: null,
+    partitionType: null,
+    ...some,
+  };
+}
+
+const repaired = (text: string, change: Partial<FstabFacts> = {}) =>
+  withChanges(text, findLineChanges(text, { ...facts, ...change }));
+
+describe('a line of fstab', () => {
+  it.each([
+    ['UUID=aaaa-root / ext4 errors=remount-ro 0 1'],
+    ['LABEL=data /data xfs defaults 0 2'],
+    ['/dev/disk/by-partuuid/cccc /data xfs defaults 0 2'],
+    ['UUID=E5B0-0001 /boot/efi vfat umask=0077 0 1'],
+    ['server:/export /net nfs defaults 0 0'],
+    ['tmpfs /tmp tmpfs size=1G 0 0'],
+    ['/dev/sdb1 /old ext4 defaults 0 2'],
+    ['UUID=gone /data ext4 noauto 0 0'],
+    ['UUID=gone /data ext4 nofail 0 0'],
+    ['UUID=aaaa-root /x auto bind 0 0'],
+    ['# UUID=gone / ext4'],
+    [''],
+  ])('that keeps nothing from booting stays as it is: %s', (line) => {
+    expect(findLineChanges(line, facts)).toEqual([]);
+  });
+
+  it.each([
+    [
+      'UUID=gone\t/data ext4\tdefaults 0 2',
+      'UUID=gone\t/data ext4\tdefaults,nofail,x-systemd.device-timeout=10s 0 2',
+    ],
+    ['UUID=gone /data ext4', 'UUID=gone /data ext4 defaults,nofail,x-systemd.device-timeout=10s'],
+    [
+      'UUID=gone none swap sw 0 0',
+      'UUID=gone none swap sw,nofail,x-systemd.device-timeout=10s 0 0',
+    ],
+    ['UUID=gone / ext4 defaults 0 1', 'UUID=aaaa-root / ext4 defaults 0 1'],
+    [
+      'UUID=dead-beef  /boot/efi vfat umask=0077 0 1',
+      'UUID=E5B0-0001  /boot/efi vfat umask=0077 0 1',
+    ],
+    ['LABEL=data /data ext4 defaults 0 2', 'LABEL=data /data xfs defaults 0 2'],
+    ['bad line', '# bad line'],
+    ['  UUID=aaaa-root data ext4', '#   UUID=aaaa-root data ext4'],
+  ])('is corrected in as few places as can be: %s', (line, expected) => {
+    expect(repaired(`# first\n${line}\n# last\n`)).toBe(`# first\n${expected}\n# last\n`);
+  });
+
+  it.each(['/usr', '/boot', '/var'])(
+    'for %s is left to a person when its disk is gone',
+    (place) => {
+      expect(findLineChanges(`UUID=gone ${place} ext4 defaults 0 2`, facts)).toEqual([]);
+    },
+  );
+
+  it('for the EFI partition is left alone where there are two', () => {
+    const two = { ...facts.filesystems[1]!, uuid: 'E5B0-0002' };
+    const filesystems = [...facts.filesystems, two];
+    const text = 'UUID=gone /boot/efi vfat umask=0077 0 1\n';
+    expect(repaired(text, { filesystems })).toMatch(/umask=0077,nofail/);
+  });
+
+  it('by a name of the kernel counts as missing only where somebody knows', () => {
+    const line = '/dev/vdz1 /data ext4 defaults 0 2';
+    expect(repaired(line, { hasDevice: () => false })).toContain('nofail');
+    expect(repaired(line, { hasDevice: () => true })).toBe(line);
+  });
+
+  it('is corrected alone where only it was ordered', () => {
+    const text = 'bad one\nbad two\n';
+    expect(withChanges(text, findLineChanges(text, facts, [2]))).toBe('bad one\n# bad two\n');
+  });
+});

@@ -1,0 +1,151 @@
+import type { JsonValue } from '../../../proto/documents/fields.ts';
+import type { Plan, PlanStep } from '../../../proto/documents/kinds/plan.ts';
+import {
+  ActionError,
+  type ActionContext,
+  type ActionImplementation,
+  type ActionResult,
+} from '../../runner/action.ts';
+import type { Target } from '../../target/open-target.ts';
+import { withAccessTarget } from '../access/access-target.ts';
+import { putBackUnlessStopped, undoChanges } from '../access/put-back.ts';
+import { requireSamePlan, type PlanBody } from '../access/same-plan.ts';
+import { checkBackupPlace, makeBackupFolder } from '../filesystem/backup-place.ts';
+import {
+  applyChangeSteps,
+  planChangeSteps,
+  type ChangeStep,
+  type PlannedSteps,
+} from './change-steps.ts';
+
+/** What a repair found, and the files that are to change for it. */
+export interface FileRepairPlan {
+  summary: string;
+  findings: string[];
+  steps: ChangeStep[];
+  /** What else identifies the target in the plan. */
+  target?: Record<string, JsonValue>;
+  /** How the result is verified, in a sentence. */
+  verify: string;
+}
+
+export type FileRepairOutcome = 'repaired' | 'nothing_to_do' | 'rolled_back' | 'restored';
+
+export interface FileRepair {
+  /** Looks; changes nothing. The same target gives the same answer. */
+  inspect(context: ActionContext, target: Target): Promise<FileRepairPlan>;
+  /** What is still wrong after the steps, in a sentence; null when nothing is. */
+  findFault(context: ActionContext, target: Target): Promise<string | null>;
+  /** After the change was verified, on the running system only: lets programs know of it. */
+  announce?(context: ActionContext, target: Target): Promise<void>;
+}
+
+const verifyTexts = {
+  id: 'verify',
+  description: 'Look whether it is repaired; if not, put everything back',
+  interrupt: 'finish',
+} as const;
+
+const VERIFY_BOUND_SECONDS = 60;
+const RECORD_BYTES = 64 * 1024;
+
+/**
+ * An action that repairs by changing files of its target and nothing else, live or on disks: planned to the
+ * byte, saved before the first write, put back when the result does not hold, and undone from what was saved.
+ */
+export function fileRepair(repair: FileRepair): ActionImplementation {
+  return {
+    plan: (context) =>
+      withAccessTarget(context, { write: false }, async (target) => {
+        const { body, planned } = await planOf(context, target, repair);
+        await checkBackupPlace(context, planned.backupBytes + RECORD_BYTES);
+        return body;
+      }),
+    apply: (context, plan) =>
+      withAccessTarget(context, { write: true }, (target) => apply(context, target, repair, plan)),
+    undo: (context) =>
+      withAccessTarget(context, { write: true }, async (target) => {
+        const detail = await undoChanges(context, target);
+        await announce(context, target, repair);
+        return resultOf(context, 'restored', [], detail, null);
+      }),
+  };
+}
+
+async function planOf(
+  context: ActionContext,
+  target: Target,
+  repair: FileRepair,
+): Promise<{ body: PlanBody; planned: PlannedSteps }> {
+  const { summary, findings, steps, verify, target: more } = await repair.inspect(context, target);
+  const planned = await planChangeSteps(context, target.root, steps);
+  const isNeeded = planned.steps.length > 0;
+  const body: PlanBody = {
+    target: { ...target.ids, ...more },
+    summary,
+    findings,
+    preconditions: planned.preconditions,
+    steps: isNeeded ? [...planned.steps.map(({ step }) => step), verifyStep(verify)] : [],
+  };
+  return { body, planned };
+}
+
+async function apply(
+  context: ActionContext,
+  target: Target,
+  repair: FileRepair,
+  plan: Plan | null,
+): Promise<ActionResult> {
+  const { body, planned } = await planOf(context, target, repair);
+  const { preconditions } = requireSamePlan(plan, body);
+  if (planned.steps.length === 0) {
+    return resultOf(context, 'nothing_to_do', [], body.summary, null);
+  }
+  const folder = await makeBackupFolder(context);
+  try {
+    await applyChangeSteps(context, planned, preconditions, folder);
+    await context.step(verifyTexts, async (confirm) => {
+      await confirm([]);
+      const fault = await repair.findFault(context, target);
+      if (fault !== null) throw new ActionError('verify_failed', fault);
+    });
+  } catch (error) {
+    const { detail, reason } = await putBackUnlessStopped(context, target, folder, error);
+    return resultOf(context, 'rolled_back', [], detail, reason);
+  }
+  await announce(context, target, repair);
+  const files = planned.steps.flatMap(({ changes }) => changes.map(({ path }) => path));
+  return resultOf(context, 'repaired', files, body.summary, null);
+}
+
+async function announce(context: ActionContext, target: Target, repair: FileRepair): Promise<void> {
+  if (target.kind === 'live') await repair.announce?.(context, target);
+}
+
+function verifyStep(verify: string): PlanStep {
+  return {
+    ...verifyTexts,
+    changes: [],
+    declaredFolders: [],
+    backup: null,
+    verify,
+    undo: { possible: true, how: 'Nothing is changed.' },
+    interruptBoundSeconds: VERIFY_BOUND_SECONDS,
+  };
+}
+
+function resultOf(
+  context: ActionContext,
+  outcome: FileRepairOutcome,
+  files: string[],
+  detail: string,
+  reason: string | null,
+): ActionResult {
+  context.note(detail);
+  return {
+    succeeded: reason === null,
+    reason,
+    exitStatus: null,
+    result: { outcome, files, detail: detail.slice(0, 2000) },
+  };
+}
