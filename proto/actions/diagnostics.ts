@@ -46,6 +46,7 @@ export const suggestableActions = [
   'network.recover',
   'packages.repair',
   'service.configure',
+  'service.override',
   'service.restart',
   'system.reboot',
 ] as const;
@@ -62,6 +63,8 @@ export const finding = z.strictObject({
   /** The action that mends it, where there is one. */
   suggestion: z
     .strictObject({ action: z.enum(suggestableActions), parameters: z.record(z.string(), json) })
+    // A drop-in may be suggested to go, never to come: its settings could be any command.
+    .refine(({ parameters }) => !Object.hasOwn(parameters, 'settings'), 'brings in settings')
     .nullable(),
   /** What to do where no action does it. */
   byHand: z.string().max(500),

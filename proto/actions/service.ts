@@ -1,5 +1,7 @@
 import { z } from 'zod';
+import { absolutePath } from './absolute-path.ts';
 import type { ActionDeclaration } from './declaration.ts';
+import { fileRepairResult } from './file-repair-result.ts';
 import { boundedUnitSetting, unitSetting } from './unit-settings.ts';
 
 const NAME = '[A-Za-z0-9:_.\\\\@][A-Za-z0-9:_.\\\\@-]*';
@@ -18,6 +20,9 @@ function unitOf(types: readonly string[]) {
 const changeable = unitOf(['service', 'socket', 'timer', 'path']).describe(
   'the unit with its type, such as nginx.service',
 );
+
+/** Where a boot may end. */
+const bootTarget = z.enum(['multi-user.target', 'graphical.target']);
 
 const text = (most: number) => z.string().max(most);
 const unitList = z.array(text(256)).max(256);
@@ -208,21 +213,44 @@ const isOneChange = ({ dropIn: name, removeDropIn: removed }: DropInParameters) 
 const WHOLE = 'dropIn and settings belong together: the file and all that is to stand in it';
 const ONE_CHANGE = 'a job writes a drop-in or removes one: order the other one by itself';
 
+const backupDirectory = absolutePath
+  .optional()
+  .describe('where the old files are kept; in a rescue system a folder on a durable disk');
+
 export const serviceConfigureParameters = z
   .strictObject({
-    unit: changeable,
+    unit: z
+      .union([changeable, bootTarget])
+      .describe('the unit with its type, such as nginx.service'),
+    isDefault: z
+      .literal(true)
+      .optional()
+      .describe('start the system into this target: multi-user.target or graphical.target'),
     enabled: z.boolean().optional().describe('whether it starts with the system'),
     masked: z.boolean().optional().describe('whether nothing at all may start it'),
     dropIn,
     settings: settingList(boundedUnitSetting),
     removeDropIn,
+    backupDirectory,
   })
+  .refine(
+    ({ unit, isDefault }) => (isDefault === true) === bootTarget.safeParse(unit).success,
+    'isDefault is for multi-user.target and graphical.target, and all that is changed with them',
+  )
+  .refine(
+    ({ isDefault, ...rest }) =>
+      isDefault === undefined ||
+      [rest.enabled, rest.masked, rest.dropIn, rest.settings, rest.removeDropIn].every(
+        (given) => given === undefined,
+      ),
+    'isDefault is ordered by itself',
+  )
   .refine(isWhole, WHOLE)
   .refine(isOneChange, ONE_CHANGE)
   .refine(
-    ({ enabled, masked, dropIn: name, removeDropIn: removed }) =>
-      [enabled, masked, name, removed].some((given) => given !== undefined),
-    'says nothing to change: give enabled, masked, dropIn with settings, or removeDropIn',
+    ({ isDefault, enabled, masked, dropIn: name, removeDropIn: removed }) =>
+      [isDefault, enabled, masked, name, removed].some((given) => given !== undefined),
+    'says nothing to change: give enabled, masked, dropIn with settings, removeDropIn, or isDefault',
   )
   .refine(
     ({ enabled, masked }) => !(enabled === true && masked === true),
@@ -241,16 +269,24 @@ export const serviceConfigure: ActionDeclaration = {
   changes: true,
   undo: 'yes',
   parameters: serviceConfigureParameters,
-  result: serviceConfigureResult,
+  /** Of a system on disks, and of the boot target, there is no state before and after: only files. */
+  result: z.union([serviceConfigureResult, fileRepairResult]),
   bringsIn: ['settings'],
   sealedInputs: [],
   interrupt: 'finish',
   usualDuration: 'seconds',
   capabilities: ['host'],
+  offline: { capabilities: ['disks'] },
 };
 
 export const serviceOverrideParameters = z
-  .strictObject({ unit: changeable, dropIn, settings: settingList(unitSetting), removeDropIn })
+  .strictObject({
+    unit: changeable,
+    dropIn,
+    settings: settingList(unitSetting),
+    removeDropIn,
+    backupDirectory,
+  })
   .refine(isWhole, WHOLE)
   .refine(isOneChange, ONE_CHANGE)
   .refine(

@@ -18,6 +18,7 @@ import { nameServers } from './network/name-servers.ts';
 import { aptSources, dpkgState } from './packages/dpkg-state.ts';
 import type { Probe } from './probe.ts';
 import { defaultTarget } from './services/default-target.ts';
+import { unitFiles } from './services/unit-files.ts';
 import { failedUnits, maskedUnits } from './services/unit-state.ts';
 import { sshAccess } from './ssh/ssh-access.ts';
 import { sshService } from './ssh/ssh-service.ts';
@@ -40,6 +41,7 @@ export const probes: readonly Probe[] = [
   pam,
   defaultTarget,
   maskedUnits,
+  unitFiles,
   pendingReboot,
   clock,
   filesystemSpace,

@@ -33,7 +33,7 @@ export function readWishes({ spec }: Pick<ActionContext, 'spec'>): Wishes {
 export async function wantedDropIn(
   context: Pick<ActionContext, 'spec'>,
   root: TargetRoot,
-  unit: Unit,
+  unit: Pick<Unit, 'id' | 'names' | 'dropIns'>,
   wishes: Wishes,
 ): Promise<PlannedFileChange | null> {
   const name = wishes.dropIn ?? wishes.removeDropIn;
@@ -52,7 +52,7 @@ export async function wantedDropIn(
   return planned;
 }
 
-function notThere(unit: Unit, path: string): ActionError {
+function notThere(unit: Pick<Unit, 'id' | 'dropIns'>, path: string): ActionError {
   const others = unit.dropIns.length === 0 ? 'it has none' : `it has ${unit.dropIns.join(', ')}`;
   return new ActionError('drop_in_not_found', `there is no ${path}; of ${unit.id} ${others}`);
 }

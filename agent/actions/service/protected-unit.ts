@@ -1,6 +1,11 @@
 import { ActionError } from '../../runner/action.ts';
 import type { Unit } from './unit.ts';
 
+/** What has to be known of a unit to tell whether it is an ordinary one. */
+export interface ProtectableUnit extends Pick<Unit, 'id' | 'names' | 'systemActions' | 'starts'> {
+  standing: Pick<Unit['standing'], 'active'>;
+}
+
 /** The agent's own: a job that stopped it or changed what it runs would be its last. */
 const OWN_UNIT = 'intervene-agent.service';
 
@@ -22,7 +27,7 @@ const ORDINARY_DAEMONS = new Set(
  * Throws ActionError `unit_protected` for a unit that is no ordinary one: a restart or another set-up of it
  * would do what only an action of class C may.
  */
-export function requireOrdinary(unit: Unit): void {
+export function requireOrdinary(unit: ProtectableUnit): void {
   const why =
     whyUntouchable(unit) ??
     (namesOf(unit).some((name) => name.startsWith('systemd-')) && !ORDINARY_DAEMONS.has(unit.id)
@@ -45,7 +50,7 @@ export function requireOrdinaryAlong(unit: Unit, along: readonly Unit[]): void {
 }
 
 /** Goes on behind the name of the unit; null for one that may be touched. */
-function whyUntouchable(unit: Unit): string | null {
+function whyUntouchable(unit: ProtectableUnit): string | null {
   const names = namesOf(unit);
   if (names.includes(OWN_UNIT)) return 'is what carries this job out';
   if (names.some((name) => SYSTEM_STATE.test(name))) {
@@ -64,11 +69,11 @@ function whyUntouchable(unit: Unit): string | null {
 }
 
 /** A template makes a unit of any name that is asked for. */
-function whyNewInstance({ id, standing }: Unit): string | null {
+function whyNewInstance({ id, standing }: ProtectableUnit): string | null {
   if (!id.includes('@') || standing.active !== 'inactive') return null;
   return 'is an instance of a template that does not run now: jobs change those that run or have failed; let the client start it first';
 }
 
-function namesOf({ id, names }: Unit): string[] {
+function namesOf({ id, names }: Pick<Unit, 'id' | 'names'>): string[] {
   return [id, ...names];
 }

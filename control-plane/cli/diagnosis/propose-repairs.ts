@@ -24,6 +24,7 @@ const ORDER = [
   'access.repair-accounts',
   'access.reset-password',
   'access.restore-ssh',
+  'service.override',
   'service.configure',
   'network.recover',
   'firewall.recover',

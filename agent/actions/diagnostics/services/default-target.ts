@@ -23,7 +23,10 @@ export const defaultTarget: Probe = {
           subject: name,
           title: `The next boot ends in ${name}: no service is started`,
           evidence: [fileEvidence(LINK, null, `${LINK} -> ${target}`)],
-          suggestion: null,
+          suggestion: {
+            action: 'service.configure',
+            parameters: { unit: 'multi-user.target', isDefault: true },
+          },
           byHand: 'systemctl set-default multi-user.target',
         },
       ],

@@ -1,3 +1,4 @@
+import type { TargetFiles } from '../../../target/target-files.ts';
 import { commandEvidence, fileEvidence, type NewFinding } from '../finding.ts';
 import type { Probe } from '../probe.ts';
 
@@ -57,19 +58,34 @@ export const maskedUnits: Probe = {
       const isMasked =
         (await files.readLink(file)) === '/dev/null' || (await files.lstat(file))?.size === 0;
       if (!isMasked) continue;
+      // Somebody wanted it to start, and somebody that it never does: one of them was mistaken.
+      const isWanted = await isEnabled(files, name);
       findings.push({
         rule: 'svc.masked_unit',
-        severity: 'notice',
+        severity: isWanted ? 'warning' : 'notice',
         subject: name,
-        title: `${name} is masked: nothing can start it`,
+        title: isWanted
+          ? `${name} is to start with the system, and is masked: nothing can start it`
+          : `${name} is masked: nothing can start it`,
         evidence: [fileEvidence(file, null, `${file} -> /dev/null`)],
-        suggestion: null,
+        suggestion:
+          isWanted && /\.(?:service|socket|timer)$/.test(name)
+            ? { action: 'service.configure', parameters: { unit: name, masked: false } }
+            : null,
         byHand: `If it should run: systemctl unmask ${name}.`,
       });
     }
     return { findings };
   },
 };
+
+async function isEnabled(files: TargetFiles, unit: string): Promise<boolean> {
+  for (const folder of await files.list(OWN_UNITS)) {
+    if (!/\.(?:wants|requires)$/.test(folder)) continue;
+    if ((await files.lstat(`${OWN_UNITS}/${folder}/${unit}`)) !== null) return true;
+  }
+  return false;
+}
 
 function splitAtEquals(line: string): [string, string] {
   const at = line.indexOf('=');
