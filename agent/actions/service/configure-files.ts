@@ -31,7 +31,7 @@ async function inspect(context: ActionContext, target: Target): Promise<FileRepa
   const { steps } = await planChangeSteps(context, target.root, [
     { id: 'unit', description: '', changes, verify: '' },
   ]);
-  const unit = String(context.spec.parameters['unit']);
+  const { unit } = readWishes(context);
   return {
     summary: steps.length === 0 ? `Nothing to do: ${unit} is so.` : `Set ${unit} up as ordered.`,
     findings: [],
