@@ -51,6 +51,12 @@ describe('the keys of a client', () => {
     expect(done.status, done.stderr).toBe(0);
     await agentHolds(3);
     expect((await run()).stderr).toContain('signer_unknown');
+    // Signed by the key on paper, and so kept whatever the control plane says later.
+    const kept = readFileSync(path.join(stack.state, 'trust/revocations.json'), 'utf8');
+    const revoked = (JSON.parse(kept) as { signed: string[] }).signed.flatMap(
+      (envelope) => readUnverified('revoke', Buffer.from(envelope, 'base64')).payload.keys,
+    );
+    expect(revoked).toHaveLength(1);
     await stack.revokeAll();
     await stack.authorize('command.run');
     expect((await run()).status).toBe(0);

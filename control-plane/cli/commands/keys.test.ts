@@ -92,6 +92,7 @@ describe('keys of a client', () => {
   it('recover: the key on paper makes new ones, and ends every other', async () => {
     const paper = its.file('paper', (await create()).stdout);
     await create();
+    const lost = (await fingerprints()).toSorted();
     its.cli.login(its.farEnd, 'phone', 'client-token');
     const phone = { profile: 'phone' };
     const recover = ['keys', 'recover', '--no-passphrase', '--recovery-key-file', paper];
@@ -102,6 +103,18 @@ describe('keys of a client', () => {
         .keys.map((entry) => entry.use)
         .toSorted();
     expect(uses()).toEqual(['recovery', 'signing']);
+    const made = readUnverified('account-keys', envelopeBytes(its.farEnd.accountKeys[0])).payload;
+    const paperKey = made.keys.find((entry) => entry.use === 'recovery')!.key;
+    const revoked = openDocument('revoke', envelopeBytes(its.farEnd.revocations[0]?.['envelope']), [
+      paperKey,
+    ]).payload;
+    expect(revoked).toMatchObject({ grants: [], afterStep: true });
+    expect(revoked.keys.toSorted()).toEqual(lost);
+    const posts = its.farEnd.requests.filter(({ method }) => method === 'POST');
+    expect(posts.slice(-2).map(({ path }) => path.split('/').at(-1))).toEqual([
+      'revocations',
+      'keys',
+    ]);
     expect((await its.cli.run(recover, phone)).stderr).toContain('recovery_key_wrong');
     const next = its.file('next', done.stdout);
     const [kept] = await fingerprints(phone);

@@ -75,6 +75,9 @@ export async function createAccountKey(
     [authority ?? signer],
   );
   if (recovery !== null) await handOverRecovery(context, recovery.printed, options);
+  if (options.replaces === 'all' && authority !== null) {
+    await revokeFirst(context, authority, givenUp);
+  }
   await api.post(path, { envelope: Buffer.from(envelope).toString('base64') });
   const pin = chain[0]?.digest ?? digestOf(envelope);
   profile.update({ accountKeysDigest: pin });
@@ -103,6 +106,31 @@ export async function createAccountKey(
     return;
   }
   terminal.sayNext('intervene enroll SERVER --mode resident');
+}
+
+/**
+ * Lost keys may be in other hands, and until they are taken back each could sign a successor of its own. The key
+ * on paper takes them back before it is replaced itself: agents remember that. What runs ends its step.
+ */
+async function revokeFirst(
+  context: CommandContext,
+  recovery: Signer,
+  keys: readonly string[],
+): Promise<void> {
+  if (keys.length === 0) return;
+  const envelope = signDocument(
+    'revoke',
+    {
+      grants: [],
+      keys: [...keys],
+      issuedAt: context.nowSeconds(),
+      reason: 'given up in a recovery',
+      afterStep: true,
+    },
+    [recovery],
+  );
+  const api = await context.api();
+  await api.post('/api/v1/revocations', { envelope: Buffer.from(envelope).toString('base64') });
 }
 
 function givenUpKeys(
