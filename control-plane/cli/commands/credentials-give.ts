@@ -12,7 +12,7 @@ import { readSecretFile } from '../credentials/read-secret.ts';
 import { exitStatus } from '../exit-status.ts';
 import { glyph } from '../output/terminal.ts';
 import { formatClock } from '../output/time-text.ts';
-import { findAccountKey } from '../trust/own-account-key.ts';
+import { requireAccountKey } from '../trust/own-account-key.ts';
 import { requireClient } from './credentials.ts';
 import { findServer } from './servers.ts';
 
@@ -45,8 +45,7 @@ export async function giveCredential(
     grant: options.grant,
     action: options.action,
   });
-  const key = await findAccountKey(context, server.accountId, options.key);
-  if (key === null) throw noAccountKey(options.key);
+  const key = await requireAccountKey(context, server.accountId, options.key, 'Nothing was given.');
   const agent = agentRecipient(context, server, options.recipient);
   const until = formatClock(Date.parse(grant.expiresAt), surroundings.timeZone);
   const use = `${name} of ${action.id} on ${server.name}, under G-${grant.number} until ${until}`;
@@ -121,17 +120,4 @@ async function readSecret(
     if (secret !== '') return secret;
   }
   throw usageError('An empty secret is none.', [], 'secret_empty');
-}
-
-function noAccountKey(wanted: string | undefined): CliError {
-  return new CliError({
-    code: 'no_account_key',
-    happened:
-      wanted === undefined
-        ? 'No key of this machine is a signing key of the account.'
-        : `The key "${wanted}" is not a signing key of the account.`,
-    safe: 'Nothing was given.',
-    next: [{ label: 'make one', command: 'intervene keys create' }],
-    exitStatus: exitStatus.refused,
-  });
 }

@@ -5,9 +5,8 @@ import { CliError } from '../cli-error.ts';
 import type { CommandContext } from '../command-context.ts';
 import { exitStatus } from '../exit-status.ts';
 import { printTable } from '../output/table.ts';
-import { glyph } from '../output/terminal.ts';
+import { glyph, styled } from '../output/terminal.ts';
 import type { Piece } from '../output/terminal.ts';
-import { styled } from '../output/terminal.ts';
 import { formatAge } from '../output/time-text.ts';
 import { signRevocation } from './revoke.ts';
 

@@ -2,7 +2,9 @@ import { readUnverified } from '../../../proto/documents/document.ts';
 import { keyFingerprint } from '../../../proto/documents/keys.ts';
 import { reference } from '../api/api-client.ts';
 import type { DocumentBody } from '../api/bodies.ts';
+import { CliError } from '../cli-error.ts';
 import type { CommandContext } from '../command-context.ts';
+import { exitStatus } from '../exit-status.ts';
 import type { StoredKey } from '../profile/key-store.ts';
 
 /** A key of this machine that signs for the account now: keys it gave up lie here still. Null when there is none. */
@@ -21,4 +23,25 @@ export async function findAccountKey(
   );
   const own = keys.list().filter((key) => signing.has(key.fingerprint));
   return own.find((key) => wanted === undefined || key.name === wanted) ?? null;
+}
+
+/** Throws CliError where no key of this machine signs for the account; `safe` says what was not done. */
+export async function requireAccountKey(
+  context: CommandContext,
+  account: string,
+  wanted: string | undefined,
+  safe: string,
+): Promise<StoredKey> {
+  const own = await findAccountKey(context, account, wanted);
+  if (own !== null) return own;
+  throw new CliError({
+    code: 'no_account_key',
+    happened:
+      wanted === undefined
+        ? 'No key of this machine is a signing key of the account.'
+        : `The key "${wanted}" is not a signing key of the account.`,
+    safe,
+    next: [{ label: 'make one', command: 'intervene keys create' }],
+    exitStatus: exitStatus.refused,
+  });
 }

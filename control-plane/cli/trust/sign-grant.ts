@@ -9,7 +9,7 @@ import { glyph } from '../output/terminal.ts';
 import { formatClock } from '../output/time-text.ts';
 import { consentText } from './consent-text.ts';
 import type { GrantTerms } from './consent-text.ts';
-import { findAccountKey } from './own-account-key.ts';
+import { requireAccountKey } from './own-account-key.ts';
 
 /** Shows the words, asks, signs exactly them, and hands the grant to the control plane. */
 export async function signGrant(
@@ -19,7 +19,8 @@ export async function signGrant(
 ): Promise<void> {
   const { terminal, prompt, surroundings } = context;
   const shownText = consentText(terms, actions, surroundings.timeZone);
-  const key = await accountKeyName(context, terms.account, options.key);
+  const safe = 'Nobody was given any permission.';
+  const key = await requireAccountKey(context, terms.account, options.key, safe);
   for (const line of shownText.trimEnd().split('\n')) terminal.say(line);
   terminal.say('');
   if (!options.yes) {
@@ -46,24 +47,4 @@ export async function signGrant(
   const until = formatClock(terms.expiresAt * 1000, surroundings.timeZone);
   terminal.say(glyph('ok', '✓'), `G-${grant.number} signed, valid until ${until}.`);
   terminal.sayNext(shell`intervene revoke G-${grant.number}`, { label: 'Undo' });
-}
-
-/** A signing key of this machine that stands in the account's newest keys. */
-async function accountKeyName(
-  context: CommandContext,
-  account: string,
-  wanted: string | undefined,
-): Promise<{ name: string; fingerprint: string }> {
-  const own = await findAccountKey(context, account, wanted);
-  if (own !== null) return own;
-  throw new CliError({
-    code: 'no_account_key',
-    happened:
-      wanted === undefined
-        ? 'No key of this machine is a signing key of the account.'
-        : `The key "${wanted}" is not a signing key of the account.`,
-    safe: 'Nobody was given any permission.',
-    next: [{ label: 'make one', command: 'intervene keys create' }],
-    exitStatus: exitStatus.refused,
-  });
 }
