@@ -5,7 +5,12 @@ import { ActionError, type ActionContext } from '../runner/action.ts';
 import { findSystems, type FoundSystem, type SystemSearch } from './offline/find-systems.ts';
 import { mountSystem, type MountedSystem } from './offline/mount-system.ts';
 import { withDisks, type OpenDisks } from './offline/open-disks.ts';
-import { runInside, type InsideOptions } from './offline/run-inside.ts';
+import {
+  coverArguments,
+  requireCoverable,
+  runInside,
+  type InsideOptions,
+} from './offline/run-inside.ts';
 import { TargetFiles } from './target-files.ts';
 import { TargetRoot } from './target-root.ts';
 
@@ -64,13 +69,23 @@ export async function openSystem(
 }
 
 function liveTarget(context: ActionContext): Target {
+  const root = new TargetRoot('/');
+  const files = new TargetFiles('/');
   return {
     kind: 'live',
     ids: {},
-    root: new TargetRoot('/'),
-    files: new TargetFiles('/'),
+    root,
+    files,
     layout: null,
-    runInside: (argv, options) => context.run(argv, options),
+    async runInside(argv, { covers = [], ...options } = {}) {
+      if (covers.length === 0) return context.run(argv, options);
+      await requireCoverable({ root, files }, covers);
+      // A /run of its own, so that no name has to be made in the server's.
+      const around = ['--ro-bind', '/', '/', '--dev-bind', '/dev', '/dev', '--tmpfs', '/run'];
+      const tmp = ['--perms', '1777', '--tmpfs', '/tmp'];
+      const words = ['bwrap', ...around, ...tmp, ...coverArguments(covers), '--', ...argv];
+      return context.run(words, options);
+    },
   };
 }
 

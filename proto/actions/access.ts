@@ -68,3 +68,63 @@ export const accessResetPassword: ActionDeclaration = {
   capabilities: ['host'],
   offline: { capabilities: ['disks'] },
 };
+
+const address = z.union([z.ipv4(), z.ipv6()], 'is no IP address');
+
+export const restoreSshParameters = z.strictObject({
+  user: user
+    .optional()
+    .describe('who must get in; where nobody is named it is enough that somebody does'),
+  key: z
+    .string()
+    .max(2048)
+    .optional()
+    .describe('public SSH key to let in, one line; the grant must name it'),
+  passwords: z
+    .boolean()
+    .default(false)
+    .describe('whether sshd may be set to take passwords where there is no key'),
+  port: z.int().min(1).max(65_535).optional().describe('port that sshd must listen on'),
+  listenAddress: address
+    .optional()
+    .describe('address that sshd must listen at; 0.0.0.0 and :: are all'),
+  from: address.optional().describe('address that the person comes from'),
+  backupDirectory,
+});
+export type RestoreSshParameters = z.output<typeof restoreSshParameters>;
+
+export const restoreSshResult = z.strictObject({
+  /** `incomplete`: what could be repaired is, but something is left that a person must decide. */
+  outcome: z.enum(['repaired', 'nothing_to_do', 'incomplete', 'rolled_back', 'restored']),
+  files: changedFiles,
+  /** Host keys that were made; clients know the server by the old ones. */
+  newHostKeys: z
+    .array(z.strictObject({ path: text(4096), type: text(20), fingerprint: text(100) }))
+    .max(16),
+  left: z.array(text(500)).max(20),
+  /** Where sshd answered afterwards; null on disks. */
+  answersAt: text(100).nullable(),
+  detail: text(2000),
+});
+export type RestoreSshResult = z.output<typeof restoreSshResult>;
+
+export const accessRestoreSsh: ActionDeclaration = {
+  id: 'access.restore-ssh',
+  version: 1,
+  title: 'Restore SSH',
+  sentence:
+    'Repair what keeps people from logging in over SSH: the configuration of the daemon, its keys, its start, permissions. The old files are kept and can be put back.',
+  class: 'B',
+  planClass: 'B',
+  plans: true,
+  changes: true,
+  undo: 'yes',
+  parameters: restoreSshParameters,
+  result: restoreSshResult,
+  bringsIn: ['key', 'listenAddress'],
+  sealedInputs: [],
+  interrupt: 'finish',
+  usualDuration: 'seconds',
+  capabilities: ['host', 'network', 'runs-target-programs'],
+  offline: { capabilities: ['disks', 'runs-target-programs'] },
+};

@@ -1,4 +1,4 @@
-import { accessResetPassword } from './access.ts';
+import { accessResetPassword, accessRestoreSsh } from './access.ts';
 import { bootRepairFstab } from './boot.ts';
 import { commandRun } from './command.ts';
 import type { ActionDeclaration } from './declaration.ts';
@@ -20,6 +20,7 @@ export const actions: readonly ActionDeclaration[] = [
   serviceConfigure,
   serviceOverride,
   accessResetPassword,
+  accessRestoreSsh,
   packagesInstall,
   packagesRepair,
   jobConfirm,

@@ -30,19 +30,31 @@ export async function keyPlace({ root }: Target, { name, home }: Account): Promi
   return { home: folder.path, folder: `${base}/.ssh`, file: `${base}/.ssh/authorized_keys` };
 }
 
-/** Lets a key into an account, where it is not let in already. */
-export async function addKey(target: Target, account: Account, key: PublicKey): Promise<Change[]> {
-  const { file } = await keyPlace(target, account);
+/**
+ * Lets a key into an account, where it is not let in already.
+ *
+ * @param named the file that sshd reads, where it is set to another than the usual one: root's then
+ */
+export async function addKey(
+  target: Target,
+  account: Account,
+  key: PublicKey,
+  named: string | null = null,
+): Promise<Change[]> {
+  const place = await keyPlace(target, account);
+  const file = named ?? place.file;
+  if (!file.startsWith(`${place.home === '/' ? '' : place.home}/`)) {
+    return addRootsKey(target, file, key);
+  }
   const before = await readState(target.root, file, true);
   const text = before?.bytes.toString('latin1') ?? '';
   if (admits(text, key)) return [];
   const owner = { uid: account.uid, gid: account.gid };
-  const start = text === '' || text.endsWith('\n') ? text : `${text}\n`;
   return [
     {
       kind: 'file',
       path: file,
-      content: Buffer.concat([Buffer.from(start, 'latin1'), Buffer.from(`${keyLine(key)}\n`)]),
+      content: withKey(text, key),
       mode: 0o600,
       owner,
       folders: { mode: 0o700, ...owner },
@@ -52,6 +64,29 @@ export async function addKey(target: Target, account: Account, key: PublicKey): 
       shown: withoutOptions,
     },
   ];
+}
+
+/** In a folder of root's, such as /etc/ssh/authorized_keys/USER. */
+async function addRootsKey({ root }: Target, file: string, key: PublicKey): Promise<Change[]> {
+  const text = (await readState(root, file))?.bytes.toString('latin1') ?? '';
+  if (admits(text, key)) return [];
+  return [
+    {
+      kind: 'file',
+      path: file,
+      content: withKey(text, key),
+      mode: 0o644,
+      straight: true,
+      liftsFlags: true,
+      shown: withoutOptions,
+    },
+  ];
+}
+
+/** @param text in Latin-1, so that bytes that are no text stay what they are */
+function withKey(text: string, key: PublicKey): Buffer {
+  const start = text === '' || text.endsWith('\n') ? text : `${text}\n`;
+  return Buffer.concat([Buffer.from(start, 'latin1'), Buffer.from(`${keyLine(key)}\n`)]);
 }
 
 /**

@@ -19,7 +19,7 @@ afterEach(async () => {
 });
 
 /** Nothing is made of the disk, by a plan or without one. */
-async function refused(
+async function expectRefused(
   reason: string | RegExp,
   parameters: Record<string, string> = {},
   change = {},
@@ -43,19 +43,19 @@ describe.each(['shadow', 'passwd'])('/etc/%s on a hostile disk', (name) => {
     ],
   ])('is refused as %s', async (_, script) => {
     await disk.sh(script.replaceAll('$N', name));
-    await refused('not_a_plain_file');
+    await expectRefused('not_a_plain_file');
   });
 
   it('is refused when it is too long to be one', async () => {
     await disk.sh(`truncate -s 16M etc/${name}`);
-    await refused('file_too_large');
+    await expectRefused('file_too_large');
   });
 });
 
 it('/etc as a symlink out of the disk leads nowhere', async () => {
   await disk.sh('mv etc real; ln -s ../../../../../../../etc etc; mkdir -p usr/lib');
   // What looks like a system without /etc is none.
-  await refused(/no_system|accounts_broken|not_a_plain_file/);
+  await expectRefused(/no_system|accounts_broken|not_a_plain_file/);
 });
 
 describe('a home on a hostile disk', () => {
@@ -83,12 +83,12 @@ describe('a home on a hostile disk', () => {
     ['the keys are a device', 'mkdir home/ann/.ssh; mknod home/ann/.ssh/authorized_keys b 7 0'],
   ])('is refused where %s', async (_, script) => {
     await disk.sh(script);
-    await refused('not_a_plain_file', { user: 'ann' }, key);
+    await expectRefused('not_a_plain_file', { user: 'ann' }, key);
   });
 
   it('is refused where the keys are too many to be keys', async () => {
     await disk.sh('mkdir home/ann/.ssh; truncate -s 16M home/ann/.ssh/authorized_keys');
-    await refused('file_too_large', { user: 'ann' }, key);
+    await expectRefused('file_too_large', { user: 'ann' }, key);
   });
 
   it.each([
@@ -97,7 +97,7 @@ describe('a home on a hostile disk', () => {
     ['goes round in circles', 'rmdir home/ann; ln -s ann home/ann'],
   ])('is refused where it %s', async (_, script) => {
     await disk.sh(script);
-    await refused('home_missing', { user: 'ann' }, key);
+    await expectRefused('home_missing', { user: 'ann' }, key);
   });
 
   it('is the one on the disk where a symlink leads to another place of it', async () => {
@@ -112,5 +112,5 @@ it('the list of failed log-ins leads nowhere', async () => {
     mkdir -p etc/security var/lib
     echo 'dir = /var/lib/faillock' > etc/security/faillock.conf
     ln -s ../../../../../../../etc var/lib/faillock; ln -s /etc/shadow etc/root`);
-  await refused('not_a_plain_file');
+  await expectRefused('not_a_plain_file');
 });

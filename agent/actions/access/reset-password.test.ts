@@ -1,6 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { readdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { readFileSync } from 'node:fs';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { AccessDisk, type Done } from './testing/access-disk.ts';
 
@@ -29,7 +28,7 @@ function libcrypt(password: string, hash: string): string {
 }
 
 /** Runs the whole of it: plan, apply, the password opened by the client, undo; returns the applied job. */
-async function resetAndUndo(
+async function expectResetAndUndone(
   parameters: Record<string, string | boolean> = {},
   check: (password: string, done: Done) => Promise<void> = async () => undefined,
 ): Promise<void> {
@@ -51,7 +50,7 @@ async function resetAndUndo(
 
 describe('a password that is reset', () => {
   it('is typable, hashed as the distribution does, and undo gives the old bytes back', async () => {
-    await resetAndUndo({}, async (password, { result }) => {
+    await expectResetAndUndone({}, async (password, { result }) => {
       expect(password).toMatch(/^[bcdefghjknprstuvx]{20}$/);
       expect(result).toMatchObject({ user: 'root', method: 'yescrypt', files: ['/etc/shadow'] });
       const [, hash, changed, ...rest] = await shadowOf('root');
@@ -68,7 +67,7 @@ describe('a password that is reset', () => {
 
   it('is hashed with SHA-512 where the distribution does not say yescrypt', async () => {
     await disk.write('/etc/pam.d/system-auth', 'password sufficient pam_unix.so sha512 shadow\n');
-    await resetAndUndo({}, async () => {
+    await expectResetAndUndone({}, async () => {
       expect((await shadowOf('root'))[1]).toMatch(/^\$6\$/);
     });
   });
@@ -91,7 +90,7 @@ describe('a password that is reset', () => {
     expect(plan.findings.join(' ')).toMatch(
       /locked.* expired, on day 1 .*\/bin\/zsh; .*\/bin\/bash/,
     );
-    await resetAndUndo({ user: 'ann' }, async () => {
+    await expectResetAndUndone({ user: 'ann' }, async () => {
       expect((await shadowOf('ann')).slice(2)).toEqual([DAY, '0', '90', '7', '30', '', '']);
       expect(await disk.read('/etc/passwd')).toContain('ann:x:1000:1000:Ann:/home/ann:/bin/bash\n');
       expect(await disk.read('/var/lib/faillock/ann')).toBe('');
@@ -99,7 +98,7 @@ describe('a password that is reset', () => {
   });
 
   it('must be changed at the first log-in where that is asked for', async () => {
-    await resetAndUndo({ changeAtLogin: true }, async () => {
+    await expectResetAndUndone({ changeAtLogin: true }, async () => {
       expect((await shadowOf('root'))[2]).toBe('0');
     });
   });
@@ -111,14 +110,14 @@ describe('a password that is reset', () => {
     const shown = plan.steps.find(({ id }) => id === 'shadow')!.changes;
     expect(shown[0]).toEqual({ type: 'command', argv: ['chattr', '-i', '/etc/shadow'] });
     expect(shown.at(-1)).toEqual({ type: 'command', argv: ['chattr', '+i', '/etc/shadow'] });
-    await resetAndUndo({}, async () => expect(await flags()).toMatch(/^\S*i/));
+    await expectResetAndUndone({}, async () => expect(await flags()).toMatch(/^\S*i/));
     expect(await flags()).toMatch(/^\S*i/);
     await disk.sh('chattr -i etc/shadow');
   });
 
   it('is looked up in /etc/shadow even where /etc/passwd had said otherwise', async () => {
     await disk.sh(`sed -i 's/^root:x:/root::/' etc/passwd`);
-    await resetAndUndo({}, async () => {
+    await expectResetAndUndone({}, async () => {
       expect(await disk.read('/etc/passwd')).toMatch(/^root:x:0:0:/);
     });
   });
@@ -129,7 +128,7 @@ describe('a password that is reset', () => {
     const password = await disk.secretOf(done.job);
     const [, hash = ''] = await shadowOf('root');
     const tail = hash.slice(hash.lastIndexOf('$') + 1);
-    const everything = readAll(disk.fixture.state);
+    const everything = disk.leftBehind();
     // A canary that is not found anywhere proves nothing unless its like would be.
     expect(everything.some(({ text }) => text.includes('secret_sealed'))).toBe(true);
     for (const { path, text } of everything) {
@@ -271,11 +270,3 @@ describe("the client's key in place of a password", () => {
     await expect(run()).rejects.toThrow('key_malformed');
   });
 });
-
-/** Every file below a folder as bytes, read as Latin-1. */
-function readAll(folder: string): { path: string; text: string }[] {
-  return readdirSync(folder, { recursive: true, withFileTypes: true })
-    .filter((entry) => entry.isFile())
-    .map((entry) => join(entry.parentPath, entry.name))
-    .map((path) => ({ path, text: readFileSync(path, 'latin1') }));
-}

@@ -1,5 +1,5 @@
 import { open, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { HOST_WIDE } from '../../jobs/sandbox.ts';
 import { systemCallFilter } from '../../jobs/system-call-filter.ts';
 import type { CommandOptions, CommandResult } from '../../process/command.ts';
@@ -11,6 +11,16 @@ import type { Volume } from './volumes.ts';
 export interface InsideOptions extends CommandOptions {
   /** The disks of the target and their volumes appear in /dev, with links in /dev/disk/by-uuid. */
   devices?: boolean;
+  /** What the program sees in the place of files and folders of the target. */
+  covers?: readonly Cover[];
+}
+
+/** A file or folder of the job, shown to a program of the target at another place; read-only unless `writable`. */
+export interface Cover {
+  /** A plain file or folder of the target without a symlink on the way, or a new name in /run or /tmp. */
+  at: string;
+  with: string;
+  writable?: true;
 }
 
 /** Folders that are covered; each must be one, since a link in its place could lead anywhere. */
@@ -49,9 +59,10 @@ export async function runInside(
   system: MountedSystem,
   { disks, volumes }: { disks: readonly AttachedDisk[]; volumes: readonly Volume[] },
   argv: readonly string[],
-  { devices = false, ...options }: InsideOptions = {},
+  { devices = false, covers = [], ...options }: InsideOptions = {},
 ): Promise<CommandResult> {
   await requireFolders(system);
+  await requireCoverable(system, covers);
   const filter = join(context.directory, 'scratch-filter');
   await writeFile(filter, systemCallFilter({ capabilities: [] }) ?? '', { mode: 0o600 });
   const handle = await open(filter, 'r');
@@ -66,6 +77,7 @@ export async function runInside(
       ['--dev', '/dev'],
       devices ? deviceArguments(disks, volumes) : [],
       ['--ro-bind', '/sys', '/sys', '--tmpfs', '/run', '--perms', '1777', '--tmpfs', '/tmp'],
+      coverArguments(covers),
       ['--cap-drop', 'ALL', ...POWERS.flatMap((power) => ['--cap-add', power])],
       ['--clearenv'],
       ...Object.entries({ ...ENVIRONMENT, ...options.environment }).map(([name, value]) => [
@@ -113,5 +125,31 @@ async function requireFolders({ files }: MountedSystem): Promise<void> {
       'target_hostile',
       `${path} of the target is no folder: none of its programs is run`,
     );
+  }
+}
+
+export function coverArguments(covers: readonly Cover[]): string[] {
+  return covers.flatMap(({ at, with: source, writable }) => [
+    writable === true ? '--bind' : '--ro-bind',
+    source,
+    at,
+  ]);
+}
+
+/** A symlink on the way could have something else covered, of the target or of the host. */
+export async function requireCoverable(
+  { root, files }: Pick<MountedSystem, 'root' | 'files'>,
+  covers: readonly Cover[],
+): Promise<void> {
+  for (const [index, { at }] of covers.entries()) {
+    if (/^\/(?:run|tmp)\/[\w.-]+$/.test(at)) continue;
+    // Below what is covered already nothing of the target is seen.
+    if (covers.slice(0, index).some((cover) => at.startsWith(`${cover.at}/`))) continue;
+    const folder = await root.openFolder(dirname(at)).catch(() => null);
+    await folder?.close();
+    const found = await files.lstat(at);
+    const isPlain = found !== null && (found.isFile() || found.isDirectory());
+    if (folder?.path === dirname(at) && isPlain) continue;
+    throw new ActionError('target_hostile', `${at} of the target is neither plain file nor folder`);
   }
 }

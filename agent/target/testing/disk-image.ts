@@ -1,7 +1,8 @@
+import { once } from 'node:events';
 import { mkdir, open, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
-import { execFile } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 
 const execute = promisify(execFile);
 const MIB = 1024 * 1024;
@@ -64,16 +65,32 @@ export async function withMountedPartition<T>(
   window: { offset: number; bytes: number },
   body: (point: string) => Promise<T>,
 ): Promise<T> {
-  return withWindow(path, window, async (loop) => {
-    const point = `${path}.mount`;
-    await mkdir(point, { recursive: true });
-    await run('mount', loop, point);
-    try {
-      return await body(point);
-    } finally {
-      await run('umount', point);
-    }
-  });
+  return withWindow(path, window, (loop) => withMounted(loop, `${path}.mount`, body));
+}
+
+const HOLD = 'mount "$1" "$2"; echo mounted; read -r _ || true; umount "$2"';
+
+/**
+ * Mounts in a namespace of its own: a sandbox that starts meanwhile would take along a mount of everybody's, and
+ * hold it after it was unmounted here.
+ */
+async function withMounted<T>(
+  loop: string,
+  point: string,
+  body: (point: string) => Promise<T>,
+): Promise<T> {
+  await mkdir(point, { recursive: true });
+  const words = ['--mount', '--propagation', 'private', 'sh', '-ec', HOLD, 'sh', loop, point];
+  const holder = spawn('unshare', words, { env: ENVIRONMENT, stdio: ['pipe', 'pipe', 'inherit'] });
+  const closed = once(holder, 'close') as Promise<[status: number | null]>;
+  const mounted = once(holder.stdout, 'data').then(() => true);
+  if (!(await Promise.race([mounted, closed.then(() => false)]))) {
+    throw new Error(`${loop} cannot be mounted`);
+  }
+  const done = await body(`/proc/${holder.pid}/root${point}`).finally(() => holder.stdin.end());
+  const [status] = await closed;
+  if (status !== 0) throw new Error(`${point} cannot be unmounted`);
+  return done;
 }
 
 function formatCommand(
@@ -96,17 +113,13 @@ async function fill(
   point: string,
   files: Readonly<Record<string, string>>,
 ): Promise<void> {
-  await mkdir(point, { recursive: true });
-  await run('mount', loop, point);
-  try {
+  await withMounted(loop, point, async (root) => {
     for (const [name, text] of Object.entries(files)) {
-      const place = join(point, name);
+      const place = join(root, name);
       await mkdir(name.endsWith('/') ? place : dirname(place), { recursive: true });
       if (!name.endsWith('/')) await writeFile(place, text);
     }
-  } finally {
-    await run('umount', point);
-  }
+  });
 }
 
 async function withWindow<T>(

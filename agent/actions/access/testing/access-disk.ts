@@ -1,6 +1,13 @@
 import { execFileSync } from 'node:child_process';
-import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { copyFile, mkdtemp, realpath, rm } from 'node:fs/promises';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  writeFileSync,
+} from 'node:fs';
+import { mkdtemp, realpath, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { generateX25519Identity, identityToRecipient } from 'age-encryption';
@@ -19,7 +26,8 @@ import {
 } from '../../../target/testing/disk-image.ts';
 
 const MIB = 1024 * 1024;
-const WINDOW = { offset: MIB, bytes: 24 * MIB };
+const MEBIBYTES = 48;
+const WINDOW = { offset: MIB, bytes: MEBIBYTES * MIB };
 const OLD_HASH =
   '$6$oldsalt$F2tTc3OvYFVxaHH0cDDyOzDBvZNCLhE1jDdfbvoKwGlGHhO1CXEPFj0fPmf1aKsNBCsKBbQR1q00RhZDRUpFF1';
 
@@ -46,6 +54,10 @@ export const accountFiles = {
   '/root/': '',
   '/home/ann/': '',
 } as const;
+
+const OWNERS = `
+  chmod 640 etc/shadow; chgrp 42 etc/shadow; chmod 700 root; chown -R 1000:1000 home/ann
+  setfattr -n security.selinux -v system_u:object_r:shadow_t:s0 etc/shadow`;
 
 /** How one job on the disk ended. */
 export interface Done {
@@ -75,25 +87,33 @@ export class AccessDisk {
     this.jobs = fixture.agent();
   }
 
+  /** A disk like another one was, of which `image` is a copy. */
+  static async copy(image: string): Promise<AccessDisk> {
+    const disk = await AccessDisk.empty();
+    execFileSync('cp', ['--sparse=always', image, disk.image]);
+    await disk.jobs.load();
+    return disk;
+  }
+
   static async create(files: Readonly<Record<string, string>> = {}): Promise<AccessDisk> {
-    const folder = await realpath(await mkdtemp(join(tmpdir(), 'iva-')));
-    const identity = await generateX25519Identity();
-    const recipient = await identityToRecipient(identity);
-    const disk = new AccessDisk(folder, identity, recipient, await JobsFixture.create());
+    const disk = await AccessDisk.empty();
     const all = { ...smallSystem('web-04', ''), ...accountFiles, ...files };
-    await makeDiskImage(disk.image, 'gpt', [{ mebibytes: 24, format: 'ext4', files: all }]);
+    await makeDiskImage(disk.image, 'gpt', [{ mebibytes: MEBIBYTES, format: 'ext4', files: all }]);
     await disk.change((root) => {
       for (const name of ['bin/bash', 'bin/sh', 'usr/sbin/nologin']) {
         chmodSync(join(root, name), 0o755);
       }
-      execFileSync('sh', [
-        '-ec',
-        'cd "$0"; chmod 640 etc/shadow; chgrp 42 etc/shadow; chmod 700 root; chown -R 1000:1000 home/ann; setfattr -n security.selinux -v system_u:object_r:shadow_t:s0 etc/shadow',
-        root,
-      ]);
+      execFileSync('sh', ['-ec', OWNERS], { cwd: root });
     });
     await disk.jobs.load();
     return disk;
+  }
+
+  private static async empty(): Promise<AccessDisk> {
+    const folder = await realpath(await mkdtemp(join(tmpdir(), 'iva-')));
+    const identity = await generateX25519Identity();
+    const recipient = await identityToRecipient(identity);
+    return new AccessDisk(folder, identity, recipient, await JobsFixture.create());
   }
 
   async close(): Promise<void> {
@@ -129,18 +149,20 @@ export class AccessDisk {
   /** All there is on it: names, types, modes, owners, targets of links, contents, attributes, flags. */
   look(): Promise<string> {
     return this.sh(`
-      find . -path ./lost+found -prune -o ! -type d -printf '%p %y %m %U %G %s %l %T@\\n' | sort
+      find . -path ./lost+found -prune -o -type l -printf '%p %l\\n' | sort
+      find . -path ./lost+found -prune -o ! -type d ! -type l -printf '%p %y %m %U %G %s %T@\\n' | sort
       find . -path ./lost+found -prune -o -type d -printf '%p %y %m %U %G\\n' | sort
       find . -type f | sort | xargs sha256sum
       getfattr -R -h -d -m - . | cat
-      lsattr -R . | sed 's/^\\(-*[ia-]*\\).* /\\1 /' | sort`);
+      lsattr -R . 2>/dev/null | sed 's/^\\(-*[ia-]*\\).* /\\1 /' | sort`);
   }
 
-  /** Copies the whole disk aside; returns how to put it back. */
-  async keep(): Promise<() => Promise<void>> {
-    const copy = `${this.image}.kept`;
-    await copyFile(this.image, copy);
-    return () => copyFile(copy, this.image);
+  /** Every file that the agent and its jobs left in their folder, read as Latin-1. */
+  leftBehind(): { path: string; text: string }[] {
+    return readdirSync(this.fixture.state, { recursive: true, withFileTypes: true })
+      .filter((entry) => entry.isFile())
+      .map((entry) => join(entry.parentPath, entry.name))
+      .map((path) => ({ path, text: readFileSync(path, 'latin1') }));
   }
 
   start(change: Partial<JobSpec> & { action: string; parameters: Record<string, JsonValue> }) {

@@ -133,7 +133,7 @@ function isPerson({ shell }: Account): boolean {
   return isLoginShell(shell);
 }
 
-function isAllowed(
+export function isAllowed(
   { name }: Account,
   { groups }: People,
   settings: ReadonlyMap<string, string[]>,

@@ -28,16 +28,20 @@ async function ask({ files, run }: ProbeContext): Promise<SshdAnswer> {
   const argv = ['/usr/sbin/sshd', '-T', '-C', 'user=root,host=client.invalid,addr=192.0.2.1'];
   if (files.root !== '/' && config !== null) argv.push('-f', config);
   const done = await run(argv);
-  const settings = new Map<string, string[]>();
-  for (const line of done.exitStatus === 0 ? done.out.split('\n') : []) {
-    const at = line.indexOf(' ');
-    if (at > 0)
-      settings.set(line.slice(0, at), [
-        ...(settings.get(line.slice(0, at)) ?? []),
-        line.slice(at + 1),
-      ]);
-  }
+  const settings = parseSettings(done.exitStatus === 0 ? done.out : '');
   return { exitStatus: done.exitStatus!, err: done.err, command: argv.join(' '), settings };
+}
+
+/** What `sshd -T` prints; a name may come several times. */
+export function parseSettings(text: string): Map<string, string[]> {
+  const settings = new Map<string, string[]>();
+  for (const line of text.split('\n')) {
+    const at = line.indexOf(' ');
+    if (at <= 0) continue;
+    const name = line.slice(0, at);
+    settings.set(name, [...(settings.get(name) ?? []), line.slice(at + 1)]);
+  }
+  return settings;
 }
 
 /** The ports sshd is set to listen on; 22 where that cannot be told. */

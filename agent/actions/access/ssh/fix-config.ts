@@ -1,0 +1,91 @@
+import { ActionError } from '../../../runner/action.ts';
+import type { ConfigDraft, Directive } from './config-draft.ts';
+import { parseLine } from './config-draft.ts';
+import { meantKeyword } from './keywords.ts';
+import type { SshdSaid } from './sshd-trial.ts';
+
+const MOST_LINES = 50;
+
+export interface FixedConfig {
+  draft: ConfigDraft;
+  /** What was wrong, line by line. */
+  findings: string[];
+  /** What sshd says when it does not take the configuration for a reason that no line of it is. */
+  left: string | null;
+}
+
+/**
+ * Mends the lines that sshd stumbles over, one after the other, until it reads the configuration. A keyword
+ * that is mistyped is written right, since leaving it out could open what it was to close; any other line is
+ * made a comment, and a Match line with all that stands under it.
+ *
+ * @param check how sshd likes a draft
+ */
+export async function fixConfig(
+  original: ConfigDraft,
+  check: (draft: ConfigDraft) => Promise<SshdSaid>,
+): Promise<FixedConfig> {
+  let draft = original;
+  const findings: string[] = [];
+  for (let count = 0; count < MOST_LINES; count++) {
+    const { passed, said } = await check(draft);
+    if (passed) return { draft, findings, left: null };
+    const place = placeOf(said, draft);
+    if (place === null) return { draft, findings, left: said.trim().slice(0, 400) };
+    const meant = await corrected(draft, place, check);
+    const fixed = meant ?? withoutLine(draft, place);
+    const now = fixed.line(place)!.trim();
+    const file = `line ${place.line + 1} of ${place.file}`;
+    const why = complaintOf(said, place);
+    findings.push(`${file}: ${why} It becomes: ${now}`.slice(0, 500));
+    draft = fixed;
+  }
+  throw new ActionError('config_beyond_repair', `over ${MOST_LINES} lines of it are wrong`);
+}
+
+/** Both ways in which sshd names a line: `FILE: line N:` and `FILE line N:`. */
+function placeOf(said: string, draft: ConfigDraft): Pick<Directive, 'file' | 'line'> | null {
+  for (const [, file = '', number = ''] of said.matchAll(/(\/\S+?):? line (\d+)/g)) {
+    const place = { file, line: Number(number) - 1 };
+    const text = draft.line(place);
+    if (text !== undefined && parseLine(text).keyword !== '') return place;
+  }
+  return null;
+}
+
+function complaintOf(said: string, { file, line }: Pick<Directive, 'file' | 'line'>): string {
+  const own = said
+    .split('\n')
+    .find((one) => one.includes(file) && one.includes(`line ${line + 1}`));
+  const words = (own ?? said).replace(/^.*? line \d+:? */, '').trim();
+  return `${words.slice(0, 200)}${/[.!]$/.test(words) ? '' : '.'}`;
+}
+
+/** With the keyword that was meant, if sshd then complains no more of this line. */
+async function corrected(
+  draft: ConfigDraft,
+  place: Pick<Directive, 'file' | 'line'>,
+  check: (draft: ConfigDraft) => Promise<SshdSaid>,
+): Promise<ConfigDraft | null> {
+  const [, indent = '', word = '', rest = ''] =
+    /^(\s*)([A-Za-z0-9]+)(.*)$/s.exec(draft.line(place)!) ?? [];
+  const meant = meantKeyword(word);
+  if (meant === null || meant.toLowerCase() === word.toLowerCase()) return null;
+  const changed = draft.with(place, `${indent}${meant}${rest}`);
+  const { passed, said } = await check(changed);
+  if (passed) return changed;
+  const next = placeOf(said, changed);
+  return next !== null && next.file === place.file && next.line === place.line ? null : changed;
+}
+
+function withoutLine(draft: ConfigDraft, place: Pick<Directive, 'file' | 'line'>): ConfigDraft {
+  const without = draft.with(place, null);
+  if (parseLine(draft.line(place)!).keyword !== 'match') return without;
+  const lines = draft
+    .directives()
+    .filter(({ file, line }) => file === place.file && line > place.line);
+  const end = lines.findIndex(({ keyword }) => keyword === 'match');
+  return lines
+    .slice(0, end < 0 ? undefined : end)
+    .reduce((changed, one) => changed.with(one, null), without);
+}

@@ -1,0 +1,86 @@
+import { once } from 'node:events';
+import { connect } from 'node:net';
+import { networkInterfaces } from 'node:os';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { ActionContext } from '../../../runner/action.ts';
+import { mustSystemctl, showUnits, systemctl } from '../../service/systemctl.ts';
+
+type Context = Pick<ActionContext, 'run'>;
+
+const GREETS_WITHIN_MS = 15_000;
+const TRY_MS = 2_000;
+const AGAIN_MS = 100;
+
+export async function isRunning(context: Context, unit: string): Promise<boolean> {
+  const [properties] = await showUnits(context, [unit], ['ActiveState']);
+  return ['active', 'reloading', 'activating'].includes(properties?.get('ActiveState') ?? '');
+}
+
+/**
+ * Lets sshd read everything again where it runs, which no session notices, and starts it where it does not.
+ * Only for a configuration that sshd itself has found good. Throws ActionError `start_failed`.
+ */
+export async function startDaemon(
+  context: Context,
+  service: string,
+  socket: string | null,
+): Promise<void> {
+  await mustSystemctl(context, ['daemon-reload'], 'start_failed');
+  // A unit that failed too often would not be started again.
+  await systemctl(context, ['reset-failed', service], { output: 'capture' });
+  if (socket !== null) {
+    await mustSystemctl(context, ['restart', socket], 'start_failed');
+    // By its socket it starts with the first who comes.
+    if (!(await isRunning(context, service))) return;
+  }
+  const verb = (await isRunning(context, service)) ? 'reload-or-restart' : 'start';
+  await mustSystemctl(context, [verb, service], 'start_failed');
+}
+
+export async function stopDaemon(
+  context: Context,
+  service: string,
+  socket: string | null,
+): Promise<void> {
+  const units = socket === null ? [service] : [socket, service];
+  await mustSystemctl(context, ['stop', ...units], 'stop_failed');
+}
+
+/** The first of some sockets at which sshd greets (RFC 4253, section 4.2); null when it greets at none. */
+export async function findGreeting(
+  sockets: readonly { host: string; port: number }[],
+  signal: AbortSignal,
+): Promise<string | null> {
+  const until = Date.now() + GREETS_WITHIN_MS;
+  do {
+    for (const { host, port } of sockets) {
+      for (const address of addressesOf(host)) {
+        if (await greets(address, port)) return `${address} port ${port}`;
+      }
+    }
+    await sleep(AGAIN_MS, undefined, { signal });
+  } while (Date.now() < until);
+  return null;
+}
+
+function addressesOf(host: string): string[] {
+  if (host === '0.0.0.0') return ['127.0.0.1'];
+  if (host !== '::') return [host];
+  const has6 = Object.values(networkInterfaces()).some((list) =>
+    list?.some(({ family }) => family === 'IPv6'),
+  );
+  return has6 ? ['::1'] : [];
+}
+
+async function greets(host: string, port: number): Promise<boolean> {
+  const socket = connect({ host, port });
+  try {
+    const signal = AbortSignal.timeout(TRY_MS);
+    const [bytes] = (await once(socket, 'data', { signal })) as [Buffer];
+    return bytes.toString('latin1').startsWith('SSH-');
+  } catch {
+    return false;
+  } finally {
+    socket.destroy();
+  }
+}
