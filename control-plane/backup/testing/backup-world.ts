@@ -9,6 +9,7 @@ import { createTestDatabase } from '../../../test/fixtures/database.ts';
 import type { TestDatabase } from '../../../test/fixtures/database.ts';
 import { openCertificateAuthority } from '../../agents/certificate-authority.ts';
 import { appendAudit } from '../../audit/audit.ts';
+import { insertMade } from '../../credentials/credential-store.ts';
 import { createBackup } from '../create-backup.ts';
 import { FrameWriter, readFrames } from '../frames.ts';
 import type { Frame } from '../frames.ts';
@@ -133,6 +134,13 @@ async function fill({ database }: TestDatabase): Promise<void> {
     values ($1, $2, $2, $3, $2, $2, 'command.run', 1, 'apply', '{}', '', 'd', $4, now(), $5)`;
   await write(job, id, id, 1, 'running', null);
   await write(job, second, id, 2, 'queued', id);
+  const maker = { id, accountId: id, serverId: id, action: 'command.run' };
+  const sealed = Buffer.from([0, 255]);
+  await insertMade(database, maker, [{ name: 'password', digest: 'd', sealed }]);
+  await write(
+    'insert into job_credentials (job_id, credential_id) select $1, id from credentials',
+    second,
+  );
   for (let start = 0; start < LOG_BYTES; start += 16_384) {
     await write(
       `insert into log_chunks (day, job_id, start, length, first_line, lines, compression, data)
