@@ -46,30 +46,45 @@ export async function stopDaemon(
   await mustSystemctl(context, ['stop', ...units], 'stop_failed');
 }
 
-/** The first of some sockets at which sshd greets (RFC 4253, section 4.2); null when it greets at none. */
+type Socket = Readonly<{ host: string; port: number }>;
+
+/**
+ * A port on which sshd greets (RFC 4253, section 4.2), for clients of every family it is to listen for; null
+ * when there is none, after a while.
+ */
 export async function findGreeting(
-  sockets: readonly { host: string; port: number }[],
+  sockets: readonly Socket[],
   signal: AbortSignal,
 ): Promise<string | null> {
+  const ports = [...new Set(sockets.map(({ port }) => port))];
   const until = Date.now() + GREETS_WITHIN_MS;
   do {
-    for (const { host, port } of sockets) {
-      for (const address of addressesOf(host)) {
-        if (await greets(address, port)) return `${address} port ${port}`;
-      }
+    for (const port of ports) {
+      const hosts = sockets.filter((socket) => socket.port === port).map(({ host }) => host);
+      const at = await greetingAddress(hosts, port);
+      if (at !== null) return `${at} port ${port}`;
     }
     await sleep(AGAIN_MS, undefined, { signal });
   } while (Date.now() < until);
   return null;
 }
 
-function addressesOf(host: string): string[] {
-  if (host === '0.0.0.0') return ['127.0.0.1'];
-  if (host !== '::') return [host];
-  const has6 = Object.values(networkInterfaces()).some((list) =>
-    list?.some(({ family }) => family === 'IPv6'),
-  );
-  return has6 ? ['::1'] : [];
+/** Where all addresses are meant, each family has to; of single ones the machine need not have them all. */
+async function greetingAddress(hosts: readonly string[], port: number): Promise<string | null> {
+  const all = [
+    ...(hosts.includes('0.0.0.0') ? ['127.0.0.1'] : []),
+    ...(hosts.includes('::') && hasIpv6() ? ['::1'] : []),
+  ];
+  const single = hosts.filter((host) => host !== '0.0.0.0' && host !== '::');
+  for (const host of all) if (!(await greets(host, port))) return null;
+  if (all.length > 0) return all[0]!;
+  for (const host of single) if (await greets(host, port)) return host;
+  return null;
+}
+
+function hasIpv6(): boolean {
+  const lists = Object.values(networkInterfaces());
+  return lists.some((list) => list?.some(({ family }) => family === 'IPv6'));
 }
 
 async function greets(host: string, port: number): Promise<boolean> {

@@ -34,7 +34,7 @@ export interface SshRepairs {
   left: string[];
   service: string | null;
   socket: string | null;
-  /** Where sshd will listen. */
+  /** Where sshd will listen; of an order that names a port, there alone. */
   sockets: { host: string; port: number }[];
 }
 
@@ -142,7 +142,7 @@ async function judge(
     left: [...listening.left, ...login.left],
     service: units.service,
     socket: units.socket,
-    sockets,
+    sockets: sockets.filter(({ port }) => port === (parameters.port ?? port)),
   };
 }
 
