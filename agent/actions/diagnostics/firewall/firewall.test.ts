@@ -137,7 +137,8 @@ describe('the way in', { timeout: 60_000 }, () => {
 });
 
 describe('rules of iptables', () => {
-  const follow = (...rules: string[]) =>
+  const follow = (...rules: string[]) => followFrom(null, ...rules);
+  const followFrom = (source: string | null, ...rules: string[]) =>
     followPacket(
       iptablesChains(
         [
@@ -148,7 +149,7 @@ describe('rules of iptables', () => {
           ...rules,
           'COMMIT',
         ].join('\n'),
-        22,
+        { port: 22, version: source?.includes(':') === true ? 6 : 4, source },
       ),
       'INPUT',
     ).outcome;
@@ -171,6 +172,18 @@ describe('rules of iptables', () => {
     ['-A INPUT -p tcp -j LOG --log-prefix "a -j ACCEPT"', 'blocked'],
   ])('%s: %s', (rule, outcome) => {
     expect(follow(rule)).toBe(outcome);
+  });
+
+  it.each([
+    ['192.0.2.7', '-s 192.0.2.0/24', 'open'],
+    ['192.0.2.7', '-s 198.51.100.0/24', 'blocked'],
+    ['192.0.2.7', '! -s 198.51.100.0/24', 'open'],
+    ['192.0.2.0/24', '-s 192.0.2.7/32', 'some'],
+    ['192.0.2.7', '-s 2001:db8::/32', 'blocked'],
+    ['2001:db8::7', '-s 2001:db8::/32', 'open'],
+    ['192.0.2.7', '-s not.an.address', 'some'],
+  ])('from %s, accepted %s: %s', (source, rule, outcome) => {
+    expect(followFrom(source, `-A INPUT ${rule} -p tcp --dport 22 -j ACCEPT`)).toBe(outcome);
   });
 
   it('are followed through chains, and back', () => {

@@ -1,7 +1,14 @@
-import type { FilterChain, FilterRule, Fit, Verdict } from './packet-path.ts';
+import {
+  sourceFit,
+  type FilterChain,
+  type FilterRule,
+  type Fit,
+  type Packet,
+  type Verdict,
+} from './packet-path.ts';
 
-/** The filter table of iptables-save(8), as a new TCP connection to this port meets it. */
-export function iptablesChains(saved: string, port: number): Map<string, FilterChain> {
+/** The filter table of iptables-save(8) or ip6tables-save(8), as a packet of that version meets it. */
+export function iptablesChains(saved: string, packet: Packet): Map<string, FilterChain> {
   const chains = new Map<string, { policy: 'accept' | 'drop'; rules: FilterRule[] }>();
   let isFilter = false;
   for (const line of saved.split('\n')) {
@@ -12,7 +19,7 @@ export function iptablesChains(saved: string, port: number): Map<string, FilterC
       chains.set(chain, { policy: policy === 'DROP' ? 'drop' : 'accept', rules: [] });
     }
     const [, name, rest] = /^-A (\S+) (.*)/.exec(line) ?? [];
-    if (name !== undefined) chains.get(name)?.rules.push(toRule(rest!, port, line));
+    if (name !== undefined) chains.get(name)?.rules.push(toRule(rest!, packet, line));
   }
   return chains;
 }
@@ -20,7 +27,7 @@ export function iptablesChains(saved: string, port: number): Map<string, FilterC
 /** Modules whose own options are judged below, or that only remark something. */
 const PLAIN_MODULES = ['tcp', 'comment', 'conntrack', 'state', 'multiport', 'addrtype'];
 
-function toRule(rest: string, port: number, text: string): FilterRule {
+function toRule(rest: string, packet: Packet, text: string): FilterRule {
   const words = rest.match(/"(?:[^"\\]|\\.)*"|\S+/g) ?? [];
   let fit: Fit = 'yes';
   let verdict: Verdict = { kind: 'none' };
@@ -40,12 +47,15 @@ function toRule(rest: string, port: number, text: string): FilterRule {
       case '-p':
         narrow(['tcp', 'all', '6'].includes(value()) ? 'yes' : 'no');
         break;
+      case '-s':
+        narrow(sourceFit(packet, value()));
+        break;
       case '-i':
         narrow(value() === 'lo' ? 'no' : 'maybe');
         break;
       case '--dport':
       case '--dports':
-        narrow(hasPort(value(), port) ? 'yes' : 'no');
+        narrow(hasPort(value(), packet.port) ? 'yes' : 'no');
         break;
       case '--ctstate':
       case '--state':
@@ -73,7 +83,7 @@ function toRule(rest: string, port: number, text: string): FilterRule {
         if (word.startsWith('-')) value();
     }
   }
-  return { fit, verdict, text };
+  return { fit, verdict, text, handle: 0 };
 }
 
 function verdictOf(target: string, kind: 'jump'): Verdict {

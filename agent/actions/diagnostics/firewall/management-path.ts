@@ -9,7 +9,7 @@ import {
 import { sshPorts } from '../ssh/sshd-settings.ts';
 import { iptablesChains } from './iptables-save.ts';
 import { nftBases } from './nft-ruleset.ts';
-import { followPacket, type Passage } from './packet-path.ts';
+import { followPacket, type Packet, type Passage } from './packet-path.ts';
 
 const SUGGESTED = 'firewall.recover';
 
@@ -55,16 +55,21 @@ async function barriers(context: ProbeContext, port: number): Promise<Barrier[]>
   const seen: Barrier[] = [];
   const nft = await context.observe('nft').catch(passOver);
   if (nft !== null && nft.exitStatus === 0) {
-    for (const { chains, name } of nftBases(nft.out, port)) {
+    for (const { chains, name } of nftBases(nft.out, packetTo(port))) {
       seen.push({ ...followPacket(chains, name), command: nft.command });
     }
   }
   const iptables = await context.observe('iptables').catch(passOver);
   if (iptables !== null && iptables.exitStatus === 0) {
-    const chains = iptablesChains(iptables.out, port);
+    const chains = iptablesChains(iptables.out, packetTo(port));
     seen.push({ ...followPacket(chains, 'INPUT'), command: iptables.command });
   }
   return seen;
+}
+
+/** Over IPv4, from anywhere. */
+function packetTo(port: number): Packet {
+  return { port, version: 4, source: null };
 }
 
 /** A server without one kind of rules has perhaps the other. */

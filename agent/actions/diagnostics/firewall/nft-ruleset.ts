@@ -1,5 +1,12 @@
 import { ProbeFailure } from '../probe.ts';
-import type { FilterChain, FilterRule, Fit, Verdict } from './packet-path.ts';
+import {
+  sourceFit,
+  type FilterChain,
+  type FilterRule,
+  type Fit,
+  type Packet,
+  type Verdict,
+} from './packet-path.ts';
 
 type Statement = Record<string, unknown>;
 
@@ -12,27 +19,29 @@ interface NftObjects {
     type?: string;
     policy?: string;
   }[];
-  rules: { family: string; table: string; chain: string; expr: Statement[] }[];
+  rules: { family: string; table: string; chain: string; handle: number; expr: Statement[] }[];
   sets: Map<string, unknown[]>;
 }
 
 export interface NftBase {
+  family: string;
+  table: string;
   /** Name in `chains`. */
   name: string;
   chains: ReadonlyMap<string, FilterChain>;
 }
 
-/** Families that an IPv4 packet to this server passes, and hooks in which it can be dropped. */
-const FAMILIES = ['inet', 'ip'];
+/** Families that a packet to this server passes, and hooks in which it can be dropped. */
+const FAMILIES = { 4: ['inet', 'ip'], 6: ['inet', 'ip6'] } as const;
 const HOOKS = ['prerouting', 'input'];
 
 /**
- * The base chains that a new TCP connection over IPv4 to this port goes through, from the JSON of
- * `nft --json list ruleset` (libnftables-json(5)). Throws ProbeFailure when it is none.
+ * The base chains that a packet goes through, from the JSON of `nft --json list ruleset` (libnftables-json(5)).
+ * Throws ProbeFailure when it is none.
  */
-export function nftBases(json: string, port: number): NftBase[] {
+export function nftBases(json: string, packet: Packet): NftBase[] {
   const { chains, rules, sets } = read(json);
-  return FAMILIES.flatMap((family) =>
+  return FAMILIES[packet.version].flatMap((family) =>
     chains
       .filter((chain) => chain.family === family && chain.type === 'filter')
       .filter((chain) => HOOKS.includes(chain.hook ?? ''))
@@ -45,12 +54,10 @@ export function nftBases(json: string, port: number): NftBase[] {
             rules: rules
               .filter((rule) => rule.family === family && rule.table === table)
               .filter((rule) => rule.chain === chain.name)
-              .map((rule) =>
-                toRule(rule.expr, port, (set) => sets.get(`${family} ${table} ${set}`)),
-              ),
+              .map((rule) => toRule(rule, packet, (set) => sets.get(`${family} ${table} ${set}`))),
           },
         ]);
-        return { name, chains: new Map(entries) };
+        return { family, table, name, chains: new Map(entries) };
       }),
   );
 }
@@ -76,14 +83,18 @@ function read(json: string): NftObjects {
 
 type FindSet = (name: string) => unknown[] | undefined;
 
-function toRule(expr: readonly Statement[], port: number, findSet: FindSet): FilterRule {
+function toRule(
+  { expr, handle }: NftObjects['rules'][number],
+  packet: Packet,
+  findSet: FindSet,
+): FilterRule {
   let fit: Fit = 'yes';
   let verdict: Verdict = { kind: 'none' };
   for (const statement of expr) {
     const [kind = '', content] = Object.entries(statement)[0] ?? [];
     switch (kind) {
       case 'match':
-        fit = and(fit, matchFit(content as Match, port, findSet));
+        fit = and(fit, matchFit(content as Match, packet, findSet));
         break;
       case 'accept':
       case 'return':
@@ -104,7 +115,7 @@ function toRule(expr: readonly Statement[], port: number, findSet: FindSet): Fil
       case 'notrack':
         break;
       case 'vmap': {
-        const given = vmapVerdict(content as Vmap, port);
+        const given = vmapVerdict(content as Vmap, packet);
         verdict = given ?? { kind: 'accept' };
         if (given === null) fit = and(fit, 'maybe');
         break;
@@ -114,7 +125,7 @@ function toRule(expr: readonly Statement[], port: number, findSet: FindSet): Fil
         fit = and(fit, 'maybe');
     }
   }
-  return { fit, verdict, text: JSON.stringify(expr) };
+  return { fit, verdict, text: JSON.stringify(expr), handle };
 }
 
 interface Match {
@@ -129,10 +140,10 @@ interface Vmap {
 }
 
 /** The verdict that a map gives this packet; null when that depends on what is not known here. */
-function vmapVerdict({ key, data }: Vmap, port: number): Verdict | null {
+function vmapVerdict({ key, data }: Vmap, packet: Packet): Verdict | null {
   if (!Array.isArray(data?.set)) return null;
   for (const [value, statement] of data.set) {
-    const fit = leftFit(key, value, port, () => undefined);
+    const fit = leftFit(key, value, packet, () => undefined);
     if (fit === 'maybe') return null;
     if (fit === 'no') continue;
     const [kind = ''] = Object.keys(statement);
@@ -144,8 +155,8 @@ function vmapVerdict({ key, data }: Vmap, port: number): Verdict | null {
   return { kind: 'none' };
 }
 
-function matchFit({ op, left, right }: Match, port: number, findSet: FindSet): Fit {
-  const fit = leftFit(left, right, port, findSet);
+function matchFit({ op, left, right }: Match, packet: Packet, findSet: FindSet): Fit {
+  const fit = leftFit(left, right, packet, findSet);
   if (op !== '!=') return op === '==' || op === 'in' ? fit : 'maybe';
   return fit === 'maybe' ? fit : fit === 'yes' ? 'no' : 'yes';
 }
@@ -153,17 +164,22 @@ function matchFit({ op, left, right }: Match, port: number, findSet: FindSet): F
 function leftFit(
   left: Record<string, Record<string, unknown>>,
   right: unknown,
-  port: number,
+  packet: Packet,
   findSet: FindSet,
 ): Fit {
+  const own = packet.version === 4 ? 'ip' : 'ip6';
   const { payload, meta, ct } = left ?? {};
   if (payload !== undefined) {
     const { protocol, field } = payload;
     if (protocol === 'tcp' || protocol === 'th') {
-      return field === 'dport' ? includes(right, port, findSet) : 'maybe';
+      return field === 'dport' ? includes(right, packet.port, findSet) : 'maybe';
     }
-    if (['udp', 'icmp', 'icmpv6', 'sctp', 'dccp', 'ip6'].includes(String(protocol))) return 'no';
-    if (protocol === 'ip' && field === 'protocol') return includes(right, 'tcp', findSet);
+    if (['udp', 'icmp', 'icmpv6', 'sctp', 'dccp'].includes(String(protocol))) return 'no';
+    if (protocol === 'ip' || protocol === 'ip6') {
+      if (protocol !== own) return 'no';
+      if (field === 'saddr') return sourceIn(right, packet, findSet);
+      if (field === 'protocol' || field === 'nexthdr') return includes(right, 'tcp', findSet);
+    }
     return 'maybe';
   }
   if (meta !== undefined) {
@@ -171,9 +187,9 @@ function leftFit(
       case 'l4proto':
         return includes(right, 'tcp', findSet);
       case 'nfproto':
-        return includes(right, 'ipv4', findSet);
+        return includes(right, packet.version === 4 ? 'ipv4' : 'ipv6', findSet);
       case 'protocol':
-        return includes(right, 'ip', findSet);
+        return includes(right, own, findSet);
       case 'iif':
       case 'iifname':
         return right === 'lo' ? 'no' : 'maybe';
@@ -206,9 +222,31 @@ function includes(right: unknown, wanted: string | number, findSet: FindSet): Fi
   return 'maybe';
 }
 
-function anyOf(values: readonly unknown[], wanted: string | number, findSet: FindSet): Fit {
-  const fits = values.map((value) => includes(value, wanted, findSet));
+/** Addresses, networks, and sets of them; of ranges nothing is said. */
+function sourceIn(right: unknown, packet: Packet, findSet: FindSet): Fit {
+  if (typeof right === 'string' && right.startsWith('@')) {
+    const elements = findSet(right.slice(1));
+    return elements === undefined ? 'maybe' : sourceIn({ set: elements }, packet, findSet);
+  }
+  if (typeof right === 'string') return sourceFit(packet, right);
+  const { set, prefix, elem } = (right ?? {}) as {
+    set?: unknown;
+    prefix?: { addr?: unknown; len?: unknown };
+    elem?: { val?: unknown };
+  };
+  if (elem !== undefined) return sourceIn(elem.val, packet, findSet);
+  if (prefix !== undefined)
+    return sourceFit(packet, `${String(prefix.addr)}/${String(prefix.len)}`);
+  if (!Array.isArray(set)) return 'maybe';
+  return mostOf(set.map((value) => sourceIn(value, packet, findSet)));
+}
+
+function mostOf(fits: readonly Fit[]): Fit {
   return fits.includes('yes') ? 'yes' : fits.includes('maybe') ? 'maybe' : 'no';
+}
+
+function anyOf(values: readonly unknown[], wanted: string | number, findSet: FindSet): Fit {
+  return mostOf(values.map((value) => includes(value, wanted, findSet)));
 }
 
 function and(one: Fit, other: Fit): Fit {

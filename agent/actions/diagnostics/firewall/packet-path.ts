@@ -1,5 +1,36 @@
-/** How far a rule fits a packet of which only its port and protocol are known. */
+import { BlockList, isIP } from 'node:net';
+
+/** A new TCP connection to this server from somewhere outside. */
+export interface Packet {
+  port: number;
+  version: 4 | 6;
+  /** Address, or network with its prefix length, that it comes from; null when that is not known. */
+  source: string | null;
+}
+
+/** How far a rule fits a packet of which only so much is known. */
 export type Fit = 'yes' | 'no' | 'maybe';
+
+/** Whether the packet comes from an address or network that a rule names. */
+export function sourceFit(packet: Packet, named: string): Fit {
+  if (packet.source === null) return 'maybe';
+  const [address = '', length] = packet.source.split('/');
+  const [base = '', prefix] = named.split('/');
+  const family = isIP(address);
+  if (isIP(base) === 0) return 'maybe';
+  if (isIP(base) !== family) return 'no';
+  const bits = family === 4 ? 32 : 128;
+  const [own, theirs] = [length ?? bits, prefix ?? bits].map(Number);
+  if (!(theirs! >= 0 && theirs! <= bits)) return 'maybe';
+  const isWithin = (inner: string, outer: string, outerBits: number) => {
+    const list = new BlockList();
+    list.addSubnet(outer, outerBits, family === 4 ? 'ipv4' : 'ipv6');
+    return list.check(inner, family === 4 ? 'ipv4' : 'ipv6');
+  };
+  if (own! >= theirs!) return isWithin(address, base, theirs!) ? 'yes' : 'no';
+  // A network of which the rule names a part.
+  return isWithin(base, address, own!) ? 'maybe' : 'no';
+}
 
 export type Verdict =
   | { kind: 'accept' | 'drop' | 'return' }
@@ -12,6 +43,8 @@ export interface FilterRule {
   verdict: Verdict;
   /** As the firewall itself shows it. */
   text: string;
+  /** nftables' own number of the rule; 0 where there is none. */
+  handle: number;
 }
 
 export interface FilterChain {
@@ -25,6 +58,8 @@ export interface Passage {
   outcome: 'open' | 'some' | 'blocked';
   /** What decided. */
   text: string;
+  /** The chain in which it was decided, and by its which rule, from 0; null: by the policy. */
+  place: { chain: string; index: number | null };
 }
 
 const DEPTH_MAX = 16;
@@ -38,7 +73,7 @@ export function followPacket(chains: ReadonlyMap<string, FilterChain>, base: str
   const walk = (name: string, isSure: boolean, depth: number): Passage | 'return' | null => {
     const chain = chains.get(name);
     if (chain === undefined || depth > DEPTH_MAX) return null;
-    for (const { fit, verdict, text } of chain.rules) {
+    for (const [index, { fit, verdict, text }] of chain.rules.entries()) {
       if (fit === 'no' || verdict.kind === 'none') continue;
       const sure = isSure && fit === 'yes';
       if (verdict.kind === 'jump' || verdict.kind === 'goto') {
@@ -50,7 +85,8 @@ export function followPacket(chains: ReadonlyMap<string, FilterChain>, base: str
       if (verdict.kind === 'accept' && !sure) mayAccept = true;
       if (!sure) continue;
       if (verdict.kind === 'return') return 'return';
-      return { outcome: verdict.kind === 'accept' ? 'open' : 'blocked', text };
+      const outcome = verdict.kind === 'accept' ? 'open' : 'blocked';
+      return { outcome, text, place: { chain: name, index } };
     }
     return null;
   };
@@ -59,7 +95,11 @@ export function followPacket(chains: ReadonlyMap<string, FilterChain>, base: str
   const passage: Passage =
     end !== null && end !== 'return'
       ? end
-      : { outcome: policy === 'accept' ? 'open' : 'blocked', text: `${base}: policy ${policy}` };
+      : {
+          outcome: policy === 'accept' ? 'open' : 'blocked',
+          text: `${base}: policy ${policy}`,
+          place: { chain: base, index: null },
+        };
   if (passage.outcome === 'blocked' && mayAccept) return { ...passage, outcome: 'some' };
   return passage;
 }
