@@ -83,6 +83,7 @@ async function bundle(): Promise<Map<string, Uint8Array>> {
     ['pty.node', inRepository(`node_modules/@lydell/node-pty-linux-${arch}/pty.node`)],
     ['intervene-agent.service', inRepository('agent/install/intervene-agent.service')],
     ['guardian.sh', inRepository('agent/guard/guardian.sh')],
+    ['remove-nft-rule.sh', inRepository('agent/guard/remove-nft-rule.sh')],
   ]);
 }
 

@@ -16,6 +16,7 @@ const implementations: Record<string, () => Promise<ActionImplementation>> = {
   'service.restart': async () => (await import('./service/index.ts')).serviceRestart,
   'service.configure': async () => (await import('./service/index.ts')).serviceConfigure,
   'service.override': async () => (await import('./service/index.ts')).serviceConfigure,
+  'firewall.recover': async () => (await import('./firewall/index.ts')).firewallRecover,
   'packages.install': async () => (await import('./packages/index.ts')).packagesInstall,
   'packages.repair': async () => (await import('./packages/index.ts')).packagesRepair,
   'access.reset-password': async () => (await import('./access/index.ts')).accessResetPassword,

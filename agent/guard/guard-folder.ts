@@ -41,6 +41,8 @@ export interface GuardEnd {
 export const GUARD_FOLDER = 'guard';
 const NEW_FOLDER = 'guard.new';
 export const GUARDIAN = 'guardian';
+/** Scripts beside the guardian that its commands may run. */
+const HELPERS = ['remove-nft-rule'];
 /** All that whoever decides must be able to write. */
 export const DECISION_FOLDER = 'decision';
 const DECISION = 'is';
@@ -71,7 +73,9 @@ export class GuardFolder {
   async prepare(wayBack: WayBack, withinSeconds: number): Promise<void> {
     const folder = join(this.jobDirectory, NEW_FOLDER);
     await mkdir(join(folder, DECISION_FOLDER), { recursive: true, mode: 0o700 });
-    await writeSynced(join(folder, GUARDIAN), guardianScript());
+    await writeSynced(join(folder, GUARDIAN), readFileSync(scriptPath(GUARDIAN)));
+    for (const name of HELPERS)
+      await writeSynced(join(folder, name), readFileSync(scriptPath(name)));
     await writeSynced(join(folder, 'boot'), bootId());
     await writeSynced(join(folder, 'deadline'), `${Math.floor(uptimeSeconds() + withinSeconds)}\n`);
     if (wayBack.unit !== null) await writeSynced(join(folder, 'unit'), lines([wayBack.unit]));
@@ -205,8 +209,8 @@ function bootId(): string {
 }
 
 /** Beside this file in the sources, and in the folder of the program where all files lie in one. */
-function guardianScript(): Buffer {
-  return readFileSync(join(import.meta.dirname, 'guardian.sh'));
+export function scriptPath(name: string): string {
+  return join(import.meta.dirname, `${name}.sh`);
 }
 
 async function writeSynced(path: string, content: string | Buffer): Promise<void> {

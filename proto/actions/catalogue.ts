@@ -5,6 +5,7 @@ import type { ActionDeclaration } from './declaration.ts';
 import { diagnosticsCollect } from './diagnostics.ts';
 import { filesystemCheck, filesystemRepair } from './filesystem.ts';
 import { serviceConfigure, serviceOverride, serviceRestart, serviceStatus } from './service.ts';
+import { firewallRecover } from './firewall.ts';
 import { jobConfirm } from './job.ts';
 import { packagesInstall, packagesRepair } from './packages.ts';
 import { terminalOpen } from './terminal.ts';
@@ -21,6 +22,7 @@ export const actions: readonly ActionDeclaration[] = [
   serviceOverride,
   accessResetPassword,
   accessRestoreSsh,
+  firewallRecover,
   packagesInstall,
   packagesRepair,
   jobConfirm,

@@ -1,6 +1,6 @@
 import { readdir } from 'node:fs/promises';
 import type { Plan, PlanStep } from '../../../proto/documents/kinds/plan.ts';
-import { ActionError, type ActionContext } from '../../runner/action.ts';
+import { ActionError, type ActionContext, type SavedBackup } from '../../runner/action.ts';
 import type { TargetRoot } from '../../target/target-root.ts';
 import { backupFolderInPlan } from '../filesystem/backup-place.ts';
 import {
@@ -145,16 +145,51 @@ export async function applyChangeSteps(
   let index = 0;
   for (const { step, changes } of steps) {
     await context.step(step, async (confirm) => {
-      const prepared = [];
-      for (const change of changes) {
-        const { what } = change.precondition;
-        const digest = agreed.find((one) => one.what === what)?.digest ?? '';
-        prepared.push(await change.prepare({ folder, index: index++ }, digest));
-      }
+      const prepared = await prepareChanges(changes, agreed, folder, index);
+      index += changes.length;
       await confirm(prepared.flatMap(({ backups }) => backups));
       for (const { make } of prepared) await make();
     });
   }
+}
+
+/** Steps of which everything is saved, and nothing is changed yet. */
+export type PreparedSteps = {
+  step: PlanStep;
+  backups: SavedBackup[];
+  makes: (() => Promise<void>)[];
+}[];
+
+/** `applyChangeSteps`, of which only the backups are made. */
+export async function prepareChangeSteps(
+  { steps }: PlannedSteps,
+  agreed: Plan['preconditions'],
+  folder: string,
+): Promise<PreparedSteps> {
+  const all: PreparedSteps = [];
+  let index = 0;
+  for (const { step, changes } of steps) {
+    const prepared = await prepareChanges(changes, agreed, folder, index);
+    index += changes.length;
+    const backups = prepared.flatMap((one) => one.backups);
+    all.push({ step, backups, makes: prepared.map(({ make }) => make) });
+  }
+  return all;
+}
+
+async function prepareChanges(
+  changes: readonly PlannedChange[],
+  agreed: Plan['preconditions'],
+  folder: string,
+  first: number,
+) {
+  const prepared = [];
+  for (const [offset, change] of changes.entries()) {
+    const { what } = change.precondition;
+    const digest = agreed.find((one) => one.what === what)?.digest ?? '';
+    prepared.push(await change.prepare({ folder, index: first + offset }, digest));
+  }
+  return prepared;
 }
 
 /**

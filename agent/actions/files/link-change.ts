@@ -64,14 +64,21 @@ export async function planLinkChange(
   };
 }
 
+export async function readSavedLink(
+  folder: string,
+  index: number,
+): Promise<z.output<typeof savedLinkSchema>> {
+  const text = await readFile(join(folder, linkRecordName(index)), 'utf8');
+  return savedLinkSchema.parse(JSON.parse(text));
+}
+
 /** What a job saved before such a change, and what has become of it. */
 export async function findLinkChange(
   root: TargetRoot,
   folder: string,
   index: number,
 ): Promise<FoundChange> {
-  const text = await readFile(join(folder, linkRecordName(index)), 'utf8');
-  const { path, before, after, madeFolders } = savedLinkSchema.parse(JSON.parse(text));
+  const { path, before, after, madeFolders } = await readSavedLink(folder, index);
   const now = await readLink(root, path).catch((error: unknown) => {
     if (error instanceof ActionError) return undefined;
     throw error;

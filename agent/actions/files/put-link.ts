@@ -4,6 +4,11 @@ import { ActionError } from '../../runner/action.ts';
 import { TargetPathError, type TargetFolder, type TargetRoot } from '../../target/target-root.ts';
 import { makeFolders } from './folders.ts';
 
+/** What a link is before it takes its name. */
+export function linkDraftName(name: string): string {
+  return `.${name.slice(0, 200)}.new`;
+}
+
 /** Makes a symlink, or takes one away; whatever lay there under its name is gone. Durable when it returns. */
 export async function putLink(
   root: TargetRoot,
@@ -14,7 +19,7 @@ export async function putLink(
   const folder = await openIfThere(root, dirname(path));
   if (folder === null) return;
   const name = basename(path);
-  const draft = folder.entry(`.${name.slice(0, 200)}.new`);
+  const draft = folder.entry(linkDraftName(name));
   try {
     // Left by a job or an undo that was cut off.
     await rm(draft, { force: true });

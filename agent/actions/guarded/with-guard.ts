@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { join } from 'node:path';
 import { guardPhases } from '../../../proto/actions/job.ts';
+import type { Plan } from '../../../proto/documents/kinds/plan.ts';
 import {
   GUARDIAN,
   GuardFolder,
@@ -10,8 +11,11 @@ import {
 import type { CommandOptions, CommandResult } from '../../process/command.ts';
 import { ActionError, type ActionContext, type SavedBackup } from '../../runner/action.ts';
 import type { TargetRoot } from '../../target/target-root.ts';
-import { prepareChange, type PreparedChange } from '../files/change-files.ts';
-import type { PlannedFileChange } from '../files/plan-file-change.ts';
+import {
+  prepareChangeSteps,
+  type PlannedSteps,
+  type PreparedSteps,
+} from '../files/change-steps.ts';
 import { guardSteps } from './guard-steps.ts';
 import { guardUnitName, isSystemdRunning, startGuardUnit, writeGuardUnit } from './guard-unit.ts';
 import { dropOldFiles, guardedFiles, layOldFiles } from './old-files.ts';
@@ -27,8 +31,9 @@ export interface GuardedWork {
   root: TargetRoot;
   /** Folder for the backups of the job. */
   backups: string;
-  /** Files that will change, in this order. */
-  files: readonly PlannedFileChange[];
+  /** Changes of files and links; each of its steps may be called for by `change`. */
+  files: PlannedSteps;
+  agreed: Plan['preconditions'];
   /** Saved beside the files: what else the undo of the job needs. */
   alsoSave: () => Promise<SavedBackup[]>;
   /** Run, in this order, when the files are back; each may be run twice, and without having been needed. */
@@ -36,6 +41,13 @@ export interface GuardedWork {
   /** After a reboot, before any network is set up. */
   bootCommands: readonly (readonly string[])[];
   withinSeconds: number;
+}
+
+/** What a guarded change is made with. */
+export interface GuardedChange {
+  /** Makes the changes of files, step by step. */
+  changeFiles: () => Promise<void>;
+  run: ChangingRun;
 }
 
 /** `context.run`, ended before the guardian begins. */
@@ -60,24 +72,20 @@ export interface GuardedOutcome {
 export async function withGuard(
   context: ActionContext,
   work: GuardedWork,
-  change: (prepared: readonly PreparedChange[], run: ChangingRun) => Promise<void>,
+  change: (work: GuardedChange) => Promise<void>,
 ): Promise<GuardedOutcome> {
   const guard = new GuardFolder(context.directory);
-  const prepared: PreparedChange[] = [];
+  let files: PreparedSteps | null = null;
   await context.step(guardSteps.guard, async (saved) => {
-    for (const [index, file] of work.files.entries()) {
-      const place = { folder: work.backups, index };
-      prepared.push(
-        await prepareChange(context, work.root, file.change, file.precondition.digest, place),
-      );
-    }
+    files = await prepareChangeSteps(work.files, work.agreed, work.backups);
     const more = await work.alsoSave();
-    await saved([...prepared.flatMap(({ backups }) => backups), ...more]);
-    await arm(context, guard, work, prepared);
+    await saved([...files.flatMap(({ backups }) => backups), ...more]);
+    await arm(context, guard, work);
   });
   let error: Error | null = null;
   try {
-    await change(prepared, runInTime(context, guard));
+    const changeFiles = () => makeFiles(context, guard, files!);
+    await change({ changeFiles, run: runInTime(context, guard) });
     requireTime(guard);
     await guard.markChanged();
     await context.step(guardSteps.confirm, async (saved) => {
@@ -101,6 +109,22 @@ function requireTime(guard: GuardFolder): number {
   throw new ActionError('change_too_slow', 'the change took too long to be confirmed in time');
 }
 
+async function makeFiles(
+  context: ActionContext,
+  guard: GuardFolder,
+  files: PreparedSteps,
+): Promise<void> {
+  for (const { step, makes } of files) {
+    await context.step({ ...step, interrupt: 'rollback' }, async (saved) => {
+      await saved([]);
+      for (const make of makes) {
+        requireTime(guard);
+        await make();
+      }
+    });
+  }
+}
+
 function runInTime(context: ActionContext, guard: GuardFolder): ChangingRun {
   return async (argv, options) => {
     const timeoutMs = requireTime(guard) * 1000;
@@ -109,29 +133,24 @@ function runInTime(context: ActionContext, guard: GuardFolder): ChangingRun {
 }
 
 /** Throws ActionError `guard_unavailable`, and leaves nothing behind, where nobody watches. */
-async function arm(
-  context: ActionContext,
-  guard: GuardFolder,
-  work: GuardedWork,
-  prepared: readonly PreparedChange[],
-): Promise<void> {
+async function arm(context: ActionContext, guard: GuardFolder, work: GuardedWork): Promise<void> {
   const { job } = context.spec;
   const hasSystemd = await isSystemdRunning();
   try {
     await guard.prepare(
       {
-        files: await guardedFiles(work.root, prepared),
+        files: await guardedFiles(context, work.root, work.backups),
         commands: work.commands,
         bootCommands: work.bootCommands,
         unit: hasSystemd ? guardUnitName(job) : null,
       },
       work.withinSeconds,
     );
-    await layOldFiles(context, work.root, work.backups, prepared);
+    await layOldFiles(context, work.root, work.backups);
     if (hasSystemd) await writeGuardUnit(context, job, guard.path);
     await guard.arm();
   } catch (error) {
-    await dropOldFiles(work.root, prepared);
+    await dropOldFiles(context, work.root, work.backups);
     await guard.drop();
     throw error;
   }

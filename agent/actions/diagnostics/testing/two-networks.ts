@@ -47,9 +47,14 @@ export class TwoNetworks {
     return networks;
   }
 
+  /** Put before an argv, runs it in the network of the server. */
+  get inItsNetwork(): readonly string[] {
+    return ['nsenter', '-t', String(this.server), '-n', '--'];
+  }
+
   /** Runs a program in the network of the server. */
   inServer(argv: readonly string[]): ReturnType<typeof seenBy> {
-    return seenBy(['nsenter', '-t', String(this.server), '-n', ...argv]);
+    return seenBy([...this.inItsNetwork, ...argv]);
   }
 
   /** Whether a packet really gets through. One that is expected is given time; a dropped one never comes. */

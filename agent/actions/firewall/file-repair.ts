@@ -1,0 +1,34 @@
+import type { ActionContext } from '../../runner/action.ts';
+import type { Target } from '../../target/open-target.ts';
+import type { TargetFiles } from '../../target/target-files.ts';
+import type { Packet } from '../diagnostics/firewall/packet-path.ts';
+import type { ChangeStep } from '../files/change-steps.ts';
+
+/** What is to get in, and where it is looked after. */
+export interface Look {
+  context: ActionContext;
+  target: Target;
+  packets: readonly Packet[];
+}
+
+/** What one kind of firewall files needs. */
+export interface FileRepairs {
+  steps: ChangeStep[];
+  /** What people must know and no step does. */
+  findings: string[];
+}
+
+export const nothingToRepair: FileRepairs = { steps: [], findings: [] };
+
+/** Comment beside every rule that is written. */
+export const NOTE = 'intervene: ssh';
+
+/** Whether a unit starts with the system: some unit wants it. */
+export async function isUnitEnabled(files: TargetFiles, unit: string): Promise<boolean> {
+  const folder = '/etc/systemd/system';
+  for (const name of await files.list(folder)) {
+    if (!/\.(?:wants|requires)$/.test(name)) continue;
+    if ((await files.lstat(`${folder}/${name}/${unit}`)) !== null) return true;
+  }
+  return false;
+}
