@@ -101,7 +101,7 @@ export class JobsInNetwork {
       'sh',
       this.etc,
     ];
-    const [program = '', ...words] = [
+    const [program, ...words] = [
       ...this.network,
       ...inside,
       process.execPath,
