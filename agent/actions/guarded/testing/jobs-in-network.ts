@@ -101,13 +101,7 @@ export class JobsInNetwork {
       'sh',
       this.etc,
     ];
-    const [program, ...words] = [
-      ...this.network,
-      ...inside,
-      process.execPath,
-      PROGRAM,
-      this.state,
-    ];
+    const [program, ...words] = [...this.network, ...inside, process.execPath, PROGRAM, this.state];
     const agent = spawn(program, words, { stdio: ['pipe', 'pipe', 'pipe'] });
     this.agent = agent;
     agent.stderr.on('data', (text: Buffer) => void (this.said += text.toString()));
