@@ -2,7 +2,19 @@ import { z } from 'zod';
 import { absolutePath } from './absolute-path.ts';
 import type { ActionDeclaration } from './declaration.ts';
 
-const device = absolutePath.describe('block device, partition, or image file, as an absolute path');
+const device = absolutePath
+  .optional()
+  .describe('block device, partition, or image file, as an absolute path');
+const partition = z
+  .int()
+  .min(1)
+  .max(128)
+  .optional()
+  .describe('number of a partition of the disk that --disk names, in place of a device');
+
+const isOne = (given: { device?: string | undefined; partition?: number | undefined }) =>
+  (given.device === undefined) !== (given.partition === undefined);
+const ONE = 'name a device, or a partition of the disk that --disk names';
 
 /**
  * Four results that are never mixed up, and the fifth: the tool could not do its work. After an undo it is
@@ -33,7 +45,7 @@ export const filesystemResult = z.strictObject({
 });
 export type FilesystemResult = z.output<typeof filesystemResult>;
 
-export const filesystemCheckParameters = z.strictObject({ device });
+export const filesystemCheckParameters = z.strictObject({ device, partition }).refine(isOne, ONE);
 
 export const filesystemCheck: ActionDeclaration = {
   id: 'filesystem.check',
@@ -52,14 +64,18 @@ export const filesystemCheck: ActionDeclaration = {
   interrupt: 'now',
   usualDuration: 'seconds to minutes',
   capabilities: ['device'],
+  offline: { capabilities: ['disks'] },
 };
 
-export const filesystemRepairParameters = z.strictObject({
-  device,
-  backupDirectory: absolutePath
-    .optional()
-    .describe('where the undo data goes; a durable file system other than the one under repair'),
-});
+export const filesystemRepairParameters = z
+  .strictObject({
+    device,
+    partition,
+    backupDirectory: absolutePath
+      .optional()
+      .describe('where the undo data goes; a durable file system other than the one under repair'),
+  })
+  .refine(isOne, ONE);
 
 export const filesystemRepair: ActionDeclaration = {
   id: 'filesystem.repair',
@@ -78,4 +94,5 @@ export const filesystemRepair: ActionDeclaration = {
   interrupt: 'finish',
   usualDuration: '1 to 15 minutes',
   capabilities: ['device'],
+  offline: { capabilities: ['disks'] },
 };

@@ -1,8 +1,9 @@
-import { readFile, stat } from 'node:fs/promises';
+import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { JournalRecord } from '../../jobs/journal-record.ts';
 import { ActionError, type ActionContext, type SavedBackup } from '../../runner/action.ts';
-import { contentDigest } from './file-state.ts';
 
 /**
  * The folder with what a job saved, each file of it compared with the digest in the job's journal; null
@@ -22,11 +23,18 @@ export async function findSavedBackups(undone: ActionContext['undone']): Promise
   const folder = isThere ? named : join(undone.directory, 'backups');
   for (const { path, digest } of backups) {
     const own = join(folder, path.slice(named.length + 1));
-    const bytes = await readFile(own).catch((error: Error) => {
+    const found = await digestOfFile(own).catch((error: Error) => {
       throw new ActionError('backup_damaged', `a backup cannot be read: ${error.message}`);
     });
-    if (contentDigest(bytes) === digest) continue;
+    if (found === digest) continue;
     throw new ActionError('backup_damaged', `${own} is not what was saved`);
   }
   return folder;
+}
+
+/** Read piece by piece: one may be the image of a whole file system. */
+async function digestOfFile(path: string): Promise<string> {
+  const hash = createHash('sha256');
+  for await (const piece of createReadStream(path)) hash.update(piece as Buffer);
+  return `sha256:${hash.digest('hex')}`;
 }

@@ -1,5 +1,5 @@
 import type { FileHandle } from 'node:fs/promises';
-import { filesystemRepairParameters } from '../../../proto/actions/filesystem.ts';
+import { deviceOf } from './on-partition.ts';
 import type { Plan } from '../../../proto/documents/kinds/plan.ts';
 import { ActionError, type ActionContext, type ActionResult } from '../../runner/action.ts';
 import { counted } from './counted.ts';
@@ -40,7 +40,7 @@ export async function applyRepair(
 }
 
 async function examineTarget(context: ActionContext, target: RepairTarget): Promise<ExtFilesystem> {
-  const { device } = filesystemRepairParameters.parse(context.spec.parameters);
+  const device = deviceOf(context);
   if (device !== target.device) throw stalePlan(`it is for ${target.device}`);
   let filesystem = await examineFilesystem(context, device);
   if (target.superblock !== null && filesystem.backup === null) {

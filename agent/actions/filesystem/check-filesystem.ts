@@ -1,4 +1,4 @@
-import { filesystemCheckParameters } from '../../../proto/actions/filesystem.ts';
+import { deviceOf } from './on-partition.ts';
 import { ActionError, type ActionContext, type ActionResult } from '../../runner/action.ts';
 import { latestStamp, runE2fsck, type E2fsckRun } from './e2fsck.ts';
 import { examineFilesystem, type ExtFilesystem } from './filesystem-examination.ts';
@@ -19,7 +19,7 @@ interface Sight {
  * both answers, told apart by the outcome. It fails when it could not.
  */
 export async function checkFilesystem(context: ActionContext): Promise<ActionResult> {
-  const { device } = filesystemCheckParameters.parse(context.spec.parameters);
+  const device = deviceOf(context);
   const examined = await examineFilesystem(context, device);
   const { filesystem, run, verdict, where } = await look(context, examined);
   const marks = blemishes(filesystem);

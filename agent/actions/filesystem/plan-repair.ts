@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { filesystemRepairParameters } from '../../../proto/actions/filesystem.ts';
+import { deviceOf } from './on-partition.ts';
 import type { Plan } from '../../../proto/documents/kinds/plan.ts';
 import { ActionError, type ActionContext } from '../../runner/action.ts';
 import { checkBackupPlace } from './backup-place.ts';
@@ -25,6 +25,8 @@ export const repairTargetSchema = z.strictObject({
   copied: z.enum(['metadata', 'whole']),
   /** The copy of the superblock the tools use; null while the one at its place is sound. */
   superblock: z.strictObject({ block: z.int(), blockSize: z.int() }).nullable(),
+  /** Of a partition of the order's disk. */
+  offline: z.strictObject({ disk: z.string() }).optional(),
 });
 export type RepairTarget = z.output<typeof repairTargetSchema>;
 
@@ -36,7 +38,7 @@ const HOPELESS = new Set(['tool_too_old', 'hardware_failing', 'device_in_use']);
  * plan without steps.
  */
 export async function planRepair(context: ActionContext): Promise<PlanBody> {
-  const { device } = filesystemRepairParameters.parse(context.spec.parameters);
+  const device = deviceOf(context);
   const look = await lookFirst(context, await examineFilesystem(context, device), false);
   const { filesystem, verdict } = look;
   if (verdict.reason !== null && HOPELESS.has(verdict.reason)) {
@@ -106,7 +108,10 @@ function repairPlan(
   };
 }
 
-function targetOf({ device, superblock, backup }: ExtFilesystem, copy: WorkingCopy): RepairTarget {
+function targetOf(
+  { device, superblock, backup }: ExtFilesystem,
+  copy: WorkingCopy,
+): Omit<RepairTarget, 'offline'> {
   return {
     device: device.path,
     bytes: device.bytes,

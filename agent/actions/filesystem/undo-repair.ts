@@ -1,6 +1,6 @@
 import { dirname, join } from 'node:path';
 import { stat } from 'node:fs/promises';
-import { filesystemRepairParameters } from '../../../proto/actions/filesystem.ts';
+import { deviceOf } from './on-partition.ts';
 import type { JournalRecord } from '../../jobs/journal-record.ts';
 import {
   ActionError,
@@ -30,7 +30,7 @@ const undoStep = {
 export async function undoRepair(context: ActionContext): Promise<ActionResult> {
   const { undone } = context;
   if (undone === null) throw new ActionError('undo_not_possible', 'no job to undo was named');
-  const { device: path } = filesystemRepairParameters.parse(context.spec.parameters);
+  const path = deviceOf(context);
   const blocks = savedBy(undone.records, repairStepTexts.repair.id);
   if (blocks.length === 0) {
     const detail = 'The repair had not begun to write: there is nothing to put back.';

@@ -1,5 +1,7 @@
 import type { CommandResult } from '../../../process/command.ts';
+import { inspectDevice } from '../../../target/block-device.ts';
 import type { Volume } from '../../../target/offline/volumes.ts';
+import { findLostKind } from '../../filesystem/filesystem-kind.ts';
 import { commandEvidence, type NewFinding } from '../finding.ts';
 
 type Look = (argv: readonly string[]) => Promise<CommandResult>;
@@ -25,11 +27,12 @@ const CHECKERS: Readonly<Record<string, Checker>> = {
   xfs: { argv: (node) => ['xfs_repair', '-n', node], judge: judgeXfs },
   btrfs: { argv: (node) => ['btrfs', 'check', '--readonly', node], judge: judgeBtrfs },
   vfat: { argv: (node) => ['fsck.fat', '-n', node], judge: judgeFat },
+  ntfs: { argv: (node) => ['ntfs-3g.probe', '--readwrite', node], judge: judgeNtfs },
 };
 
 /** What is wrong with the file system of a volume, as the check of its kind sees it. Nothing is changed. */
 export async function judgeVolume(volume: Volume, look: Look): Promise<NewFinding[]> {
-  if (volume.problem !== null || volume.type === null) return judgeUnknown(volume);
+  if (volume.problem !== null || volume.type === null) return judgeUnrecognised(volume);
   const checker = CHECKERS[volume.type];
   if (checker === undefined) return [];
   const argv = checker.argv(volume.node);
@@ -37,21 +40,36 @@ export async function judgeVolume(volume: Volume, look: Look): Promise<NewFindin
   return checker.judge(volume, done, argv.join(' '));
 }
 
-function judgeUnknown(volume: Volume): NewFinding[] {
+/** A file system whose first superblock is gone is known by the copies of it (`findLostKind`). */
+async function judgeUnrecognised(volume: Volume): Promise<NewFinding[]> {
   const isLinux = LINUX_TYPES.has(volume.partitionType?.toLowerCase() ?? '');
-  if (!isLinux && volume.problem === null) return [];
+  const lost =
+    volume.problem === null ? await findLostKind(await inspectDevice(volume.node)) : null;
+  if (lost === null && !isLinux && volume.problem === null) return [];
+  const seen = volume.problem ?? (lost === null ? 'nothing recognised' : `copies of ${lost} only`);
   return [
     finding(volume, {
-      rule: 'fs.unrecognised',
+      rule: lost === null || lost === 'vfat' ? 'fs.unrecognised' : LOST_RULES[lost],
       severity: 'critical',
-      title: `${volume.name} is to hold a file system, and none is recognised`,
-      evidence: [
-        commandEvidence(`blkid -p ${volume.node}`, volume.problem ?? 'nothing recognised'),
-      ],
-      byHand: 'For ext4: look for a backup of the superblock, mke2fs -n names the places.',
+      title:
+        lost === null
+          ? `${volume.name} is to hold a file system, and none is recognised`
+          : `The file system of ${volume.name} cannot be read: its first superblock is damaged`,
+      evidence: [commandEvidence(`blkid -p ${volume.node}`, seen)],
+      byHand:
+        lost === null
+          ? 'Look for what it held before anything is written: testdisk, or a specialist.'
+          : 'Copies of the superblock are left: the repair of its file system uses them.',
     }),
   ];
 }
+
+const LOST_RULES = {
+  ext: 'fs.ext4_super',
+  xfs: 'fs.xfs_damage',
+  btrfs: 'fs.btrfs_damage',
+  ntfs: 'fs.ntfs_boot_sector',
+} as const;
 
 /** The journal is not replayed by looking: what it holds would look like damage (e2fsck(8), `-n`). */
 function judgeExt(volume: Volume, done: CommandResult, command: string): NewFinding[] {
@@ -115,6 +133,24 @@ function judgeFat(volume: Volume, done: CommandResult, command: string): NewFind
       byHand: 'fsck.fat -a',
     }),
   ];
+}
+
+/** 14: Windows hibernated; 15: not unmounted cleanly. Both are for Windows itself (ntfs-3g.probe(8)). */
+function judgeNtfs(volume: Volume, done: CommandResult, command: string): NewFinding[] {
+  if (done.exitStatus !== 14 && done.exitStatus !== 15) return [];
+  const isHibernated = done.exitStatus === 14;
+  const judged = finding(volume, {
+    rule: isHibernated ? 'win.hibernated' : 'win.dirty_volume',
+    severity: 'warning',
+    title: isHibernated
+      ? `Windows hibernated with ${volume.name} in use: nothing may write to it`
+      : `${volume.name} was not unmounted cleanly: Windows has to check it`,
+    evidence: [commandEvidence(command, `exit status ${done.exitStatus}`)],
+    byHand: isHibernated
+      ? 'Start Windows and shut it down whole (shutdown /s /t 0); never remove hiberfil.sys unasked.'
+      : 'Start Windows: it runs chkdsk by itself.',
+  });
+  return [{ ...judged, suggestion: null }];
 }
 
 function journalPending(volume: Volume, command: string, said: string): NewFinding {
