@@ -46,7 +46,7 @@ export async function withNamedVolume<T>(
       const there = volumes.map((one) => one.partition).filter((number) => number !== null);
       throw new ActionError(
         'partition_missing',
-        `${named} has no partition ${String(partition)}; it has ${there.join(', ') || 'none'}`,
+        `${named} has no partition ${JSON.stringify(partition)}; it has ${there.join(', ') || 'none'}`,
       );
     }
     const parameters = { ...others, device: volume.node };
