@@ -19,6 +19,7 @@ const implementations: Record<string, () => Promise<ActionImplementation>> = {
   'firewall.recover': async () => (await import('./firewall/index.ts')).firewallRecover,
   'packages.install': async () => (await import('./packages/index.ts')).packagesInstall,
   'packages.repair': async () => (await import('./packages/index.ts')).packagesRepair,
+  'access.repair-accounts': async () => (await import('./access/index.ts')).accessRepairAccounts,
   'access.reset-password': async () => (await import('./access/index.ts')).accessResetPassword,
   'access.restore-ssh': async () => (await import('./access/index.ts')).accessRestoreSsh,
   'job.confirm': async () => (await import('./job/job-confirm.ts')).jobConfirm,

@@ -128,3 +128,59 @@ export const accessRestoreSsh: ActionDeclaration = {
   capabilities: ['host', 'network', 'runs-target-programs'],
   offline: { capabilities: ['disks', 'runs-target-programs'] },
 };
+
+const pamModule = z
+  .string()
+  .regex(/^pam_[a-z0-9_]{1,60}\.so$/, 'is no module of PAM, such as pam_google_authenticator.so');
+
+export const repairAccountsParameters = z
+  .strictObject({
+    user: user
+      .optional()
+      .describe(
+        'let this user in again with the password it has; else what is broken for everybody',
+      ),
+    shell,
+    withoutModules: z
+      .array(pamModule)
+      .min(1)
+      .max(8)
+      .optional()
+      .describe('missing modules of PAM that logging in may do without; the grant must name them'),
+    backupDirectory,
+  })
+  .refine(
+    ({ user: named, shell: wanted }) => wanted === undefined || named !== undefined,
+    'a shell is that of a user: name one',
+  );
+export type RepairAccountsParameters = z.output<typeof repairAccountsParameters>;
+
+export const repairAccountsResult = z.strictObject({
+  outcome: z.enum(['repaired', 'nothing_to_do', 'incomplete', 'rolled_back', 'restored']),
+  files: changedFiles,
+  left: z.array(text(500)).max(50),
+  detail: text(2000),
+});
+export type RepairAccountsResult = z.output<typeof repairAccountsResult>;
+
+/** Nobody gets a password by it that they had not: what makes one is `access.reset-password`. */
+export const accessRepairAccounts: ActionDeclaration = {
+  id: 'access.repair-accounts',
+  version: 1,
+  title: 'Repair accounts',
+  sentence:
+    'Repair the files of users and passwords, of sudo and of logging in, or let one user in again with the password it has. The old files are kept and can be put back.',
+  class: 'B',
+  planClass: 'B',
+  plans: true,
+  changes: true,
+  undo: 'yes',
+  parameters: repairAccountsParameters,
+  result: repairAccountsResult,
+  bringsIn: ['withoutModules'],
+  sealedInputs: [],
+  interrupt: 'finish',
+  usualDuration: 'seconds',
+  capabilities: ['host', 'runs-target-programs'],
+  offline: { capabilities: ['disks', 'runs-target-programs'] },
+};

@@ -1,4 +1,4 @@
-import { accessResetPassword, accessRestoreSsh } from './access.ts';
+import { accessRepairAccounts, accessResetPassword, accessRestoreSsh } from './access.ts';
 import { bootRepairFstab } from './boot.ts';
 import { commandRun } from './command.ts';
 import type { ActionDeclaration } from './declaration.ts';
@@ -20,6 +20,7 @@ export const actions: readonly ActionDeclaration[] = [
   serviceRestart,
   serviceConfigure,
   serviceOverride,
+  accessRepairAccounts,
   accessResetPassword,
   accessRestoreSsh,
   firewallRecover,

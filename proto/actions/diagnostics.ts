@@ -36,6 +36,7 @@ export type Evidence = z.output<typeof evidence>;
 
 /** What a finding may suggest. The server says it, so it is never an action that takes any command. */
 export const suggestableActions = [
+  'access.repair-accounts',
   'access.reset-password',
   'access.restore-ssh',
   'boot.repair-fstab',

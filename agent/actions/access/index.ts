@@ -1,4 +1,6 @@
 import type { ActionImplementation } from '../../runner/action.ts';
+import { applyAccounts, undoAccounts } from './accounts/apply-accounts.ts';
+import { planAccounts } from './accounts/plan-accounts.ts';
 import { applyReset } from './apply-reset.ts';
 import { planReset } from './plan-reset.ts';
 import { applyRestore } from './ssh/apply-restore.ts';
@@ -16,4 +18,10 @@ export const accessRestoreSsh: ActionImplementation = {
   plan: planRestore,
   apply: applyRestore,
   undo: undoRestore,
+};
+
+export const accessRepairAccounts: ActionImplementation = {
+  plan: planAccounts,
+  apply: applyAccounts,
+  undo: undoAccounts,
 };

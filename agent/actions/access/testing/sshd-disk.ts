@@ -1,5 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { AccessDisk } from './access-disk.ts';
+import { copyPrograms } from './copy-programs.ts';
 
 const PROGRAMS = ['/usr/sbin/sshd', '/usr/bin/ssh-keygen'];
 const CONFIG = [
@@ -28,11 +29,7 @@ const files = {
 export async function sshdDisk(): Promise<AccessDisk> {
   const disk = await AccessDisk.create(files);
   await disk.change((root) => {
-    const listed = execFileSync('ldd', PROGRAMS, { encoding: 'utf8' });
-    const libraries = [...listed.matchAll(/(\/\S+) \(0x/g)].map(([, path]) => path!);
-    for (const path of new Set([...PROGRAMS, ...libraries])) {
-      execFileSync('install', ['-D', '--mode=0755', path, `${root}${path}`]);
-    }
+    copyPrograms(root, PROGRAMS);
     execFileSync(
       'sh',
       [

@@ -10,7 +10,7 @@ import {
 } from './account-files.ts';
 
 const DAY_MS = 86_400_000;
-const PASSWORD_SUGGESTION = 'access.reset-password';
+const REPAIR = 'access.repair-accounts';
 
 export const loginAccounts: Probe = {
   id: 'accounts.login',
@@ -40,7 +40,8 @@ async function brokenFiles({ files }: ProbeContext): Promise<NewFinding[]> {
     ['/etc/shadow', 9, 'cp -a /etc/shadow- /etc/shadow, or pwconv'],
   ] as const) {
     const text = await files.read(file);
-    const base = { rule: 'auth.db_broken', subject: file, suggestion: null } as const;
+    const suggestion = { action: REPAIR, parameters: {} } as const;
+    const base = { rule: 'auth.db_broken', subject: file, suggestion } as const;
     if (text === null || text.trim() === '') {
       findings.push({
         ...base,
@@ -83,7 +84,7 @@ function locked(people: People): NewFinding[] {
       subject: 'root',
       title: 'No administrator has a password that works: root is locked, and nobody else may sudo',
       evidence: [fileEvidence('/etc/shadow', root.line, `root: ${root.hash}`)],
-      suggestion: { action: PASSWORD_SUGGESTION, parameters: {} },
+      suggestion: { action: 'access.reset-password', parameters: {} },
       byHand: 'Keys may still let people in. To unlock root: passwd root.',
     },
   ];
@@ -102,7 +103,7 @@ function expired(people: People, today: number): NewFinding[] {
         evidence: [
           fileEvidence('/etc/shadow', shadow.line, `${name}: expired on day ${shadow.expires}`),
         ],
-        suggestion: { action: PASSWORD_SUGGESTION, parameters: {} },
+        suggestion: { action: REPAIR, parameters: { user: name } },
         byHand: `chage -E -1 ${name}`,
       },
     ];
@@ -121,7 +122,7 @@ async function shells({ files }: ProbeContext, people: People): Promise<NewFindi
       subject: name,
       title: `${name} cannot log in: its shell ${shell} ${why}`,
       evidence: [fileEvidence('/etc/passwd', line, `${name}: ${shell}`)],
-      suggestion: null,
+      suggestion: { action: REPAIR, parameters: { user: name } },
       byHand: `usermod -s /bin/bash ${name}`,
     });
   }

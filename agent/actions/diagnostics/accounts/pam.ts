@@ -1,9 +1,20 @@
+import type { TargetFiles } from '../../../target/target-files.ts';
 import { fileEvidence, type NewFinding } from '../finding.ts';
-import { NotApplicable, type Probe, type ProbeContext } from '../probe.ts';
+import { NotApplicable, type Probe } from '../probe.ts';
 
-const FOLDER = '/etc/pam.d';
+export const PAM_FOLDER = '/etc/pam.d';
 const SERVICES = ['sshd', 'login', 'su', 'sudo'];
 const DEPTH_MAX = 8;
+
+/** What a line of a stack needs and is not there. */
+export interface MissingInPam {
+  file: string;
+  /** Number of the line, from 1 on. */
+  line: number;
+  text: string;
+  kind: 'file' | 'module';
+  name: string;
+}
 
 /** What logging in goes through: a file or module that is missing there keeps everybody out. */
 export const pam: Probe = {
@@ -11,42 +22,50 @@ export const pam: Probe = {
   area: 'accounts',
   offline: true,
   limitMs: 2_000,
-  async look(context) {
-    const there = new Set(await context.files.list(FOLDER));
-    if (there.size === 0) throw new NotApplicable('PAM is not used here');
-    const modules = await moduleNames(context);
-    const findings: NewFinding[] = [];
-    const looked = new Set<string>();
-    const look = async (name: string, depth: number): Promise<void> => {
-      if (looked.has(name) || depth > DEPTH_MAX) return;
-      looked.add(name);
-      const text = (await context.files.read(`${FOLDER}/${name}`)) ?? '';
-      for (const [at, line] of text.split('\n').entries()) {
-        const needed = neededBy(line);
-        if (needed === null) continue;
-        const isThere =
-          needed.kind === 'file'
-            ? there.has(needed.name)
-            : needed.name.startsWith('/')
-              ? (await context.files.stat(needed.name)) !== null
-              : modules.has(needed.name);
-        if (isThere && needed.kind === 'file') await look(needed.name, depth + 1);
-        if (!isThere) findings.push(missing(`${FOLDER}/${name}`, at + 1, line, needed.name));
-      }
-    };
-    for (const name of SERVICES.filter((service) => there.has(service))) await look(name, 0);
-    return { findings };
+  async look({ files }) {
+    const missing = await findMissingInPam(files);
+    if (missing === null) throw new NotApplicable('PAM is not used here');
+    return { findings: missing.map(findingOf) };
   },
 };
 
-function missing(file: string, line: number, text: string, name: string): NewFinding {
+/** Everything that the stacks of logging in need and that is not there; null where PAM is not used. */
+export async function findMissingInPam(files: TargetFiles): Promise<MissingInPam[] | null> {
+  const there = new Set(await files.list(PAM_FOLDER));
+  if (there.size === 0) return null;
+  const modules = await moduleNames(files);
+  const missing: MissingInPam[] = [];
+  const looked = new Set<string>();
+  const look = async (name: string, depth: number): Promise<void> => {
+    if (looked.has(name) || depth > DEPTH_MAX) return;
+    looked.add(name);
+    const file = `${PAM_FOLDER}/${name}`;
+    const text = (await files.read(file)) ?? '';
+    for (const [at, line] of text.split('\n').entries()) {
+      const needed = neededBy(line);
+      if (needed === null) continue;
+      const isThere =
+        needed.kind === 'file'
+          ? there.has(needed.name)
+          : needed.name.startsWith('/')
+            ? (await files.stat(needed.name)) !== null
+            : modules.has(needed.name);
+      if (isThere && needed.kind === 'file') await look(needed.name, depth + 1);
+      if (!isThere) missing.push({ file, line: at + 1, text: line, ...needed });
+    }
+  };
+  for (const name of SERVICES.filter((service) => there.has(service))) await look(name, 0);
+  return missing;
+}
+
+function findingOf({ file, line, text, name }: MissingInPam): NewFinding {
   return {
     rule: 'auth.pam_missing',
     severity: 'critical',
     subject: `${file} ${name}`,
     title: `Logging in fails: ${file} needs ${name}, which is not there`,
     evidence: [fileEvidence(file, line, text)],
-    suggestion: null,
+    suggestion: { action: 'access.repair-accounts', parameters: {} },
     byHand: `Install the package that ${name} comes with again, or take line ${line} out of ${file}.`,
   };
 }
@@ -66,7 +85,7 @@ function neededBy(line: string): { kind: 'file' | 'module'; name: string } | nul
   return { kind: 'module', name: name! };
 }
 
-async function moduleNames({ files }: ProbeContext): Promise<Set<string>> {
+async function moduleNames(files: TargetFiles): Promise<Set<string>> {
   const names = new Set<string>();
   for (const base of ['/lib', '/lib64', '/usr/lib', '/usr/lib64']) {
     const triples = (await files.list(base)).filter((name) => name.includes('-linux-'));

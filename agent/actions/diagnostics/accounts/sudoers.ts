@@ -20,7 +20,7 @@ export const sudoers: Probe = {
         subject: FILE,
         title: `sudo refuses to work: others than root may write ${FILE}`,
         evidence: [fileEvidence(FILE, null, `mode ${octal(found.mode)}, owner ${found.uid}`)],
-        suggestion: null,
+        suggestion: { action: 'access.repair-accounts', parameters: {} },
         byHand: `chown root:root ${FILE} && chmod 0440 ${FILE}`,
       });
     }
@@ -38,7 +38,7 @@ export const sudoers: Probe = {
         ...(file === undefined ? [] : [fileEvidence(file, Number(line), said)]),
         commandEvidence(argv.join(' '), said),
       ].slice(0, 1),
-      suggestion: null,
+      suggestion: { action: 'access.repair-accounts', parameters: {} },
       byHand: 'As root: visudo -c shows the place, visudo -f FILE corrects it.',
     });
     return { findings };

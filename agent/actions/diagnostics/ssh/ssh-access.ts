@@ -52,7 +52,8 @@ export const sshAccess: Probe = {
         subject: file,
         title: `Only root can log in: ${file} is there`,
         evidence: [fileEvidence(file, null, text)],
-        suggestion: null,
+        // The other one is systemd's own, while it starts or stops.
+        suggestion: file === '/etc/nologin' ? SUGGESTION : null,
         byHand: `rm ${file}`,
       });
     }
