@@ -1,9 +1,9 @@
 import { ActionError, type ActionContext } from '../../runner/action.ts';
 import type { BlockDevice } from '../../target/block-device.ts';
 import { probeSignature } from '../../target/signature.ts';
-import { findBackupSuperblocks } from './backup-superblock.ts';
+import { findBackupSuperblocks } from './ext/backup-superblock.ts';
 import { openDevice, readDevice } from './device-io.ts';
-import { readPrimary } from './filesystem-examination.ts';
+import { readPrimary } from './ext/filesystem-examination.ts';
 
 /** What can be checked; `ext` is ext2, ext3 and ext4. */
 export type FilesystemKind = 'ext' | 'xfs' | 'btrfs' | 'vfat' | 'ntfs';

@@ -1,5 +1,5 @@
 import type { FilesystemOutcome, FilesystemResult } from '../../../proto/actions/filesystem.ts';
-import type { E2fsckRun } from './e2fsck.ts';
+import type { E2fsckRun } from './ext/e2fsck.ts';
 
 const EXAMPLES = 20;
 const EXAMPLE_MAX_CHARACTERS = 480;

@@ -1,12 +1,12 @@
 import { ActionError, type ActionContext, type ActionImplementation } from '../../runner/action.ts';
 import { inspectDevice } from '../../target/block-device.ts';
 import { findUse } from '../../target/device-use.ts';
-import { applyRepair } from './apply-repair.ts';
-import { checkFilesystem } from './check-filesystem.ts';
+import { applyRepair } from './ext/apply-repair.ts';
+import { checkFilesystem } from './ext/check-filesystem.ts';
 import { findKind } from './filesystem-kind.ts';
 import { withNamedVolume, type NamedVolume } from './on-partition.ts';
-import { planRepair } from './plan-repair.ts';
-import { undoRepair } from './undo-repair.ts';
+import { planRepair } from './ext/plan-repair.ts';
+import { undoRepair } from './ext/undo-repair.ts';
 import { hasVolumeImage } from './volume/volume-image.ts';
 import {
   applyVolume,
