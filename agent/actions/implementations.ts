@@ -7,6 +7,8 @@ import { commandRun } from './command/command-run.ts';
  */
 const implementations: Record<string, () => Promise<ActionImplementation>> = {
   'command.run': () => Promise.resolve(commandRun),
+  'bootloader.repair': async () =>
+    (await import('./bootloader/repair-bootloader.ts')).bootloaderRepair,
   'boot.repair-fstab': async () => (await import('./boot/repair-fstab.ts')).repairFstab,
   'diagnostics.collect': async () =>
     (await import('./diagnostics/collect-diagnostics.ts')).diagnosticsCollect,

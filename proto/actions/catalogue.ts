@@ -1,5 +1,6 @@
 import { accessRepairAccounts, accessResetPassword, accessRestoreSsh } from './access.ts';
 import { bootRepairFstab } from './boot.ts';
+import { bootloaderRepair } from './bootloader.ts';
 import { commandRun } from './command.ts';
 import type { ActionDeclaration } from './declaration.ts';
 import { diagnosticsCollect } from './diagnostics.ts';
@@ -16,6 +17,7 @@ export const actions: readonly ActionDeclaration[] = [
   filesystemCheck,
   filesystemRepair,
   bootRepairFstab,
+  bootloaderRepair,
   serviceStatus,
   serviceRestart,
   serviceConfigure,

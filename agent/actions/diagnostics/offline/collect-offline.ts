@@ -4,6 +4,7 @@ import type { CommandResult } from '../../../process/command.ts';
 import { ActionError, type ActionContext } from '../../../runner/action.ts';
 import { withDisks, type OpenDisks } from '../../../target/offline/open-disks.ts';
 import { openSystem, type Target } from '../../../target/open-target.ts';
+import { readBootSectors } from '../../bootloader/boot-sectors.ts';
 import { bounded, commandEvidence, cut } from '../finding.ts';
 import type { Probe } from '../probe.ts';
 import { runProbes, type Collected } from '../run-probes.ts';
@@ -33,6 +34,7 @@ export async function collectOffline(
     const collected: Collected = { facts: factsOf(open), findings: [], reports: [] };
     // Before anything is mounted: a check refuses what is.
     await judgeVolumes(context, open, look, collected);
+    await judgeBootCode(open, collected);
     let target: Target;
     try {
       target = await openSystem(context, open, false);
@@ -72,6 +74,31 @@ async function judgeVolumes(
       const why = error instanceof CommandStartError ? 'its check is not installed here' : null;
       report('probe_failed', `${volume.name}: ${why ?? (error as Error).message}`);
     }
+  }
+}
+
+/** What a BIOS reads first of a disk that it boots: one with a system of Linux on it. */
+async function judgeBootCode(open: OpenDisks, collected: Collected): Promise<void> {
+  for (const disk of open.disks) {
+    const isBoot = open.volumes.some(
+      ({ disk: given, type, partition }) =>
+        given === disk.given && partition !== null && /^(?:ext[234]|xfs|btrfs)$/.test(type ?? ''),
+    );
+    if (!isBoot) continue;
+    const { fault } = await readBootSectors(open, disk);
+    if (fault === null) continue;
+    collected.findings.push(
+      bounded({
+        rule: fault.rule,
+        area: 'boot',
+        severity: 'critical',
+        subject: disk.given,
+        title: `The next boot stops before its first line: ${fault.text}`,
+        evidence: [commandEvidence(`head --bytes=512 ${disk.given}`, fault.text)],
+        suggestion: { action: 'bootloader.repair', parameters: {} },
+        byHand: 'grub-install on that disk, from the system itself.',
+      }),
+    );
   }
 }
 

@@ -1,0 +1,66 @@
+import { open } from 'node:fs/promises';
+import type { TargetLayout } from '../../target/open-target.ts';
+import type { OpenDisks } from '../../target/offline/open-disks.ts';
+import type { Volume } from '../../target/offline/volumes.ts';
+
+/** GPT type of the partition that GRUB's core image lies in on machines with a BIOS. */
+const BIOS_BOOT = '21686148-6449-6e6f-744e-656564454649';
+const ESP_TYPES = new Set(['c12a7328-f81f-11d2-ba4b-00c93ec93bec', '0xef']);
+const SECTOR_BYTES = 512;
+/** Where boot.img keeps the sector of the core image (GRUB, boot.S). */
+const CORE_SECTOR_AT = 0x5c;
+const CORE_PROBE_BYTES = 64 * SECTOR_BYTES;
+/** A core image that finds a file system is longer. */
+const CORE_MIN_BYTES = 16 * 1024;
+/** The gap before the first partition that GRUB embeds into. */
+export const HEAD_BYTES = 1024 * 1024;
+
+export interface BootSectors {
+  /** `bios`: the disk is one that a BIOS boots; `uefi`: it has an EFI partition and no place for a core image. */
+  firmware: 'bios' | 'uefi';
+  /** What is wrong with the boot code; null when nothing is seen. */
+  fault: { rule: 'boot.no_mbr_code' | 'boot.core_bad'; text: string } | null;
+}
+
+/** The disk that the root of a system lies on. */
+export function bootDisk({ disks, system }: TargetLayout): TargetLayout['disks'][number] {
+  return disks.find(({ given }) => given === system.root.disk) ?? disks[0]!;
+}
+
+export function biosBootPartition(volumes: readonly Volume[], disk: string): Volume | undefined {
+  return volumes.find(
+    (volume) => volume.disk === disk && volume.partitionType?.toLowerCase() === BIOS_BOOT,
+  );
+}
+
+/** Looks at what a BIOS reads first; changes nothing. */
+export async function readBootSectors(
+  { volumes }: Pick<OpenDisks, 'volumes'>,
+  disk: OpenDisks['disks'][number],
+): Promise<BootSectors> {
+  const own = volumes.filter((volume) => volume.disk === disk.given);
+  const hasEsp = own.some(({ partitionType }) => ESP_TYPES.has(partitionType?.toLowerCase() ?? ''));
+  if (hasEsp && biosBootPartition(volumes, disk.given) === undefined) {
+    return { firmware: 'uefi', fault: null };
+  }
+  const handle = await open(disk.loop, 'r');
+  try {
+    const code = Buffer.alloc(SECTOR_BYTES);
+    await handle.read(code, 0, SECTOR_BYTES, 0);
+    if (code.readUInt16LE(0) !== 0x63eb || !code.includes('GRUB')) {
+      const text = 'The disk does not begin with the boot code of GRUB.';
+      return { firmware: 'bios', fault: { rule: 'boot.no_mbr_code', text } };
+    }
+    const sector = code.readBigUInt64LE(CORE_SECTOR_AT);
+    const core = Buffer.alloc(CORE_PROBE_BYTES);
+    const isOnDisk = sector < BigInt(Math.floor(disk.device.bytes / SECTOR_BYTES));
+    if (isOnDisk) await handle.read(core, 0, core.length, Number(sector) * SECTOR_BYTES);
+    if (core.filter((byte) => byte !== 0).length < CORE_MIN_BYTES) {
+      const text = `There is no core image of GRUB at sector ${sector}, where the boot code looks for it.`;
+      return { firmware: 'bios', fault: { rule: 'boot.core_bad', text } };
+    }
+    return { firmware: 'bios', fault: null };
+  } finally {
+    await handle.close();
+  }
+}
