@@ -51,15 +51,18 @@ export class SpoolFormatError extends Error {
 }
 
 /**
- * Takes a byte stream apart into records, whatever pieces it arrives in. Holds one record at most, once
- * what `push` returned was read to its end. Throws SpoolFormatError for what no encoder of ours wrote.
+ * Takes a byte stream apart into records, whatever pieces it arrives in. Payloads lie in the memory of the
+ * pieces they came in. Holds one record at most, once what `push` returned was read to its end. Throws
+ * SpoolFormatError for what no encoder of ours wrote.
  */
 export class RecordDecoder {
   private pending: Buffer = Buffer.alloc(0);
 
   *push(bytes: Uint8Array): Generator<LogRecord> {
     let data =
-      this.pending.length === 0 ? Buffer.from(bytes) : Buffer.concat([this.pending, bytes]);
+      this.pending.length === 0
+        ? Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+        : Buffer.concat([this.pending, bytes]);
     while (data.length >= RECORD_HEADER_BYTES) {
       const length = data.readUInt32LE(0);
       const channel = channelNames.get(data.readUInt8(4));

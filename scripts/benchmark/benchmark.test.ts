@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { createOperation, startAgentSide } from '../../test/fixtures/agent-side.ts';
 import { useTestDatabase } from '../../test/fixtures/database.ts';
 import { takeTheField } from '../../test/fixtures/ordered-jobs.ts';
-import { median, percentile, table } from './figures.ts';
+import { median, percentile, shortfalls, table } from './figures.ts';
 import { LightAgent } from './light-agent.ts';
 import { findProcesses, memoryOf } from './memory.ts';
 import { benchRows, chooseRows } from './rows.ts';
@@ -26,10 +26,33 @@ describe('the benchmark', () => {
       },
       { what: 'slow', unit: 'ms', values: [40], against: ['peer'], isMet: () => false },
     ]);
-    expect(text).toContain(
+    expect(text.replaceAll(/ +/g, ' ')).toContain(
       '| ours | 10.0 ms | 5.00..15.0 | 15.0 | 3 | 0.50× peer | below 1 | yes |',
     );
-    expect(text).toContain('| 2.00× peer |  | no |');
+    expect(text.replaceAll(/ +/g, ' ')).toContain('| 2.00× peer | | no |');
+    expect(new Set(text.split('\n').map((line) => line.length)).size).toBe(1);
+  });
+
+  it('says why a mark is not met, and nothing of those that are', () => {
+    const missed = { unit: 'ms', values: [40], mark: '10 ms', isMet: () => false };
+    const met = { what: 'quick', unit: 'ms', values: [5], isMet: () => true, reason: 'unsaid' };
+    expect(shortfalls([met, { what: 'unmarked', unit: 'ms', values: [5] }])).toBe('');
+    expect(
+      shortfalls([
+        { what: 'slow', ...missed, reason: 'it waits.' },
+        met,
+        { what: 'slower', ...missed, reason: 'it waits.' },
+        { what: 'odd', ...missed },
+      ]),
+    ).toBe(
+      [
+        'Marks not met, and why:',
+        '',
+        '- **slow (40.0 ms, mark: 10 ms); slower (40.0 ms, mark: 10 ms)**: it waits.',
+        '- **odd (40.0 ms, mark: 10 ms)**: not looked into yet.',
+        '',
+      ].join('\n'),
+    );
   });
 
   it('runs all rows, or those that are named', () => {

@@ -47,7 +47,7 @@ export class LogTextFilter {
     const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     if (!this.decoderHolds) {
       const ascii = buffer.toString('latin1');
-      if (ONLY_ASCII.test(ascii)) return this.take(ascii);
+      if (ONLY_ASCII.test(ascii)) return this.isPlain ? this.takePlain(ascii) : this.take(ascii);
     }
     const text = this.decoder.decode(buffer, { stream: true });
     this.decoderHolds = (buffer.at(-1) ?? 0) >= 0x80;
