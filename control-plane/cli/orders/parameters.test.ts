@@ -1,8 +1,10 @@
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
+import { accessRestoreSsh } from '../../../proto/actions/access.ts';
 import { commandRun } from '../../../proto/actions/command.ts';
 import type { ActionDeclaration } from '../../../proto/actions/declaration.ts';
 import { filesystemRepair } from '../../../proto/actions/filesystem.ts';
+import { serviceConfigure } from '../../../proto/actions/service.ts';
 import { parseParameters } from './parameters.ts';
 
 const usage = (text: RegExp) =>
@@ -16,6 +18,13 @@ describe('parameters on the command line', () => {
         backupDirectory: '/a=b',
       },
     );
+  });
+
+  it('are text where it takes one of several forms of text', () => {
+    const unit = { unit: 'nginx.service', enabled: true };
+    expect(parseParameters(serviceConfigure, ['unit=nginx.service', 'enabled=true'])).toEqual(unit);
+    const from = { from: '2001:db8::7', passwords: false };
+    expect(parseParameters(accessRestoreSsh, ['from=2001:db8::7'])).toEqual(from);
   });
 
   it('are JSON where it takes anything else', () => {

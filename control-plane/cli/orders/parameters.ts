@@ -77,7 +77,10 @@ export function splitPair(pair: string): [name: string, value: string] {
 
 function takesText(schema: z.ZodType): boolean {
   const inner = unwrap(schema);
-  return inner instanceof z.ZodString || inner instanceof z.ZodEnum;
+  if (inner instanceof z.ZodUnion) {
+    return inner.options.every((option) => takesText(option as z.ZodType));
+  }
+  return [z.ZodString, z.ZodStringFormat, z.ZodEnum].some((type) => inner instanceof type);
 }
 
 function unwrap(schema: z.ZodType): z.ZodType {
