@@ -83,6 +83,7 @@ describe('service.configure', () => {
     const wanted = { unit: 'nginx.service', dropIn: 'limits', settings: LIMIT };
     const { plan } = await makePlan('service.configure', wanted);
     expect(plan.steps[0]?.changes).toMatchObject([
+      { type: 'command', argv: ['mkdir', '--mode=0755', '/etc/systemd/system/nginx.service.d'] },
       { type: 'diff', path: '/etc/systemd/system/nginx.service.d/limits.conf' },
     ]);
     expect(JSON.stringify(plan.steps[0]?.changes)).toContain('+LimitNOFILE=4096');

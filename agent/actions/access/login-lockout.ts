@@ -1,11 +1,7 @@
-import { ActionError } from '../../runner/action.ts';
 import type { Target } from '../../target/open-target.ts';
+import { readFaillock } from '../diagnostics/accounts/faillock.ts';
 import type { Change } from '../files/change-steps.ts';
 import { readState } from '../files/file-state.ts';
-
-const SETTINGS = '/etc/security/faillock.conf';
-const PAM = '/etc/pam.d';
-const DEFAULT_FOLDER = '/var/run/faillock';
 
 /**
  * Empties the lists of failed log-ins that pam_faillock(8) keeps of a user, as `faillock --reset` does.
@@ -24,21 +20,13 @@ export async function clearFailures(target: Target, user: string): Promise<Chang
 
 /** Where the lists lie, each folder once and under its own name. */
 async function tallyFolders({ files, root }: Target): Promise<string[]> {
-  const texts = [(await files.read(SETTINGS)) ?? ''];
-  for (const name of await files.list(PAM)) {
-    const text = (await files.read(`${PAM}/${name}`).catch(() => null)) ?? '';
-    texts.push(...text.split('\n').filter((line) => line.includes('pam_faillock.so')));
-  }
-  const named = texts.flatMap((text) => [
-    ...text.matchAll(/^(?!\s*#).*?\bdir\s*=\s*(\/[^\s\]]+)/gm),
-  ]);
+  const settings = await readFaillock(files);
   const folders = new Set<string>();
-  for (const path of [DEFAULT_FOLDER, ...named.map(([, path]) => path!)]) {
+  for (const path of settings?.folders ?? []) {
     const folder = await root.openFolder(path).catch(() => null);
     if (folder === null) continue;
     folders.add(folder.path);
     await folder.close();
   }
-  if (folders.size > 8) throw new ActionError('target_hostile', 'too many folders of pam_faillock');
   return [...folders].toSorted();
 }

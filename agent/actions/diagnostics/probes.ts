@@ -1,3 +1,4 @@
+import { faillock } from './accounts/faillock.ts';
 import { loginAccounts } from './accounts/login-accounts.ts';
 import { pam } from './accounts/pam.ts';
 import { sudoers } from './accounts/sudoers.ts';
@@ -39,6 +40,7 @@ export const probes: readonly Probe[] = [
   nameServers,
   aptSources,
   pam,
+  faillock,
   defaultTarget,
   maskedUnits,
   unitFiles,

@@ -4,6 +4,9 @@ import { TargetPathError, type TargetFolder, type TargetRoot } from '../../targe
 import { openUnfollowed, setAttributes } from './attributes.ts';
 import type { FileAttributes } from './file-state.ts';
 
+/** For everybody to read, and root's. */
+export const NEW_FOLDER: FileAttributes = { mode: 0o755, uid: 0, gid: 0 };
+
 /** The folders on the way to one that are not there yet, the outermost first. */
 export async function missingFolders(root: TargetRoot, path: string): Promise<string[]> {
   const missing: string[] = [];
@@ -25,7 +28,7 @@ export async function missingFolders(root: TargetRoot, path: string): Promise<st
 export async function makeFolders(
   root: TargetRoot,
   path: string,
-  attributes: FileAttributes = { mode: 0o755, uid: 0, gid: 0 },
+  attributes: FileAttributes = NEW_FOLDER,
 ): Promise<void> {
   for (const missing of await missingFolders(root, path)) {
     const parent = await root.openFolder(dirname(missing));

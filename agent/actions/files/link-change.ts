@@ -6,6 +6,7 @@ import type { TargetRoot } from '../../target/target-root.ts';
 import { writeBackup } from '../filesystem/durable-write.ts';
 import { contentDigest } from './file-state.ts';
 import { missingFolders, removeFolders } from './folders.ts';
+import { folderCommands } from './plan-file-change.ts';
 import type { FoundChange, PlannedChange } from './planned-change.ts';
 import { putLink, readLink } from './put-link.ts';
 
@@ -32,10 +33,12 @@ export async function planLinkChange(
   { path, target }: LinkChange,
 ): Promise<PlannedChange> {
   const before = await readLink(root, path);
+  const folders = target === null ? [] : await missingFolders(root, dirname(path));
   return {
     path,
     isNeeded: before !== target,
     changes: [
+      ...folderCommands(folders),
       {
         type: 'command',
         argv: target === null ? ['rm', path] : ['ln', '--symbolic', '--force', target, path],

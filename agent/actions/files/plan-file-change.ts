@@ -1,4 +1,4 @@
-import { basename } from 'node:path';
+import { basename, dirname } from 'node:path';
 import type { Plan, PlanStep } from '../../../proto/documents/kinds/plan.ts';
 import type { ActionContext } from '../../runner/action.ts';
 import type { TargetRoot } from '../../target/target-root.ts';
@@ -11,6 +11,7 @@ import {
   type FileAttributes,
   type FileState,
 } from './file-state.ts';
+import { missingFolders, NEW_FOLDER } from './folders.ts';
 import { unifiedDiff } from './unified-diff.ts';
 
 /** A file as it is to become. */
@@ -63,6 +64,7 @@ export async function planFileChange(
 ): Promise<PlannedFileChange> {
   const { path, content } = change;
   const { before, flags } = await lookAt(root, change, context);
+  const folders = content === null ? [] : await missingFolders(root, dirname(path));
   const isNeeded =
     content === null
       ? before !== null
@@ -71,7 +73,9 @@ export async function planFileChange(
     change,
     before,
     isNeeded,
-    changes: isNeeded ? shownChanges(change, before, flags) : [],
+    changes: isNeeded
+      ? [...folderCommands(folders, change.folders), ...shownChanges(change, before, flags)]
+      : [],
     precondition: {
       what: before === null ? `${path}: that there is none` : `${path}: content, mode and owner`,
       digest: stateDigest(before),
@@ -129,6 +133,19 @@ function shownChanges(
   if (flags === '') return changes;
   const again = content === null ? [] : [command('chattr', `+${flags}`, path)];
   return [command('chattr', `-${flags}`, path), ...changes, ...again];
+}
+
+/** How a plan shows that folders are made. */
+export function folderCommands(
+  paths: readonly string[],
+  { mode, uid, gid }: FileAttributes = NEW_FOLDER,
+): PlanStep['changes'] {
+  const made = `--mode=0${mode.toString(8)}`;
+  const commands = paths.flatMap((path) => [
+    ['mkdir', made, path],
+    ...(uid === 0 && gid === 0 ? [] : [['chown', `${uid}:${gid}`, path]]),
+  ]);
+  return commands.map((argv) => ({ type: 'command', argv }));
 }
 
 /** How a plan shows that mode or owner of something change. */

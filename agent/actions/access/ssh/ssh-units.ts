@@ -1,13 +1,16 @@
 import { posix } from 'node:path';
 import type { Target } from '../../../target/open-target.ts';
+import {
+  enabledSocket,
+  isEnabled,
+  shippedUnit,
+  socketPorts,
+} from '../../diagnostics/ssh/ssh-socket.ts';
 import type { Change } from '../../files/change-steps.ts';
 
 const OWN = '/etc/systemd/system';
-const SHIPPED = ['/lib/systemd/system', '/usr/lib/systemd/system'];
 const SERVICES = ['ssh.service', 'sshd.service'];
-const SOCKETS = ['ssh.socket', 'sshd.socket'];
 const MASKS = [OWN, '/run/systemd/system'];
-const GENERATOR = '/usr/lib/systemd/system-generators/sshd-socket-generator';
 
 export interface SshUnits {
   /** The service of sshd, by its file's name; null where systemd does not start it. */
@@ -36,11 +39,8 @@ export async function judgeSshUnits(target: Target): Promise<SshUnits> {
       units.findings.push(`${one} is masked: nothing may start it.`);
     }
   }
-  const socket = await shippedUnit(files, SOCKETS);
-  if (socket !== null && (await isEnabled(files, posix.basename(socket)))) {
-    units.socket = posix.basename(socket);
-    return units;
-  }
+  units.socket = await enabledSocket(files);
+  if (units.socket !== null) return units;
   if (await isEnabled(files, name)) return units;
   const { wantedBy, aliases } = parseInstall((await files.read(service)) ?? '');
   for (const by of wantedBy.length > 0 ? wantedBy : ['multi-user.target']) {
@@ -64,8 +64,8 @@ export async function judgeSshSocket(
   socket: string,
   ports: readonly number[],
 ): Promise<{ changes: Change[]; findings: string[] }> {
-  if ((await files.stat(GENERATOR)) !== null) return { changes: [], findings: [] };
   const listened = await socketPorts(files, socket);
+  if (listened === null) return { changes: [], findings: [] };
   const missing = ports.filter((port) => !listened.includes(port));
   if (missing.length === 0) return { changes: [], findings: [] };
   const lines = ['[Socket]', 'ListenStream=', ...ports.map((port) => `ListenStream=${port}`), ''];
@@ -83,45 +83,6 @@ export async function judgeSshSocket(
       `${socket} listens on ${listened.join(', ') || 'nothing'}, sshd_config says ${ports.join(', ')}: systemd decides.`,
     ],
   };
-}
-
-async function socketPorts(files: Target['files'], socket: string): Promise<number[]> {
-  const path = (await shippedUnit(files, [socket])) ?? `${OWN}/${socket}`;
-  const folder = `${OWN}/${socket}.d`;
-  const dropIns = (await files.list(folder)).filter((name) => name.endsWith('.conf'));
-  let ports: number[] = [];
-  for (const one of [path, ...dropIns.map((name) => `${folder}/${name}`)]) {
-    for (const line of ((await files.read(one)) ?? '').split('\n')) {
-      const [, value] = /^\s*ListenStream\s*=\s*(.*?)\s*$/.exec(line) ?? [];
-      if (value === undefined) continue;
-      const port = Number(/(\d+)$/.exec(value)?.[1]);
-      // An empty value forgets those before.
-      ports = value === '' ? [] : [...ports, port];
-    }
-  }
-  return ports;
-}
-
-/** The file of the first of these units that a package brought, or an administrator wrote. */
-async function shippedUnit(
-  files: Target['files'],
-  names: readonly string[],
-): Promise<string | null> {
-  for (const name of names) {
-    for (const folder of [...SHIPPED, OWN]) {
-      const found = await files.lstat(`${folder}/${name}`);
-      if (found?.isFile() === true) return `${folder}/${name}`;
-    }
-  }
-  return null;
-}
-
-async function isEnabled(files: Target['files'], unit: string): Promise<boolean> {
-  for (const folder of await files.list(OWN)) {
-    if (!/\.(?:wants|requires)$/.test(folder)) continue;
-    if ((await files.lstat(`${OWN}/${folder}/${unit}`)) !== null) return true;
-  }
-  return false;
 }
 
 function parseInstall(text: string): { wantedBy: string[]; aliases: string[] } {

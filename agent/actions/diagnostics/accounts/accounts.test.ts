@@ -1,6 +1,7 @@
 import { chmod, mkdir, rm, symlink } from 'node:fs/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { names, ProbeFixture, seenBy } from '../testing/probe-fixture.ts';
+import { faillock } from './faillock.ts';
 import { loginAccounts } from './login-accounts.ts';
 import { pam } from './pam.ts';
 import { sudoers } from './sudoers.ts';
@@ -154,5 +155,38 @@ describe('PAM', () => {
     expect(names(await system.look(pam))).toEqual([
       'auth.pam_missing /etc/pam.d/common-auth pam_unix.so',
     ]);
+  });
+});
+
+describe('failed log-ins', () => {
+  const tally = (failures: number) =>
+    system.write('var/lib/faillock/root', 'x'.repeat(64 * failures), 0o600);
+
+  beforeEach(async () => {
+    await accounts(shadow(HASH));
+    await system.write('etc/security/faillock.conf', '# deny = 1\ndir = /var/lib/faillock\n');
+  });
+
+  it('lock nobody out while they are few', async () => {
+    await tally(2);
+    expect(await system.look(faillock)).toEqual([]);
+  });
+
+  it('lock out who has as many as it takes', async () => {
+    await tally(3);
+    expect(await system.look(faillock)).toMatchObject([
+      {
+        rule: 'auth.faillock',
+        subject: 'root',
+        suggestion: { action: 'access.repair-accounts', parameters: { user: 'root' } },
+      },
+    ]);
+    await system.write('etc/security/faillock.conf', 'deny = 5\ndir=/var/lib/faillock\n');
+    expect(await system.look(faillock)).toEqual([]);
+  });
+
+  it('are not counted where PAM does not count them', async () => {
+    await rm(system.path('etc/security'), { recursive: true });
+    await expect(system.look(faillock)).rejects.toThrow('not used here');
   });
 });

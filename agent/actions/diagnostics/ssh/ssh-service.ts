@@ -1,5 +1,6 @@
 import { commandEvidence, fileEvidence, type NewFinding } from '../finding.ts';
 import { NotApplicable, type Probe, type ProbeContext } from '../probe.ts';
+import { enabledSocket, socketPorts } from './ssh-socket.ts';
 import { askSshd, sshPorts } from './sshd-settings.ts';
 
 const SUGGESTION = { action: 'access.restore-ssh', parameters: {} } as const;
@@ -18,9 +19,10 @@ export const sshService: Probe = {
       if (error instanceof NotApplicable) return null;
       throw error;
     });
-    // Where nothing runs only the next boot counts.
-    if (seen === null) return { findings: await judgeUnits(context, false) };
     const ports = await sshPorts(context);
+    const socket = await judgeSocket(context, ports);
+    // Where nothing runs only the next boot counts.
+    if (seen === null) return { findings: [...(await judgeUnits(context, false)), ...socket] };
     const sockets = parseListening(seen.out);
     const isReached = (port: number) =>
       sockets.some((socket) => socket.port === port && !socket.isLoopback);
@@ -47,7 +49,7 @@ export const sshService: Probe = {
           : 'systemctl start ssh; if it fails: journalctl --unit ssh.',
       });
     }
-    findings.push(...(await judgeUnits(context, isListening)));
+    findings.push(...(await judgeUnits(context, isListening)), ...socket);
     return { findings };
   },
 };
@@ -64,7 +66,8 @@ async function judgeUnits({ files }: ProbeContext, isListening: boolean): Promis
   if (known.length === 0) return [];
   const severity = isListening ? 'warning' : 'critical';
   for (const path of known) {
-    if ((await files.readLink(path)) !== '/dev/null') continue;
+    // A socket is masked to let the service listen by itself.
+    if (path.endsWith('.socket') || (await files.readLink(path)) !== '/dev/null') continue;
     const unit = path.split('/').at(-1)!;
     return [off(unit, severity, `${unit} is masked: SSH does not start`, path, '/dev/null')];
   }
@@ -80,6 +83,31 @@ async function judgeUnits({ files }: ProbeContext, isListening: boolean): Promis
   const unit = known[0]!.split('/').at(-1)!;
   const title = `${unit} is not enabled: SSH does not start at the next boot`;
   return [off(unit, severity, title, '/etc/systemd/system/multi-user.target.wants', 'no link')];
+}
+
+/** With a socket systemd listens, whatever sshd_config says. */
+async function judgeSocket(
+  { files }: ProbeContext,
+  ports: readonly number[],
+): Promise<NewFinding[]> {
+  const socket = await enabledSocket(files);
+  const listened = socket === null ? null : await socketPorts(files, socket);
+  if (socket === null || listened === null) return [];
+  const missing = ports.filter((port) => !listened.includes(port));
+  if (missing.length === 0) return [];
+  return [
+    {
+      rule: 'ssh.socket_port',
+      severity: 'warning',
+      subject: socket,
+      title: `${socket} does not listen on port ${missing.join(', ')}, which sshd_config says`,
+      evidence: [
+        fileEvidence(`/etc/systemd/system/${socket}.d`, null, `listens on: ${listened.join(', ')}`),
+      ],
+      suggestion: SUGGESTION,
+      byHand: `systemctl edit ${socket}: ListenStream= and ListenStream=${missing[0]}; or use ssh.service.`,
+    },
+  ];
 }
 
 function off(

@@ -191,4 +191,22 @@ describe('the service of SSH', () => {
     await system.write('etc/systemd/system/sockets.target.wants/ssh.socket', '');
     expect(await look('0.0.0.0')).toEqual([]);
   });
+
+  it('comes back on the ports of its socket, whatever its configuration says', async () => {
+    await rm(system.path(WANTS));
+    await system.write('lib/systemd/system/ssh.socket', '[Socket]\nListenStream=22\n');
+    await system.write('etc/systemd/system/sockets.target.wants/ssh.socket', '');
+    const [found] = await look('0.0.0.0');
+    expect(found).toMatchObject({ rule: 'ssh.socket_port', subject: 'ssh.socket' });
+    await system.write(
+      'usr/lib/systemd/system-generators/sshd-socket-generator',
+      'makes them the same',
+    );
+    expect(await look('0.0.0.0')).toEqual([]);
+  });
+
+  it('is not missed where only its socket is masked', async () => {
+    await symlink('/dev/null', system.path('etc/systemd/system/ssh.socket'));
+    expect(await look('0.0.0.0')).toEqual([]);
+  });
 });
