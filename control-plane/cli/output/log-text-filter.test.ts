@@ -148,6 +148,11 @@ describe('the log text filter', () => {
     expect(filter('dos\r\n').out).toBe('dos\n');
   });
 
+  it('begins a line anew that is erased whole, wherever the cursor stood', () => {
+    expect(filter(`long text${ESC}[2Kshort\n`).out).toBe('short\n');
+    expect(filter(`long text${ESC}[2K\n`).out).toBe('\n');
+  });
+
   it('keeps an unfinished line to itself until it ends, and shows it when asked', () => {
     const log = new LogTextFilter({ colors: false });
     expect(log.push(Buffer.from('first\nsec'))).toBe('first\n');

@@ -194,12 +194,12 @@ export class LogTextFilter {
     this.styleCode = sgrOf(next);
   }
 
+  /** A line erased whole begins anew: blanks up to where the cursor stood would cost a line for each time. */
   private eraseInLine(): boolean {
     if (this.parameters !== '' && this.parameters !== '0' && this.parameters !== '2') return false;
     const cells = this.careful();
-    if (this.parameters === '2') cells.length = 0;
-    else cells.length = Math.min(cells.length, this.cursor);
-    while (cells.length < this.cursor) cells.push({ text: ' ', style: '' });
+    if (this.parameters === '2') this.cursor = 0;
+    cells.length = Math.min(cells.length, this.cursor);
     return true;
   }
 

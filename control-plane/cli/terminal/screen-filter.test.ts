@@ -30,6 +30,26 @@ describe('what a server sends to the terminal of an engineer', () => {
     expect(shown(text).replaceAll(/[1;]/g, '')).toBe('ab');
   });
 
+  it.each([
+    ['a NUL after ESC', 'a\u001b\0]52;c;eA==\u0007b', 'a\0b'],
+    ['a line end after ESC', 'a\u001b\n]0;title\u0007b', 'a\nb'],
+    ['DEL after ESC', 'a\u001b\u007f]0;title\u0007b', 'a]0;title\u0007b'],
+    ['a line end inside the question', 'a\u001b[2\n1tb', 'a\nb'],
+    ['DEL inside the question', 'a\u001b[21\u007ftb', 'atb'],
+    ['a letter inside the question', 'a\u001b[21étb', 'aétb'],
+    ['leaving UTF-8', 'a\u001b%@b', 'ab'],
+  ])('loses what reaches beyond the screen also with %s', (_what, text, left) => {
+    expect(shown(text)).toBe(left);
+  });
+
+  it.each([
+    ['half a C1 control before a whole one', [0xc2, 0xc2, 0x9d, 0x30, 0x07], []],
+    ['half a C1 control before what is lost', [0xc2, 0x1b, 0x5d, 0x07, 0x9d, 0x30], [0x9d, 0x30]],
+    ['half a C1 control inside a string', [0xc2, 0x9d, 0xc2, 0xc2, 0x9c, 0x61], [0x61]],
+  ])('makes no control of %s', (_what, bytes, left) => {
+    expect([...new ScreenFilter().push(Buffer.from(bytes))]).toEqual(left);
+  });
+
   it('loses a string that never ends, up to where it is broken off', () => {
     expect(shown('a\u001b]0;x\u0018b')).toBe('ab');
     expect(shown('a\u001b]0;x\u001b[1mb')).toBe('a\u001b[1mb');
