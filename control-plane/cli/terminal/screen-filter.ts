@@ -10,15 +10,7 @@ const C1_STRING_STARTS = new Set([0x90, 0x98, 0x9d, 0x9e, 0x9f]);
 const C1_TERMINATOR = 0x9c;
 const CSI_MAX = 64;
 
-type State =
-  | 'text'
-  | 'escape'
-  | 'encoding'
-  | 'c1'
-  | 'csi'
-  | 'string'
-  | 'stringEscape'
-  | 'stringC1';
+type State = 'text' | 'escape' | 'encoding' | 'c1' | 'csi' | 'string' | 'stringEscape' | 'stringC1';
 
 /**
  * What a server may do to the engineer's own terminal. A terminal is raw by nature: colours, cursor and
