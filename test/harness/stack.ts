@@ -306,15 +306,16 @@ export class Stack {
     );
   }
 
-  async connected(): Promise<void> {
-    await eventually('the agent is connected', async () => {
+  async connected(timeoutMs?: number): Promise<void> {
+    const isConnected = async () => {
       const { items } = await this.request<{ items: { state: string }[] }>(
         'lead',
         'GET',
         '/api/v1/agents',
       );
       return items.some((agent) => agent.state === 'connected');
-    });
+    };
+    await eventually('the agent is connected', isConnected, timeoutMs);
   }
 
   async job(reference: string): Promise<JobView> {

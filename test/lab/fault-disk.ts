@@ -8,7 +8,7 @@ import { goldenImage, mountsOf } from './golden-image.ts';
 import { layouts, rolesOf } from './layouts.ts';
 import type { Layout, LayoutName, Role } from './layouts.ts';
 import { MountedSystem } from './mounted-system.ts';
-import type { SystemMount } from './mounted-system.ts';
+import type { MountOptions, SystemMount } from './mounted-system.ts';
 import { partitionsOf } from './partitions.ts';
 import type { Partition } from './partitions.ts';
 
@@ -47,6 +47,7 @@ export class FaultDisk {
   async inside<T>(
     body: (system: MountedSystem) => Promise<T> | T,
     options: readonly string[] = [],
+    how: MountOptions = {},
   ): Promise<T> {
     const mounts: SystemMount[] = mountsOf(this.layout, (role) => ({
       source: this.image,
@@ -54,12 +55,29 @@ export class FaultDisk {
     }));
     const system = await MountedSystem.open(
       mounts.map((mount) => ({ ...mount, options: [...(mount.options ?? []), ...options] })),
+      how,
     );
     try {
       return await body(system);
     } finally {
       await system.close();
     }
+  }
+
+  /** The files alone, read-only and without replaying a journal: not a byte of the disk changes. */
+  async lookAsItIs<T>(body: (system: MountedSystem) => Promise<T> | T): Promise<T> {
+    return this.inside(body, this.readOnly, { bare: true });
+  }
+
+  /** As `inside`, for looking: what its programs write lies in memory. */
+  async look<T>(body: (system: MountedSystem) => Promise<T> | T): Promise<T> {
+    return this.inside(body, this.readOnly, { overMemory: true });
+  }
+
+  private get readOnly(): readonly string[] {
+    const { rootType, separateBoot } = this.layout;
+    if (separateBoot && rootType !== 'ext4') throw new Error('one list of options must fit both');
+    return { ext4: ['ro', 'noload'], xfs: ['ro', 'norecovery'], btrfs: ['ro'] }[rootType];
   }
 
   /** Gives a partition as a block device for as long as `body` runs. */
@@ -77,6 +95,18 @@ export class FaultDisk {
   /** Runs a program of mtools(1) on the ESP: `mtools('mdir', '::/EFI')`. */
   async mtools(program: string, ...words: string[]): Promise<Finished> {
     return run([program, '-i', `${this.image}@@${this.partition('esp').offset}`, ...words]);
+  }
+
+  /** `mtools`, and anything but exit status 0 throws. */
+  async mtoolsOk(program: string, ...words: string[]): Promise<void> {
+    const { status, stderr } = await this.mtools(program, ...words);
+    if (status !== 0) throw new Error(`${program} ${words.join(' ')}: ${stderr}`);
+  }
+
+  /** Writes a new file on the ESP. */
+  async toEsp(file: string, text: string): Promise<void> {
+    const { offset } = this.partition('esp');
+    await must(['mcopy', '-i', `${this.image}@@${offset}`, '-', file], { input: text });
   }
 
   async readBytes(offset: number, length: number): Promise<Buffer> {

@@ -12,7 +12,7 @@ import type { SystemMount } from './mounted-system.ts';
 import { partitionsOf } from './partitions.ts';
 import type { Partition } from './partitions.ts';
 
-const SOURCES = ['golden-image.ts', 'layouts.ts', 'mounted-system.ts', 'partitions.ts'];
+const SOURCES = ['golden-image.ts', 'layouts.ts'];
 
 /**
  * An image of a healthy disk that boots, built once per machine from the kept tree, in some seconds. Never
@@ -62,6 +62,9 @@ async function makeFilesystems(
   const ext4 = (role: Role) =>
     must(['mkfs.ext4', '-q', '-U', identifier(name, role), '-L', role, '-m', '1', device(role)]);
   if (layout.separateBoot) await ext4('boot');
+  if (layout.ntfsData === true) {
+    await must(['mkntfs', '--quiet', '--fast', '--label', 'data', device('data')]);
+  }
   const uuid = identifier(name, 'root');
   if (layout.rootType === 'ext4') await ext4('root');
   if (layout.rootType === 'xfs') {

@@ -19,19 +19,33 @@ export interface SystemMount {
 export interface MountOptions {
   /** Block devices that the system's own programs may see; without, they see none. */
   devices?: readonly string[];
+  /** What is written lies in memory and is gone afterwards; the first mount must be read-only. */
+  overMemory?: boolean;
+  /** Nothing is mounted but the file systems: its own programs find no /proc and the like. */
+  bare?: boolean;
 }
 
 const SEARCH_PATH = 'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 
-/** Holds the mounts for as long as its standard input is open. $1: the root; then `options source at`. */
+/**
+ * Holds the mounts for as long as its standard input is open. $1: the root; $2: how, of `plain`, `memory`
+ * and `bare`; then `options source at`.
+ */
 const HOLD = `
-root=$1; shift
+root=$1 how=$2; shift 2
 while [ $# -gt 0 ]; do
   mkdir -p "$root$3"
   mount -o "$1" "$2" "$root$3"
+  if [ "$how" = memory ]; then
+    layers=$(mktemp -d)
+    mount -t tmpfs tmpfs "$layers"
+    mkdir "$layers/upper" "$layers/work" "$layers/lower"
+    mount --move "$root$3" "$layers/lower"
+    mount -t overlay -o "lowerdir=$layers/lower,upperdir=$layers/upper,workdir=$layers/work" overlay "$root$3"
+  fi
   shift 3
 done
-if [ -d "$root/dev" ]; then
+if [ "$how" != bare ] && [ -d "$root/dev" ]; then
   mount -t tmpfs -o mode=755 tmpfs "$root/dev"
   for node in null:1:3 zero:1:5 full:1:7 random:1:8 urandom:1:9 tty:5:0; do
     set -- $(echo "$node" | tr : ' ')
@@ -68,10 +82,11 @@ export class MountedSystem {
     options: MountOptions = {},
   ): Promise<MountedSystem> {
     const mountPoint = mkdtempSync(path.join(tmpdir(), 'iv-system-'));
+    const how = options.bare === true ? 'bare' : options.overMemory === true ? 'memory' : 'plain';
     const words = mounts.flatMap((mount) => [optionsOf(mount), mount.source, mount.at]);
     const holder = spawn(
       'unshare',
-      ['--mount', '--propagation', 'private', 'sh', '-ec', HOLD, 'sh', mountPoint, ...words],
+      ['--mount', '--propagation', 'private', 'sh', '-ec', HOLD, 'sh', mountPoint, how, ...words],
       { stdio: ['pipe', 'pipe', 'pipe'] },
     );
     let said = '';
@@ -114,8 +129,12 @@ export class MountedSystem {
 
   /** Runs a program of this machine; in its words `R` alone or before a `/` is the system's root. */
   async host(argv: readonly string[], input = ''): Promise<Finished> {
-    const words = argv.map((word) => word.replace(/(^|=)R(?=\/|$)/, `$1${this.mountPoint}`));
-    return run([...this.inNamespace(), ...words], { input, timeoutMs: 300_000 });
+    return run(this.argvOnHost(argv), { input, timeoutMs: 300_000 });
+  }
+
+  /** `host`, and anything but exit status 0 throws. */
+  async hostOk(argv: readonly string[], input = ''): Promise<string> {
+    return must(this.argvOnHost(argv), { input, timeoutMs: 300_000 });
   }
 
   /** Runs a program of the system itself. It sees the devices given to `open`, and no others. */
@@ -138,6 +157,11 @@ export class MountedSystem {
 
   private inNamespace(): readonly string[] {
     return ['nsenter', `--mount=/proc/${this.holder.pid}/ns/mnt`, '--'];
+  }
+
+  private argvOnHost(argv: readonly string[]): readonly string[] {
+    const words = argv.map((word) => word.replace(/(^|=)R(?=\/|$)/, `$1${this.mountPoint}`));
+    return [...this.inNamespace(), ...words];
   }
 
   private argvInside(argv: readonly string[]): readonly string[] {

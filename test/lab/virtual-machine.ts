@@ -133,6 +133,10 @@ export class VirtualMachine {
   }
 }
 
+/** Where a boot has ended that reaches no login. */
+const STUCK =
+  /grub rescue>|^grub>|\(initramfs\)|emergency mode|Kernel panic|No bootable device|^Shell>|System halted/m;
+
 /**
  * Starts the system on an image, whose bytes stay as they are, and waits until it asks at its console who
  * logs in. Throws with the console's last lines where it does not. About half a minute.
@@ -140,7 +144,8 @@ export class VirtualMachine {
 export async function bootsToLogin(image: string, firmware: Layout['firmware']): Promise<void> {
   const machine = await VirtualMachine.start({ firmware, disks: [image] });
   try {
-    await machine.shows(/^\S+ login:/m);
+    const shown = await machine.shows(new RegExp(`^\\S+ login:|${STUCK.source}`, 'm'));
+    if (STUCK.test(shown)) throw new Error(`the boot ends at: ${machine.console.slice(-1000)}`);
   } finally {
     await machine.end();
   }

@@ -58,8 +58,8 @@ export class TwoNetworks {
   }
 
   /** Whether a packet really gets through. One that is expected is given time; a dropped one never comes. */
-  async connects(isExpected: boolean): Promise<boolean> {
-    const script = CONNECT.replace('WITHIN', isExpected ? '20000' : '700');
+  async connects(isExpected: boolean, withinMs = isExpected ? 20_000 : 700): Promise<boolean> {
+    const script = CONNECT.replace('WITHIN', String(withinMs));
     const words = ['nsenter', '-t', String(this.client), '-n', ...this.node(script)];
     return (await seenBy(words)).out.trim() === 'open';
   }
