@@ -78,6 +78,10 @@ export const restoreSshParameters = z.strictObject({
   key: z
     .string()
     .max(2048)
+    .regex(
+      /^(?:ssh|ecdsa|sk)-[a-z0-9@.-]+ [A-Za-z0-9+/]+=*(?: [^\p{Cc}]*)?$/u,
+      'is no line of a public key, such as ssh-ed25519 AAAA… name',
+    )
     .optional()
     .describe('public SSH key to let in, one line; the grant must name it'),
   passwords: z
