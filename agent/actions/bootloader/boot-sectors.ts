@@ -5,7 +5,7 @@ import type { Volume } from '../../target/offline/volumes.ts';
 
 /** GPT type of the partition that GRUB's core image lies in on machines with a BIOS. */
 const BIOS_BOOT = '21686148-6449-6e6f-744e-656564454649';
-const ESP_TYPES = new Set(['c12a7328-f81f-11d2-ba4b-00c93ec93bec', '0xef']);
+const ESP_TYPES = new Set(['c12a7328-f81f-11d2-ba4b-00a0c93ec93b', '0xef']);
 const SECTOR_BYTES = 512;
 /** Where boot.img keeps the sector of the core image (GRUB, boot.S). */
 const CORE_SECTOR_AT = 0x5c;

@@ -10,6 +10,13 @@ import {
 import { StoppedError } from '../../runner/stop-control.ts';
 import { withTarget, type Target } from '../../target/open-target.ts';
 import { requireSamePlan, type PlanBody } from '../access/same-plan.ts';
+import {
+  applyTables,
+  hasSavedTables,
+  isTablePlan,
+  planTables,
+  undoTables,
+} from './repair-table.ts';
 import { findSavedBackups } from '../files/saved-backups.ts';
 import { contentDigest } from '../files/file-state.ts';
 import {
@@ -44,17 +51,28 @@ const texts = {
 
 /** Makes what starts a system anew, with the system's own programs, and puts it back where it does not hold. */
 export const bootloaderRepair: ActionImplementation = {
-  plan: (context) =>
+  plan: async (context) =>
+    (await planTables(context)) ??
     withTarget(context, { write: false }, async (target) => {
       const body = await planOf(context, target, await inspectBoot(context, target));
       if (body.steps.length > 0) await checkBackupPlace(context, body.steps[0]!.backup!.bytes);
       return body;
     }),
-  apply: (context, plan) =>
-    withTarget(context, { write: true }, (target) => apply(context, target, plan)),
-  undo: (context) =>
-    withTarget(context, { write: true }, async (target) => {
-      const folder = await findSavedBackups(context.undone);
+  apply: async (context, plan) => {
+    if (!isTablePlan(plan)) {
+      return withTarget(context, { write: true }, (target) => apply(context, target, plan));
+    }
+    const { summary } = await applyTables(context, plan);
+    return resultOf(context, 'repaired', [], summary, null);
+  },
+  undo: async (context) => {
+    const folder = await findSavedBackups(context.undone);
+    if (folder !== null && (await hasSavedTables(folder))) {
+      await undoTables(context, folder);
+      const detail = 'The start of the disk is as it was before the repair.';
+      return resultOf(context, 'restored', [], detail, null);
+    }
+    return withTarget(context, { write: true }, async (target) => {
       if (folder === null) {
         return resultOf(
           context,
@@ -70,7 +88,8 @@ export const bootloaderRepair: ActionImplementation = {
       });
       const detail = 'Boot code, core image and /boot are as they were before the repair.';
       return resultOf(context, 'restored', [], detail, null);
-    }),
+    });
+  },
 };
 
 async function apply(

@@ -5,6 +5,8 @@ import { ActionError, type ActionContext } from '../../../runner/action.ts';
 import { withDisks, type OpenDisks } from '../../../target/offline/open-disks.ts';
 import { openSystem, type Target } from '../../../target/open-target.ts';
 import { readBootSectors } from '../../bootloader/boot-sectors.ts';
+import { inspectDevice } from '../../../target/block-device.ts';
+import { findDamagedTable } from '../../bootloader/partition-table.ts';
 import { bounded, commandEvidence, cut } from '../finding.ts';
 import type { Probe } from '../probe.ts';
 import { runProbes, type Collected } from '../run-probes.ts';
@@ -34,6 +36,7 @@ export async function collectOffline(
     const collected: Collected = { facts: factsOf(open), findings: [], reports: [] };
     // Before anything is mounted: a check refuses what is.
     await judgeVolumes(context, open, look, collected);
+    await judgeTables(open, collected);
     await judgeBootCode(open, collected);
     let target: Target;
     try {
@@ -97,6 +100,26 @@ async function judgeBootCode(open: OpenDisks, collected: Collected): Promise<voi
         evidence: [commandEvidence(`head --bytes=512 ${disk.given}`, fault.text)],
         suggestion: { action: 'bootloader.repair', parameters: {} },
         byHand: 'grub-install on that disk, from the system itself.',
+      }),
+    );
+  }
+}
+
+/** A table that only its copy still gives: nothing that lies on the partitions is found by a boot. */
+async function judgeTables({ disks }: OpenDisks, { findings }: Collected): Promise<void> {
+  for (const { device, loop, given } of disks) {
+    const damaged = await findDamagedTable({ ...(await inspectDevice(loop)), bytes: device.bytes });
+    if (damaged === null) continue;
+    findings.push(
+      bounded({
+        rule: 'disk.gpt_main_bad',
+        area: 'boot',
+        severity: 'critical',
+        subject: given,
+        title: `The partition table of ${given} is damaged; its copy at the end of the disk is valid`,
+        evidence: [commandEvidence('sgdisk --verify', 'Main header: ERROR; Backup header: OK')],
+        suggestion: { action: 'bootloader.repair', parameters: {} },
+        byHand: 'gdisk: r (recovery), b (use backup header), w',
       }),
     );
   }
