@@ -1,6 +1,13 @@
 import { createHash } from 'node:crypto';
 import { execFileSync } from 'node:child_process';
-import { copyFileSync, existsSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { mkdtemp, readFile, realpath, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -190,6 +197,26 @@ describe('an open target', () => {
     await withTarget(context, { write: true }, async ({ root }) => write(root.path));
     await inRoot((point) => expect(existsSync(join(point, 'etc/new'))).toBe(true));
   });
+
+  it.each([false, true])(
+    'never takes this machine down because its file system says so (write: %s)',
+    async (write) => {
+      await rm(image);
+      const words = ['-q', '-t', 'ext4', '-e', 'panic', '-U', ROOT_ID, image, '16M'];
+      execFileSync('mke2fs', words);
+      const system = { offset: 0, bytes: 16 * MIB };
+      await withMountedPartition(image, system, async (point) => {
+        for (const name of ['etc', 'bin']) mkdirSync(join(point, name));
+        writeFileSync(join(point, 'etc/hosts'), '');
+      });
+      await withTarget(context, { write }, async ({ root }) => {
+        const mounted = readFileSync('/proc/self/mounts', 'utf8')
+          .split('\n')
+          .find((line) => line.split(' ')[1] === root.path);
+        expect(mounted).toContain('errors=remount-ro');
+      });
+    },
+  );
 
   it('mounts nothing where a hostile link leads out of it', async () => {
     await inRoot((point) => {

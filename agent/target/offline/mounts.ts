@@ -21,6 +21,11 @@ const WRITE: Readonly<Record<string, string>> = {
   btrfs: 'rw',
   vfat: 'rw',
 };
+/**
+ * What a disk says is to be done on errors counts for nothing: it may say `panic`, which would take this whole
+ * machine down (ext4(5)). The others say nothing of that kind on the disk.
+ */
+const ON_ERRORS = ['ext2', 'ext3', 'ext4'];
 /** No set-user-id program and no device node of a client's disk ever means anything here. */
 const ALWAYS = 'nosuid,nodev';
 
@@ -54,7 +59,8 @@ export class Mounts {
       throw new ActionError('not_mounted', `${node} holds ${type}, which is not mounted here`);
     }
     await mkdir(point, { recursive: true });
-    const all = [base, ALWAYS, ...options].join(',');
+    const onErrors = ON_ERRORS.includes(type) ? ['errors=remount-ro'] : [];
+    const all = [base, ALWAYS, ...onErrors, ...options].join(',');
     const done = await this.context.run(
       ['mount', '--internal-only', '-t', type, '-o', all, node, point],
       { output: 'capture', signal: this.context.signal, timeoutMs: MOUNT_WITHIN_MS },
