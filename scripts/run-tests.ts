@@ -113,7 +113,7 @@ const parts: Part[] = [
   {
     name: 'fuzz',
     what: 'documents, messages, requests and frames of any content',
-    run: () => vitest(['--project', 'fuzz']),
+    run: () => vitest(['--project', 'fuzz'], options.all ? { INTERVENE_TEST_ALL: '1' } : {}),
   },
   {
     name: 'system',

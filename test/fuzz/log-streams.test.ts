@@ -12,6 +12,7 @@ import { createChance, mutate, NASTY_TEXTS } from './mutation.ts';
 
 const MIB = 1024 * 1024;
 const CAP = 8 * MIB;
+const LONGEST = (process.env['INTERVENE_TEST_ALL'] === '1' ? 10 : 1) * 1024 * MIB;
 const MEMORY_RISE_MAX = 256 * MIB;
 const RUNS = 150;
 const chance = createChance();
@@ -41,7 +42,7 @@ const hostileRecord = Buffer.concat([
 const everyByte = Buffer.from(Array.from({ length: 256 }, (_, byte) => byte));
 
 const streams: Record<string, Stream> = {
-  'a gibibyte of lines': periodic(`${'all work and no play '.repeat(10)}\n`, 1024 * MIB, [MIB]),
+  'gibibytes of lines': periodic(`${'all work and no play '.repeat(10)}\n`, LONGEST, [MIB]),
   'one line of a gibibyte': periodic('x', 1024 * MIB, [MIB]),
   'line ends alone': periodic('\n', 10 * MIB, [65_536]),
   'NUL alone': periodic('\0', 32 * MIB, [65_536]),
