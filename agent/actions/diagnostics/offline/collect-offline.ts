@@ -16,7 +16,9 @@ import { judgeVolume } from './volume-state.ts';
 
 /** A check reads all metadata of a file system; nobody waits for a server that does not run anyway. */
 const CHECK_WITHIN_MS = 10 * 60_000;
-const PROBES_WITHIN_MS = 60_000;
+const PROBES_WITHIN_MS = 120_000;
+const PROGRAM_WITHIN_MS = 30_000;
+const PATIENCE = 10;
 
 /** The system cannot be chosen or is not there; what the disks themselves show is still told. */
 const WITHOUT_SYSTEM = new Set(['no_system', 'not_mounted']);
@@ -133,8 +135,9 @@ async function judgeSystem(
 ): Promise<void> {
   const { facts, findings, reports } = await runProbes(
     probes.filter(({ offline }) => offline),
-    offlineContext(target, look),
+    offlineContext(target, (argv) => look(argv, PROGRAM_WITHIN_MS)),
     PROBES_WITHIN_MS,
+    PATIENCE,
   );
   const { system } = target.layout!;
   Object.assign(collected.facts, facts, { os: system.name ?? 'an unknown system' });
