@@ -63,7 +63,7 @@ const leads = () =>
       '.',
       '..',
       '/',
-      'x'.repeat(4_000),
+      'x'.repeat(1_000),
       '/dev/zero',
       '/dev/mem',
       '/dev/tty',
@@ -149,12 +149,26 @@ function tree(name: string, changes: readonly { trait: string; file: string }[])
   return root;
 }
 
-/** A disk that is one file system, without checksums that would stop a reader early. */
+/**
+ * A disk that is one file system, without checksums that would stop a reader early, and with room for all that
+ * a tree may hold.
+ */
 function image(name: string, root: string, errors = 'continue'): string {
   const file = path.join(folder, `${name}.img`);
-  const words = ['-q', '-F', '-t', 'ext4', '-b', '1024', '-O', '^metadata_csum,^has_journal'];
+  const words = [
+    '-q',
+    '-F',
+    '-t',
+    'ext4',
+    '-b',
+    '1024',
+    '-N',
+    '32768',
+    '-O',
+    '^metadata_csum,^has_journal',
+  ];
   const label = chance.pick(['root', '$(id)', '../../x', '\x1b[31m', '-o']);
-  execFileSync('mke2fs', [...words, '-e', errors, '-U', ID, '-L', label, '-d', root, file, '24M'], {
+  execFileSync('mke2fs', [...words, '-e', errors, '-U', ID, '-L', label, '-d', root, file, '48M'], {
     stdio: ['ignore', 'ignore', 'pipe'],
   });
   clear(root);
