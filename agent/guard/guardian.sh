@@ -4,7 +4,8 @@
 # holds all it needs (guard-folder.ts says what), so that it depends on no agent, no network and no key: only on a
 # shell, coreutils, flock(1), timeout(1), and the programs that it is told to run.
 #
-# May be started any number of times and killed at any moment: what is done is not done again.
+# May be started any number of times and killed at any moment: what is done is not done again. While another one is at
+# it, it leaves; with the word `wait` it stays to take over.
 set -u
 umask 077
 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
@@ -120,8 +121,12 @@ leave() {
 }
 
 exec 9>lock
-# Another one is at it.
-flock -n 9 || exit 0
+if [ "${1-}" = wait ]; then
+  # Takes over when the one that is at it dies.
+  flock 9 || exit 1
+else
+  flock -n 9 || exit 0
+fi
 [ -e ended ] && leave
 
 echo $$ >watched

@@ -179,6 +179,18 @@ describe('a guardian', () => {
     expect(guard.decision).toBeNull();
   });
 
+  it('stays beside another one when it is to wait, and takes over when that one dies', async () => {
+    await changeTwo(LONG);
+    const first = guardian();
+    await until(() => guard.isWatched);
+    const second = spawn('/bin/sh', [join(guard.path, 'guardian'), 'wait'], { stdio: 'ignore' });
+    running.push(second);
+    await guard.decide('rolled_back');
+    first.kill('SIGKILL');
+    await once(second, 'exit');
+    expectRolledBack();
+  });
+
   it('keeps what somebody else has written in the place of a file', async () => {
     await changeTwo(LONG);
     writeFileSync(join(etc, 'a'), 'of somebody else\n');

@@ -48,6 +48,7 @@ export class Runner {
     const onCrash = (error: unknown) => this.crash(error);
     process.on('uncaughtException', onCrash);
     process.on('unhandledRejection', onCrash);
+    process.on('SIGTERM', () => this.shutDown());
     this.attended(false);
     await this.pipes.prepare().catch(() => undefined);
     await this.control.listen();
@@ -92,6 +93,16 @@ export class Runner {
     this.running.resolve(this.run);
     await this.run.carryOut();
     await this.leave();
+  }
+
+  /**
+   * The system goes down, and waits for whoever does not: process 1 of a namespace is ended by no signal that it
+   * does not listen to. Steps that must reach their end do, or are put back, as for every order to stop.
+   */
+  private shutDown(): void {
+    if (this.isStarting)
+      void this.running.promise.then((run) => run.stop('cancelled', 'now', 'shutdown'));
+    else process.exit(0);
   }
 
   private async leave(): Promise<void> {

@@ -1,5 +1,13 @@
 import { randomBytes } from 'node:crypto';
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmdirSync, rmSync } from 'node:fs';
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmdirSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { debianTree } from './debian-tree.ts';
@@ -22,7 +30,7 @@ const CGROUPS = ['/sys/fs/cgroup/systemd', '/sys/fs/cgroup/unified', '/sys/fs/cg
 
 /**
  * A Debian 12 with a real systemd as process 1, booted by systemd-nspawn from a kept tree over which
- * everything it writes lies in memory: it starts clean each time. It has a network namespace of its own
+ * everything it writes lies in memory: it starts clean each time, and keeps it over its own reboots. It has a network namespace of its own
  * with nothing but a loopback device. Memory limits of units are not enforced in it.
  */
 export class BootedDebian {
@@ -39,17 +47,27 @@ export class BootedDebian {
       ...Object.entries(options.show ?? {}).map(([to, from]) => `--bind-ro=${from}:${to}`),
       ...Object.entries(options.share ?? {}).map(([to, from]) => `--bind=${from}:${to}`),
     ];
-    // systemd-nspawn wants a /run in memory, and a control group that nobody else uses.
+    const { folder } = this;
+    // systemd-nspawn wants a /run in memory, and a control group that nobody else uses. With status 133 it asks to
+    // be started again: the system inside has asked for a reboot, and finds what it wrote.
     const script = [
       ...this.cgroups.map((group) => `echo $$ > ${group}/cgroup.procs`),
       'mount -t tmpfs tmpfs /run',
-      'exec systemd-nspawn "$@"',
+      `mkdir ${folder}/memory ${folder}/root`,
+      `mount -t tmpfs tmpfs ${folder}/memory`,
+      `mkdir ${folder}/memory/upper ${folder}/memory/work`,
+      `mount -t overlay -o lowerdir=${tree},upperdir=${folder}/memory/upper,workdir=${folder}/memory/work overlay ${folder}/root`,
+      'status=133',
+      `while [ $status = 133 ] || [ -e ${folder}/cut ]; do`,
+      `  rm -f ${folder}/cut; status=0; systemd-nspawn "$@" || status=$?`,
+      'done',
+      'exit $status',
     ].join('\n');
     this.nspawn = new Daemon(
       [
         ...['unshare', '--mount', '--propagation', 'private', 'sh', '-ec', script, 'sh'],
         ...['--quiet', '--register=no', '--keep-unit', '--console=read-only', '--boot'],
-        ...['--directory', tree, '--machine', this.name, '--volatile=overlay'],
+        ...['--directory', `${folder}/root`, '--machine', this.name],
         ...[`--network-namespace-path=/proc/${process.pid}/root/run/netns/${this.name}`],
         ...['--capability=all', ...binds, ...(options.nspawn ?? [])],
       ],
@@ -62,9 +80,9 @@ export class BootedDebian {
     try {
       await booted.boot();
     } catch (error) {
-      const said = readFileSync(path.join(booted.folder, 'console.log'), 'utf8').slice(-4000);
+      const told = booted.withConsole(error as Error);
       await booted.close();
-      throw new Error(`${(error as Error).message}\nthe console said:\n${said}`, { cause: error });
+      throw told;
     }
     return booted;
   }
@@ -74,6 +92,33 @@ export class BootedDebian {
     await must(['ip', 'netns', 'add', this.name]);
     await must(['ip', '-n', this.name, 'link', 'set', 'lo', 'up']);
     this.nspawn.start();
+    await this.isUp();
+  }
+
+  /** Takes the power away, and gives it back: everything inside dies at once. */
+  async powerCut(): Promise<void> {
+    writeFileSync(path.join(this.folder, 'cut'), '');
+    process.kill(this.leaderPid, 'SIGKILL');
+    await this.cameBack();
+  }
+
+  /** Waits until the system inside has come back from a reboot that somebody has asked it for. */
+  async cameBack(): Promise<void> {
+    const before = this.leaderPid;
+    try {
+      await eventually('a reboot', () => leaderOf(this.nspawn.pid) !== before, 120_000);
+      await this.isUp();
+    } catch (error) {
+      throw this.withConsole(error as Error);
+    }
+  }
+
+  private withConsole(error: Error): Error {
+    const said = readFileSync(path.join(this.folder, 'console.log'), 'utf8').slice(-4000);
+    return new Error(`${error.message}\nthe console said:\n${said}`, { cause: error });
+  }
+
+  private async isUp(): Promise<void> {
     this.leaderPid = await eventually('a first process', () => leaderOf(this.nspawn.pid), 60_000);
     await eventually(
       'systemd is up',
@@ -164,12 +209,19 @@ function cgroupParents(): string[] {
   return hybrid.length > 0 ? hybrid : CGROUPS.slice(2);
 }
 
-function leaderOf(nspawn: number): number | undefined {
-  const children = readFileSync(`/proc/${nspawn}/task/${nspawn}/children`, 'utf8').trim();
-  return children
-    .split(' ')
-    .map(Number)
-    .find((pid) => pid > 0 && /^systemd$|^init$/.test(commandOf(pid)));
+function leaderOf(shell: number): number | undefined {
+  return childrenOf(shell)
+    .flatMap(childrenOf)
+    .find((pid) => /^systemd$|^init$/.test(commandOf(pid)));
+}
+
+function childrenOf(pid: number): number[] {
+  try {
+    const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim();
+    return children === '' ? [] : children.split(' ').map(Number);
+  } catch {
+    return [];
+  }
 }
 
 function commandOf(pid: number): string {

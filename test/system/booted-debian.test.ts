@@ -37,4 +37,14 @@ describe('a Debian booted for a test', () => {
     expect(await booted.ok(['stat', '-c', '%a %s', '/etc/marked'])).toBe('600 12\n');
     expect(existsSync('/etc/marked')).toBe(false);
   });
+
+  it('reboots, and finds what it wrote', async () => {
+    const bootId = () => booted.ok(['cat', '/proc/sys/kernel/random/boot_id']);
+    const before = await bootId();
+    await booted.write('/etc/marked', 'by the test\n');
+    await booted.ok(['systemctl', 'reboot', '--no-block']);
+    await booted.cameBack();
+    expect(await bootId()).not.toBe(before);
+    expect(await booted.ok(['cat', '/etc/marked'])).toBe('by the test\n');
+  });
 });

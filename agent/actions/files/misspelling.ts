@@ -1,3 +1,32 @@
+const ERRORS_MAX = 4;
+
+/**
+ * Corrects one misspelt word after the other until a checker finds no fault.
+ *
+ * @param firstError number of the first line, from 1, that the checker complains about; null when it takes the text
+ * @returns null when a fault is left that no single word explains
+ */
+export async function correctMisspellings(
+  text: string,
+  known: readonly string[],
+  firstError: (text: string) => Promise<number | null>,
+): Promise<string | null> {
+  let best = text;
+  let line = await firstError(best);
+  for (let errors = 0; line !== null && errors < ERRORS_MAX; errors++) {
+    const at = line;
+    // Right is what brings the checker past this line.
+    const better = await correctMisspelling(best, at, known, async (candidate) => {
+      const again = await firstError(candidate);
+      return again === null || again > at;
+    });
+    if (better === null) return null;
+    best = better;
+    line = await firstError(best);
+  }
+  return line === null ? best : null;
+}
+
 /**
  * A word of one line is replaced by a known one that differs in a single letter (one more, one less, another one, or
  * two that changed places), where exactly one such text is right.

@@ -3,7 +3,12 @@ import { commandText } from '../../../proto/documents/command-text.ts';
 import type { FirewallRecoverResult } from '../../../proto/actions/firewall.ts';
 import type { Plan } from '../../../proto/documents/kinds/plan.ts';
 import { GUARD_FOLDER, scriptPath } from '../../guard/guard-folder.ts';
-import { ActionError, type ActionContext, type ActionResult } from '../../runner/action.ts';
+import {
+  ActionError,
+  type ActionContext,
+  type ActionResult,
+  type SavedBackup,
+} from '../../runner/action.ts';
 import { StoppedError } from '../../runner/stop-control.ts';
 import { withTarget, type Target } from '../../target/open-target.ts';
 import { requireSamePlan } from '../access/same-plan.ts';
@@ -15,8 +20,8 @@ import { REMOVE_NFT_RULE, type LiveOpening } from './live-opening.ts';
 import { recoverPlan, recoverSteps } from './plan-recover.ts';
 import { findRecovery, shutOut, type Recovery } from './recovery.ts';
 
-/** What an undo needs besides the files: the rules that were made. */
-export const OPENINGS = 'openings.json';
+/** What an undo needs besides the files: how each rule is taken away, whether it was made or a boot makes it. */
+export const REMOVALS = 'removals.json';
 
 /** Carries out a plan of `planRecover`. */
 export function applyRecover(context: ActionContext, plan: Plan | null): Promise<ActionResult> {
@@ -44,6 +49,7 @@ async function changeFiles(
   folder: string,
 ): Promise<ActionResult> {
   try {
+    await saveRemovals(recovery, folder);
     await applyChangeSteps(context, planned, agreed, folder);
     await verify(context, target, recovery);
   } catch (error) {
@@ -74,10 +80,10 @@ async function changeGuarded(
       backups,
       files: planned,
       agreed,
-      alsoSave: async () => [await writeBackup(join(backups, OPENINGS), JSON.stringify(openings))],
+      alsoSave: async () => [await saveRemovals(recovery, backups)],
       commands: openings
         .toReversed()
-        .map((opening) => removal(opening, (name) => join(guardFolder, name))),
+        .map(({ remove }) => removalCommand(remove, (name) => join(guardFolder, name))),
       // A boot starts with the rules of the files.
       bootCommands: [],
       withinSeconds: parameters.confirmWithinSeconds,
@@ -115,9 +121,14 @@ async function open(
 }
 
 /** The command that takes a rule away. */
-export function removal({ remove }: LiveOpening, script = scriptPath): string[] {
+export function removalCommand(remove: readonly string[], script = scriptPath): string[] {
   const [program = '', ...rest] = remove;
   return program === REMOVE_NFT_RULE ? ['/bin/sh', script(REMOVE_NFT_RULE), ...rest] : [...remove];
+}
+
+function saveRemovals({ openings, removals }: Recovery, folder: string): Promise<SavedBackup> {
+  const all = [...openings.map(({ remove }) => remove), ...removals];
+  return writeBackup(join(folder, REMOVALS), JSON.stringify(all));
 }
 
 async function verify(context: ActionContext, target: Target, recovery: Recovery): Promise<void> {

@@ -16,12 +16,23 @@ export interface FileRepairs {
   steps: ChangeStep[];
   /** What people must know and no step does. */
   findings: string[];
+  /** What takes the rules of the files away once a boot has made them hold; see `LiveOpening`. */
+  removals: string[][];
 }
 
-export const nothingToRepair: FileRepairs = { steps: [], findings: [] };
+export const nothingToRepair: FileRepairs = { steps: [], findings: [], removals: [] };
 
-/** Comment beside every rule that is written. */
-export const NOTE = 'intervene: ssh';
+export const LETS_IN = 'Let SSH in after a boot, too';
+export const CORRECTS =
+  'Correct a misspelt word, so that the firewall loads at the next boot and lets SSH in';
+
+export function together(all: readonly FileRepairs[]): FileRepairs {
+  return {
+    steps: all.flatMap(({ steps }) => steps),
+    findings: all.flatMap(({ findings }) => findings),
+    removals: all.flatMap(({ removals }) => removals),
+  };
+}
 
 /** Whether a unit starts with the system: some unit wants it. */
 export async function isUnitEnabled(files: TargetFiles, unit: string): Promise<boolean> {

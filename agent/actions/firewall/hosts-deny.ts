@@ -24,6 +24,7 @@ export async function hostsDenyRepairs({ target }: Look): Promise<FileRepairs> {
       },
     ],
     findings: [],
+    removals: [],
   };
 }
 

@@ -1,14 +1,16 @@
 import { ActionError } from '../../runner/action.ts';
-import { correctMisspelling } from '../files/misspelling.ts';
+import { correctMisspellings } from '../files/misspelling.ts';
 import { iptablesBarrier, type Barrier } from './barrier.ts';
 import {
+  CORRECTS,
   isUnitEnabled,
+  LETS_IN,
   nothingToRepair,
-  NOTE,
+  together,
   type FileRepairs,
   type Look,
 } from './file-repair.ts';
-import { iptablesRuleWords } from './live-opening.ts';
+import { iptablesOpening, iptablesRuleWords } from './live-opening.ts';
 import { inOwnNetwork } from './nft-file.ts';
 
 interface RulesFile {
@@ -24,7 +26,6 @@ const FILES: readonly RulesFile[] = [
   { path: '/etc/sysconfig/iptables', version: 4, unit: 'iptables.service' },
   { path: '/etc/sysconfig/ip6tables', version: 6, unit: 'ip6tables.service' },
 ];
-const ERRORS_MAX = 4;
 /** Options and targets of iptables(8) and iptables-extensions(8) that rules mostly are made of. */
 const WORDS = (
   'append insert protocol source destination in-interface out-interface match jump goto dport sport dports ' +
@@ -35,73 +36,43 @@ const WORDS = (
 
 /** What the files that iptables-restore(8) loads at boot need, so that SSH gets in after the next boot, too. */
 export async function iptablesFileRepairs(look: Look): Promise<FileRepairs> {
-  const all: FileRepairs = { steps: [], findings: [] };
-  for (const file of FILES) {
-    const repairs = await repairsOf(look, file);
-    all.steps.push(...repairs.steps);
-    all.findings.push(...repairs.findings);
-  }
-  return all;
+  const all: FileRepairs[] = [];
+  for (const file of FILES) all.push(await repairsOf(look, file));
+  return together(all);
 }
 
 async function repairsOf(look: Look, { path, version, unit }: RulesFile): Promise<FileRepairs> {
   const { files } = look.target;
   const text = await files.read(path).catch(() => null);
   if (text === null || !(await isUnitEnabled(files, unit))) return nothingToRepair;
-  const error = await errorLine(look, version, text);
-  const valid = error === null ? text : await corrected(look, version, text, error);
+  const errorLine = (candidate: string) => findErrorLine(look, version, candidate);
+  const error = await errorLine(text);
+  const valid = error === null ? text : await correctMisspellings(text, WORDS, errorLine);
   const failsOpen = `${path}:${error}: iptables-restore does not take this line. The file loads nothing while it has an error: after a boot this server has no firewall at all.`;
   if (valid === null) {
-    return {
-      steps: [],
-      findings: [`${failsOpen} Correct it by hand; no single word explains it.`],
-    };
+    return { ...nothingToRepair, findings: [`${failsOpen} Correct it by hand.`] };
   }
-  const after = letIn(look, version, valid);
+  const { after, barriers } = letIn(look, version, valid);
   if (after === text) return nothingToRepair;
-  if (error === null && (await errorLine(look, version, after)) !== null) {
+  if ((await errorLine(after)) !== null) {
     throw new ActionError('cannot_open', `${path}: iptables-restore does not take the new rule`);
   }
+  const step = {
+    id: `iptables-file-v${version}`,
+    description: error === null ? LETS_IN : CORRECTS,
+    changes: [{ kind: 'file' as const, path, content: Buffer.from(after), mode: 0o640 }],
+    verify: 'iptables-restore --test takes the file, and its rules let SSH in.',
+  };
+  const tool = version === 4 ? 'iptables' : 'ip6tables';
   return {
-    steps: [
-      {
-        id: `iptables-file-v${version}`,
-        description:
-          error === null
-            ? `Let SSH in over IPv${version} after a boot, too`
-            : 'Correct a misspelt word, so that the firewall loads at the next boot and lets SSH in',
-        changes: [{ kind: 'file', path, content: Buffer.from(after), mode: 0o640 }],
-        verify: 'iptables-restore --test takes the file, and its rules let SSH in.',
-      },
-    ],
+    steps: [step],
     findings: error === null ? [] : [failsOpen],
+    removals: barriers.map((barrier) => iptablesOpening(barrier, tool).remove),
   };
 }
 
-async function corrected(
-  look: Look,
-  version: 4 | 6,
-  text: string,
-  error: number,
-): Promise<string | null> {
-  let line: number | null = error;
-  let best = text;
-  for (let errors = 0; line !== null && errors < ERRORS_MAX; errors++) {
-    const at: number = line;
-    const isRight = async (candidate: string) => {
-      const again = await errorLine(look, version, candidate);
-      return again === null || again > at;
-    };
-    const better = await correctMisspelling(best, at, WORDS, isRight);
-    if (better === null) return null;
-    best = better;
-    line = await errorLine(look, version, best);
-  }
-  return line === null ? best : null;
-}
-
 /** The line that iptables-restore does not take; null when it takes all. */
-async function errorLine(look: Look, version: 4 | 6, text: string): Promise<number | null> {
+async function findErrorLine(look: Look, version: 4 | 6, text: string): Promise<number | null> {
   const program = version === 4 ? 'iptables-restore' : 'ip6tables-restore';
   const done = await inOwnNetwork(look.context, look.target, [program, '--test'], { input: text });
   if (done.exitStatus === 0) return null;
@@ -111,11 +82,17 @@ async function errorLine(look: Look, version: 4 | 6, text: string): Promise<numb
 }
 
 /** The file with rules for every packet of its version that it keeps out. */
-export function letIn({ packets }: Pick<Look, 'packets'>, version: 4 | 6, text: string): string {
+function letIn(
+  { packets }: Pick<Look, 'packets'>,
+  version: 4 | 6,
+  text: string,
+): { after: string; barriers: Barrier[] } {
   let lines = text.split('\n');
+  const barriers: Barrier[] = [];
   for (const packet of packets.filter((one) => one.version === version)) {
     const barrier = iptablesBarrier(lines.join('\n'), packet);
     if (barrier === null) continue;
+    barriers.push(barrier);
     lines = withRule(lines, barrier);
     if (iptablesBarrier(lines.join('\n'), packet) === null) continue;
     throw new ActionError(
@@ -123,12 +100,11 @@ export function letIn({ packets }: Pick<Look, 'packets'>, version: 4 | 6, text: 
       `no rule was found that lets SSH in before: ${barrier.text}`,
     );
   }
-  return lines.join('\n');
+  return { after: lines.join('\n'), barriers };
 }
 
 function withRule(lines: readonly string[], barrier: Barrier): string[] {
-  const comment = JSON.stringify(NOTE);
-  const rule = `-A ${barrier.chain} ${iptablesRuleWords(barrier, comment).join(' ')}`;
+  const rule = `-A ${barrier.chain} ${iptablesRuleWords(barrier).join(' ')}`;
   const begin = lines.indexOf('*filter');
   const end = lines.indexOf('COMMIT', begin);
   const own = lines

@@ -1,16 +1,13 @@
 import { createHash } from 'node:crypto';
-import { z } from 'zod';
+import type { Packet } from '../diagnostics/firewall/packet-path.ts';
 import type { Barrier, NftBarrier } from './barrier.ts';
 
-const words = z.array(z.string()).min(1).max(64);
-
 /** One rule that lets SSH in, for the rules that hold now. */
-export const liveOpeningSchema = z.strictObject({
-  insert: words,
+export interface LiveOpening {
+  insert: string[];
   /** Takes it away; nothing happens when it is not there. The first word may be `remove-nft-rule`. */
-  remove: words,
-});
-export type LiveOpening = z.output<typeof liveOpeningSchema>;
+  remove: string[];
+}
 
 /** Stands for the script of that name, which lies with the guardian. */
 export const REMOVE_NFT_RULE = 'remove-nft-rule';
@@ -18,27 +15,32 @@ export const REMOVE_NFT_RULE = 'remove-nft-rule';
 export function nftOpening(barrier: NftBarrier): LiveOpening {
   const { family, table, chain, handle } = barrier;
   const place = [family, table, chain];
-  const tag = tagOf(barrier, place);
   const verb = handle === null ? ['add'] : ['insert'];
   const position = handle === null ? [] : ['position', String(handle)];
-  const rule = [...nftRuleWords(barrier), 'comment', `"${tag}"`];
   return {
-    insert: ['nft', ...verb, 'rule', ...place, ...position, ...rule],
-    remove: [REMOVE_NFT_RULE, ...place, tag],
+    insert: ['nft', ...verb, 'rule', ...place, ...position, ...nftRuleWords(barrier)],
+    remove: nftRemoval(barrier),
   };
 }
 
+/** What takes a rule of a file away where it holds already. */
+export function nftRemoval({ family, table, chain, packet }: NftBarrier): string[] {
+  const place = [family, table, chain];
+  return [REMOVE_NFT_RULE, ...place, tagOf(packet, place)];
+}
+
 /** The rule without its place, in nft's own words. */
-export function nftRuleWords({ packet: { port, version, source } }: Barrier): string[] {
+export function nftRuleWords({ packet, family, table, chain }: NftBarrier): string[] {
+  const { port, version, source } = packet;
   const from = source === null ? [] : [version === 4 ? 'ip' : 'ip6', 'saddr', source];
-  return [...from, 'tcp', 'dport', String(port), 'accept'];
+  const tag = tagOf(packet, [family, table, chain]);
+  return [...from, 'tcp', 'dport', String(port), 'accept', 'comment', `"${tag}"`];
 }
 
 /** @param tool iptables or ip6tables, of the kind that holds the rules */
 export function iptablesOpening(barrier: Barrier, tool: string): LiveOpening {
   const { chain, index } = barrier;
-  const tag = tagOf(barrier, [tool, chain]);
-  const rule = iptablesRuleWords(barrier, tag);
+  const rule = iptablesRuleWords(barrier);
   const wait = [tool, '--wait', '5'];
   return {
     insert:
@@ -49,20 +51,23 @@ export function iptablesOpening(barrier: Barrier, tool: string): LiveOpening {
   };
 }
 
-export function iptablesRuleWords(
-  { packet: { port, source } }: Barrier,
-  comment: string,
-): string[] {
+/** The rule; in a chain of ufw as ufw itself would write it. */
+export function iptablesRuleWords({ packet, chain }: Barrier): string[] {
+  const { port, source } = packet;
+  const comment = ['-m', 'comment', '--comment', tagOf(packet, ['iptables', chain])];
   return [
     ...(source === null ? [] : ['-s', source]),
     ...['-p', 'tcp', '-m', 'tcp', '--dport', String(port)],
-    ...['-m', 'comment', '--comment', comment],
+    ...(chain.startsWith('ufw') ? [] : comment),
     ...['-j', 'ACCEPT'],
   ];
 }
 
-/** By which the rule is found again; the same for the same barrier, another one for every other. */
-function tagOf({ packet, index, text }: Barrier, place: readonly string[]): string {
-  const all = JSON.stringify([place, packet, index, text]);
+/**
+ * By which the rule is found again, the one that holds now and the one that a file makes at boot: the same for the
+ * same packets in the same chain.
+ */
+function tagOf(packet: Packet, place: readonly string[]): string {
+  const all = JSON.stringify([place, packet.port, packet.source]);
   return `intervene-${createHash('sha256').update(all).digest('hex').slice(0, 12)}`;
 }

@@ -4,23 +4,23 @@ import type { CommandResult } from '../../process/command.ts';
 import { ActionError, type ActionContext } from '../../runner/action.ts';
 import type { TargetFiles } from '../../target/target-files.ts';
 import type { Target } from '../../target/open-target.ts';
-import { correctMisspelling } from '../files/misspelling.ts';
+import { correctMisspellings } from '../files/misspelling.ts';
 import { nftBarriers, type NftBarrier } from './barrier.ts';
 import {
+  CORRECTS,
   isUnitEnabled,
+  LETS_IN,
   nothingToRepair,
-  NOTE,
   type FileRepairs,
   type Look,
 } from './file-repair.ts';
-import { nftRuleWords } from './live-opening.ts';
+import { nftRemoval, nftRuleWords } from './live-opening.ts';
 
 /** Debian, Red Hat. */
 const PATHS = ['/etc/nftables.conf', '/etc/sysconfig/nftables.conf'];
 const UNIT = 'nftables.service';
 const INCLUDE = /^[ \t]*include[ \t]+"([^"]+)"[ \t]*;?[ \t]*$/gm;
 const DEPTH_MAX = 8;
-const ERRORS_MAX = 4;
 /** Keywords that a rule set is made of (nft(8)); names and values are the administrator's. */
 const KEYWORDS = (
   'table chain rule set map element add insert flush ruleset include define type filter nat route hook ' +
@@ -42,67 +42,40 @@ export async function nftFileRepairs(look: Look): Promise<FileRepairs> {
 }
 
 async function repairsOf(look: Look, path: string, text: string): Promise<FileRepairs> {
-  const loaded = await loadRuleset(look, text);
-  if (typeof loaded !== 'string') return repairsOfError(look, path, text, loaded);
-  const after = withRules(text, barriersIn(loaded, look));
+  const error = await checkRuleset(look, text);
+  // A file with an error loads nothing: the server is then open, and said to be.
+  const failsOpen =
+    error === null
+      ? ''
+      : `${path}:${error.line}: ${error.what}. The file loads nothing while it has an error: after a boot this server has no firewall at all.`;
+  const errorLine = async (candidate: string) =>
+    (await checkRuleset(look, candidate))?.line ?? null;
+  const valid = error === null ? text : await correctMisspellings(text, KEYWORDS, errorLine);
+  if (valid === null) {
+    return { ...nothingToRepair, findings: [`${failsOpen} Correct it by hand.`] };
+  }
+  const barriers = await barriersIn(look, valid);
+  const after = withRules(valid, barriers);
   if (after === text) return nothingToRepair;
-  return {
-    steps: [await stepFor(look, path, after, 'Let SSH in after a boot, too')],
-    findings: [],
-  };
-}
-
-/** A file with an error loads nothing: the server is then open, and said to be. */
-async function repairsOfError(
-  look: Look,
-  path: string,
-  text: string,
-  error: LoadError,
-): Promise<FileRepairs> {
-  const failsOpen = `${path}:${error.line}: ${error.what}. The file loads nothing while it has an error: after a boot this server has no firewall at all.`;
-  let corrected = text;
-  let at: LoadError | string = error;
-  for (let errors = 0; typeof at !== 'string' && errors < ERRORS_MAX; errors++) {
-    const { line } = at;
-    // Right is what brings the checker past this line.
-    const isRight = async (candidate: string) => {
-      const again = await checkRuleset(look, candidate);
-      return again === null || again.line > line;
-    };
-    const better = await correctMisspelling(corrected, line, KEYWORDS, isRight);
-    if (better === null) {
-      return {
-        steps: [],
-        findings: [`${failsOpen} Correct it by hand; no single word explains it.`],
-      };
-    }
-    corrected = better;
-    at = await loadRuleset(look, corrected);
-  }
-  if (typeof at !== 'string') {
-    return { steps: [], findings: [`${failsOpen} Correct it by hand; it has further errors.`] };
-  }
-  const after = withRules(corrected, barriersIn(at, look));
-  const what =
-    'Correct a misspelt word, so that the firewall loads at the next boot and lets SSH in';
-  return { steps: [await stepFor(look, path, after, what)], findings: [failsOpen] };
-}
-
-async function stepFor(look: Look, path: string, after: string, description: string) {
-  const loaded = await loadRuleset(look, after);
-  if (typeof loaded !== 'string' || barriersIn(loaded, look).length > 0) {
+  if ((await barriersIn(look, after)).length > 0) {
     throw new ActionError('cannot_open', `${path}: no rule was found that lets SSH in`);
   }
-  return {
+  const step = {
     id: 'nftables-file',
-    description,
+    description: error === null ? LETS_IN : CORRECTS,
     changes: [{ kind: 'file' as const, path, content: Buffer.from(after), mode: 0o644 }],
     verify: 'Loaded in an empty network of its own, the file lets SSH in.',
   };
+  return {
+    steps: [step],
+    findings: error === null ? [] : [failsOpen],
+    removals: barriers.map(nftRemoval),
+  };
 }
 
-function barriersIn(ruleset: string, { packets }: Look): NftBarrier[] {
-  return packets.flatMap((packet) => nftBarriers(ruleset, packet));
+async function barriersIn(look: Look, text: string): Promise<NftBarrier[]> {
+  const ruleset = await loadRuleset(look, text);
+  return look.packets.flatMap((packet) => nftBarriers(ruleset, packet));
 }
 
 /** Rules at the end of the file, each put before what keeps SSH out. */
@@ -112,7 +85,7 @@ function withRules(text: string, barriers: readonly NftBarrier[]): string {
     const place = index === null ? ['add', 'rule'] : ['insert', 'rule'];
     const position = index === null ? [] : ['index', String(index)];
     const words = [...place, family, table, chain, ...position, ...nftRuleWords(barrier)];
-    return `${words.join(' ')} comment "${NOTE}"\n`;
+    return `${words.join(' ')}\n`;
   });
   const end = text === '' || text.endsWith('\n') ? '' : '\n';
   // One in a table of both versions is found for both.
@@ -124,13 +97,10 @@ interface LoadError {
   what: string;
 }
 
-/** JSON of the rules that a text makes in an empty network; or the first error. */
-async function loadRuleset(
-  { context, target }: Pick<Look, 'context' | 'target'>,
-  text: string,
-): Promise<string | LoadError> {
-  const error = await checkRuleset({ context, target }, text);
-  if (error !== null) return error;
+/** JSON of the rules that a text without errors makes in an empty network. */
+async function loadRuleset(look: Look, text: string): Promise<string> {
+  const { context, target } = look;
+  await writeRuleset(look, text);
   const done = await inOwnNetwork(context, target, ['nft', '--json', '--interactive'], {
     input: `include "${scratchFile(context)}"\nlist ruleset\n`,
   });
@@ -138,12 +108,10 @@ async function loadRuleset(
   throw new ActionError('rules_unreadable', `nft cannot show rules: ${done.err.trim()}`);
 }
 
-async function checkRuleset(
-  { context, target }: Pick<Look, 'context' | 'target'>,
-  text: string,
-): Promise<LoadError | null> {
-  const file = scratchFile(context);
-  await writeFile(file, await withIncludes(target.files, text, 0), { mode: 0o600 });
+/** The first error of a text. */
+async function checkRuleset(look: Look, text: string): Promise<LoadError | null> {
+  const { context, target } = look;
+  const file = await writeRuleset(look, text);
   const done = await inOwnNetwork(context, target, ['nft', '--check', '--file', file]);
   if (done.exitStatus === 0) return null;
   const [, line, what = ''] = /:(\d+):[\d-]+: Error: (.*)/.exec(done.err) ?? [];
@@ -151,6 +119,12 @@ async function checkRuleset(
     throw new ActionError('rules_unreadable', `nft cannot check rules: ${done.err.trim()}`);
   }
   return { line: Number(line), what };
+}
+
+async function writeRuleset({ context, target }: Look, text: string): Promise<string> {
+  const file = scratchFile(context);
+  await writeFile(file, await withIncludes(target.files, text, 0), { mode: 0o600 });
+  return file;
 }
 
 function scratchFile({ directory }: ActionContext): string {

@@ -24,6 +24,8 @@ export interface Recovery {
   packets: Packet[];
   /** In rules that hold now. */
   openings: LiveOpening[];
+  /** What takes the rules of files away once a boot has made them hold. */
+  removals: string[][];
   /** What decides there, as the firewall shows it. */
   barriers: string[];
   steps: ChangeStep[];
@@ -48,15 +50,17 @@ export async function findRecovery(context: ActionContext, target: Target): Prom
     ports,
     packets,
     openings: [],
+    removals: [],
     barriers: [],
     steps: [],
     findings: [],
   };
   if (target.kind === 'live') await addLive(context, recovery);
   for (const repairs of FILE_REPAIRS) {
-    const { steps, findings } = await repairs({ context, target, packets });
+    const { steps, findings, removals } = await repairs({ context, target, packets });
     recovery.steps.push(...steps);
     recovery.findings.push(...findings);
+    recovery.removals.push(...removals);
   }
   return recovery;
 }

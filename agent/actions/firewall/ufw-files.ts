@@ -1,5 +1,6 @@
 import { nothingToRepair, type FileRepairs, type Look } from './file-repair.ts';
 import { iptablesBarrier } from './barrier.ts';
+import { iptablesOpening } from './live-opening.ts';
 import type { Packet } from '../diagnostics/firewall/packet-path.ts';
 
 const FILES = { 4: '/etc/ufw/user.rules', 6: '/etc/ufw/user6.rules' } as const;
@@ -18,12 +19,18 @@ export async function ufwFileRepairs({ target, packets }: Look): Promise<FileRep
   const policy = /^\s*DEFAULT_INPUT_POLICY\s*=\s*["']?(\w+)/m.exec(defaults)?.[1] ?? 'DROP';
   const hasVersion6 = !/^\s*IPV6\s*=\s*["']?no/im.test(defaults);
   const steps = [];
+  const removals: string[][] = [];
   for (const version of hasVersion6 ? ([4, 6] as const) : ([4] as const)) {
     const path = FILES[version];
     const text = await target.files.read(path).catch(() => null);
     if (text === null) continue;
     const own = packets.filter((packet) => packet.version === version);
-    const after = own.reduce((rules, packet) => letIn(rules, packet, policy), text);
+    let after = text;
+    for (const packet of own) {
+      const before = after;
+      after = letIn(before, packet, policy);
+      if (after !== before) removals.push(removalOf(packet));
+    }
     if (after === text) continue;
     steps.push({
       id: `ufw-v${version}`,
@@ -32,7 +39,12 @@ export async function ufwFileRepairs({ target, packets }: Look): Promise<FileRep
       verify: 'The rule and its tuple stand in the file, before anything that keeps SSH out.',
     });
   }
-  return { steps, findings: [] };
+  return { steps, findings: [], removals };
+}
+
+function removalOf(packet: Packet): string[] {
+  const barrier = { packet, chain: CHAINS[packet.version], index: null, text: '' };
+  return iptablesOpening(barrier, packet.version === 4 ? 'iptables' : 'ip6tables').remove;
 }
 
 function letIn(text: string, packet: Packet, policy: string): string {

@@ -10,8 +10,7 @@ import { ActionError, type ActionContext, type ActionResult } from '../../runner
 import { withTarget } from '../../target/open-target.ts';
 import { takeBackChanges } from '../files/change-steps.ts';
 import { findSavedBackups } from '../files/saved-backups.ts';
-import { OPENINGS, removal } from './apply-recover.ts';
-import { liveOpeningSchema, type LiveOpening } from './live-opening.ts';
+import { REMOVALS, removalCommand } from './apply-recover.ts';
 import { managementPorts } from './management-ports.ts';
 
 const undoStep = {
@@ -24,13 +23,13 @@ const undoStep = {
 export function undoRecover(context: ActionContext): Promise<ActionResult> {
   return withTarget(context, { write: true }, async (target) => {
     const folder = await findSavedBackups(context.undone);
-    const openings = folder === null ? [] : await readOpenings(folder);
+    const removals = folder === null ? [] : await readRemovals(folder);
     if (folder !== null) {
       await context.step(undoStep, async (saved) => {
         await saved([]);
         await takeBackChanges(context, target.root, folder);
         // Rules of a system that does not run are in no file.
-        if (target.kind === 'live') await removeAll(context, openings);
+        if (target.kind === 'live') await removeAll(context, removals);
       });
     }
     const detail =
@@ -52,15 +51,18 @@ export function undoRecover(context: ActionContext): Promise<ActionResult> {
   });
 }
 
-async function readOpenings(folder: string): Promise<LiveOpening[]> {
-  const text = await readFile(join(folder, OPENINGS), 'utf8').catch(() => '[]');
-  return z.array(liveOpeningSchema).parse(JSON.parse(text));
+async function readRemovals(folder: string): Promise<string[][]> {
+  const text = await readFile(join(folder, REMOVALS), 'utf8').catch(() => '[]');
+  return z.array(z.array(z.string()).min(1)).parse(JSON.parse(text));
 }
 
 /** One that is gone already is as wanted. */
-async function removeAll(context: ActionContext, openings: readonly LiveOpening[]): Promise<void> {
-  for (const opening of openings.toReversed()) {
-    const argv = removal(opening);
+async function removeAll(
+  context: ActionContext,
+  removals: readonly (readonly string[])[],
+): Promise<void> {
+  for (const removal of removals.toReversed()) {
+    const argv = removalCommand(removal);
     const done = await context.run(argv, { output: 'both' });
     if (done.exitStatus === 0 || isGone(done.err)) continue;
     throw new ActionError('undo_incomplete', `${commandText(argv)}: ${done.err.trim()}`);

@@ -51,7 +51,7 @@ export function guardUnitText(job: string, guard: string, systemdVersion: number
     '',
     '[Service]',
     'Type=oneshot',
-    `ExecStart=/bin/sh ${guard}/${GUARDIAN}`,
+    `ExecStart=/bin/sh ${guard}/${GUARDIAN} wait`,
     'TimeoutStartSec=infinity',
     ...(systemdVersion >= RESTARTS_ONESHOT ? ['Restart=on-failure', 'RestartSec=1'] : []),
     '',

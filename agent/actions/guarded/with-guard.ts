@@ -24,6 +24,7 @@ const WATCHED_WITHIN_MS = 20_000;
 const LOOK_MS = 200;
 /** A guardian that has not begun its work by then was killed, and so was what should start another. */
 const LATE_MS = 8_000;
+const HELP_AFTER_MS = 1_500;
 const DONE_WITHIN_MS = 90_000;
 const TIME_TO_END_S = 5;
 
@@ -189,13 +190,13 @@ async function waitForDecision(context: ActionContext, guard: GuardFolder): Prom
   }
 }
 
-/** The runner does the guardian's work where no other is there to do it. */
+/** The runner does the guardian's work where no other is there to do it; else its own one leaves at once. */
 async function waitForEnd(context: ActionContext, guard: GuardFolder): Promise<GuardEnd | null> {
   const begin = performance.now();
-  let hasHelped = false;
+  let helpAfter = HELP_AFTER_MS;
   while (guard.end === null && performance.now() - begin < DONE_WITHIN_MS) {
-    if (!hasHelped && performance.now() - begin > LATE_MS) {
-      hasHelped = true;
+    if (performance.now() - begin > helpAfter) {
+      helpAfter += LATE_MS;
       await context.run(['/bin/sh', join(guard.path, GUARDIAN)]).catch(() => undefined);
     }
     await sleep(LOOK_MS);
