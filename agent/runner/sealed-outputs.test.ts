@@ -60,7 +60,7 @@ test('a secret that a job makes lies in its folder sealed to the client, and now
   expect((await output(job)).toString()).toContain('it is •••\n');
   expect((await output(job, 'note')).toString()).toContain('password, was sealed to the client');
   const files = filesUnder(fixture.state);
-  const reversed = [...secret].toReversed().join('');
+  const reversed = secret.split('').toReversed().join('');
   expect(files.some((bytes) => bytes.includes(reversed))).toBe(true);
   expect(files.filter((bytes) => bytes.includes(secret))).toEqual([]);
 });
