@@ -17,6 +17,8 @@ import { rehearse } from './rehearsal.ts';
 /** A runner that has not been started by then was started ahead, and has time to warm up. */
 const REHEARSE_AFTER_MS = 200;
 const FAIL_WITHIN_MS = 2_000;
+/** As long as systemd takes from its signal to the end of the agent, and more. */
+const TERMINATED_MS = 10_000;
 
 /**
  * The runner: carries out one job in its working directory, then ends the process. It does nothing before
@@ -33,6 +35,9 @@ export class Runner {
   private isStarting = false;
   private run: JobRun | null = null;
   private leaving: NodeJS.Timeout | null = null;
+  private isAttended = false;
+  /** Until when the end of the agent means that the system goes down. */
+  private terminatedUntil = 0;
   private rehearsing: Promise<void> = Promise.resolve();
 
   constructor(load: LoadImplementation, startWithinMs: number) {
@@ -48,7 +53,7 @@ export class Runner {
     const onCrash = (error: unknown) => this.crash(error);
     process.on('uncaughtException', onCrash);
     process.on('unhandledRejection', onCrash);
-    process.on('SIGTERM', () => this.shutDown());
+    process.on('SIGTERM', () => this.terminate());
     this.attended(false);
     await this.pipes.prepare().catch(() => undefined);
     await this.control.listen();
@@ -59,6 +64,8 @@ export class Runner {
   }
 
   private attended(isAttended: boolean): void {
+    this.isAttended = isAttended;
+    if (!isAttended && Date.now() < this.terminatedUntil) this.shutDown();
     if (this.leaving !== null) clearTimeout(this.leaving);
     this.leaving = null;
     if (this.isStarting) void this.running.promise.then((run) => run.attended(isAttended));
@@ -93,6 +100,15 @@ export class Runner {
     this.running.resolve(this.run);
     await this.run.carryOut();
     await this.leave();
+  }
+
+  /**
+   * Who sent it is not told (signal(7)): a system that goes down has ended the agent before, or does now. While
+   * one is attached it was a program of the job, which ends neither its runner nor itself by that.
+   */
+  private terminate(): void {
+    if (!this.isStarting || !this.isAttended) this.shutDown();
+    else this.terminatedUntil = Date.now() + TERMINATED_MS;
   }
 
   /**

@@ -42,8 +42,10 @@ describe('what is said to come next', () => {
   });
 
   it('is in the words of the person for a missing parameter, and of the group for a missing verb', async () => {
-    const missing = await its.cli.run(['plan', 'web-04', 'filesystem.repair']);
-    expect(missing.stderr).toContain('filesystem.repair needs device: --param device=VALUE');
+    const missing = await its.cli.run(['plan', 'web-04', 'packages.install']);
+    expect(missing.stderr).toContain('packages.install needs packages: --param packages=VALUE');
+    const either = await its.cli.run(['plan', 'web-04', 'filesystem.repair']);
+    expect(either.stderr).toContain('filesystem.repair: name a device, or a partition of the disk');
     const group = await its.cli.run(['--profile', 'ana', 'jobs']);
     expect(group.stderr).toContain('intervene jobs needs another word');
     expect(group.stderr).toContain('jobs --help');

@@ -39,7 +39,7 @@ export function parseParameters(
       ? 'write the program and its arguments after --'
       : isMissing(values, issue?.path ?? [])
         ? `${action.id} needs ${path}: --param ${path}=VALUE`
-        : `${path}: ${issue?.message ?? 'invalid'}`;
+        : `${path === '' ? action.id : path}: ${issue?.message ?? 'invalid'}`;
   throw wrongParameter(action, hint);
 }
 
