@@ -7,19 +7,19 @@ import { ActionError, type ActionContext, type ActionResult } from '../../runner
 import type { Target } from '../../target/open-target.ts';
 import { applyChangeSteps, planChangeSteps, type PlannedSteps } from '../files/change-steps.ts';
 import { makeBackupFolder } from '../filesystem/backup-place.ts';
-import { withAccessTarget } from './access-target.ts';
+import { withRepairTarget } from '../files/repair-target.ts';
 import { isExpired, readAccount, shellFor, today } from './account.ts';
 import { addKey, fixKeyModes } from './authorized-key.ts';
 import { newPassword } from './new-password.ts';
 import { hashPassword, isPasswordOf } from './password-hash.ts';
 import { accessText, resetPlan, resetStepTexts } from './plan-reset.ts';
-import { putBackUnlessStopped } from './put-back.ts';
+import { putBackUnlessStopped } from '../files/put-back.ts';
 import { resetSteps, type Access, type Reset } from './reset-steps.ts';
-import { requireSamePlan } from './same-plan.ts';
+import { requireSamePlan } from '../same-plan.ts';
 
 /** Carries out a plan of `planReset`; what does not hold afterwards is put back at once. */
 export function applyReset(context: ActionContext, plan: Plan | null): Promise<ActionResult> {
-  return withAccessTarget(context, { write: true }, async (target) => {
+  return withRepairTarget(context, { write: true }, async (target) => {
     const parameters = resetPasswordParameters.parse(context.spec.parameters);
     const reset = await resetSteps(context, target, parameters);
     const { body, planned } = await resetPlan(context, target, reset);

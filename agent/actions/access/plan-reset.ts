@@ -5,9 +5,9 @@ import type { Target } from '../../target/open-target.ts';
 import { planChangeSteps, type PlannedSteps } from '../files/change-steps.ts';
 import { contentDigest } from '../files/file-state.ts';
 import { checkBackupPlace } from '../filesystem/backup-place.ts';
-import { withAccessTarget } from './access-target.ts';
+import { withRepairTarget } from '../files/repair-target.ts';
 import { hashInPlan, resetSteps, type Access, type Reset } from './reset-steps.ts';
-import type { PlanBody } from './same-plan.ts';
+import type { PlanBody } from '../same-plan.ts';
 
 export const resetStepTexts = {
   secret: {
@@ -26,7 +26,7 @@ export const resetStepTexts = {
 const RECORD_BYTES = 64 * 1024;
 
 export function planReset(context: ActionContext): Promise<PlanBody> {
-  return withAccessTarget(context, { write: false }, async (target) => {
+  return withRepairTarget(context, { write: false }, async (target) => {
     const parameters = resetPasswordParameters.parse(context.spec.parameters);
     const reset = await resetSteps(context, target, parameters);
     const { body, planned } = await resetPlan(context, target, reset);

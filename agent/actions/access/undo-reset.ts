@@ -3,12 +3,12 @@ import {
   type ResetPasswordResult,
 } from '../../../proto/actions/access.ts';
 import type { ActionContext, ActionResult } from '../../runner/action.ts';
-import { withAccessTarget } from './access-target.ts';
-import { undoChanges } from './put-back.ts';
+import { withRepairTarget } from '../files/repair-target.ts';
+import { undoChanges } from '../files/put-back.ts';
 
 /** Gives a user the old password back, with everything else that the job changed. */
 export function undoReset(context: ActionContext): Promise<ActionResult> {
-  return withAccessTarget(context, { write: true }, async (target) => {
+  return withRepairTarget(context, { write: true }, async (target) => {
     const { user } = resetPasswordParameters.parse(context.spec.parameters);
     const detail = await undoChanges(context, target);
     context.note(detail);

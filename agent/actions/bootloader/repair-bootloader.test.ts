@@ -149,4 +149,18 @@ describe('what starts a system on a disk', () => {
     },
     LIMIT_MS,
   );
+
+  it(
+    'is not put back over what somebody changed since',
+    async () => {
+      await disk.inside(async (system) => rmSync(system.path('boot/grub/grub.cfg')));
+      const done = await order({ plan: (await plan()).bytes });
+      await disk.inside(async (system) => writeFileSync(system.path('boot/vmlinuz-9.9'), 'new'));
+      const was = await bootState();
+      const undone = await order({ mode: 'undo', undoes: done.id });
+      expect([undone.outcome, undone.reason]).toEqual(['failed', 'changed_since']);
+      expect(await bootState()).toEqual(was);
+    },
+    LIMIT_MS,
+  );
 });

@@ -1,5 +1,5 @@
 import type { BootPart } from '../../../proto/actions/bootloader.ts';
-import type { FileRepairOutcome } from '../files/file-repair.ts';
+import { fileRepairEnd } from '../files/file-repair.ts';
 import type { Plan, PlanStep } from '../../../proto/documents/kinds/plan.ts';
 import {
   ActionError,
@@ -9,7 +9,7 @@ import {
 } from '../../runner/action.ts';
 import { StoppedError } from '../../runner/stop-control.ts';
 import { withTarget, type Target } from '../../target/open-target.ts';
-import { requireSamePlan, type PlanBody } from '../access/same-plan.ts';
+import { requireSamePlan, type PlanBody } from '../same-plan.ts';
 import {
   applyTables,
   hasSavedTables,
@@ -26,7 +26,14 @@ import {
 } from '../filesystem/backup-place.ts';
 import { GRUB_CFG, initramfsOf } from './boot-menu.ts';
 import { inspectBoot, type BootState } from './inspect-boot.ts';
-import { namesInBoot, regionsOf, restoreBoot, saveBoot } from './saved-boot.ts';
+import {
+  namesInBoot,
+  regionsOf,
+  noteBootAfter,
+  requireBootUnchanged,
+  restoreBoot,
+  saveBoot,
+} from './saved-boot.ts';
 
 const STEP_WITHIN_MS = 15 * 60_000;
 const BOUND_SECONDS = 15 * 60;
@@ -63,18 +70,18 @@ export const bootloaderRepair: ActionImplementation = {
       return withTarget(context, { write: true }, (target) => apply(context, target, plan));
     }
     const { summary } = await applyTables(context, plan);
-    return resultOf(context, 'repaired', [], summary, null);
+    return fileRepairEnd(context, 'repaired', [], summary, null);
   },
   undo: async (context) => {
     const folder = await findSavedBackups(context.undone);
     if (folder !== null && (await hasSavedTables(folder))) {
       await undoTables(context, folder);
       const detail = 'The start of the disk is as it was before the repair.';
-      return resultOf(context, 'restored', [], detail, null);
+      return fileRepairEnd(context, 'restored', [], detail, null);
     }
     return withTarget(context, { write: true }, async (target) => {
       if (folder === null) {
-        return resultOf(
+        return fileRepairEnd(
           context,
           'restored',
           [],
@@ -82,12 +89,13 @@ export const bootloaderRepair: ActionImplementation = {
           null,
         );
       }
+      await requireBootUnchanged(target, folder);
       await context.step(texts.undo, async (confirm) => {
         await confirm([]);
         await restoreBoot(context, target, folder);
       });
       const detail = 'Boot code, core image and /boot are as they were before the repair.';
-      return resultOf(context, 'restored', [], detail, null);
+      return fileRepairEnd(context, 'restored', [], detail, null);
     });
   },
 };
@@ -100,7 +108,8 @@ async function apply(
   const state = await inspectBoot(context, target);
   const body = await planOf(context, target, state);
   requireSamePlan(plan, body);
-  if (body.steps.length === 0) return resultOf(context, 'nothing_to_do', [], body.summary, null);
+  if (body.steps.length === 0)
+    return fileRepairEnd(context, 'nothing_to_do', [], body.summary, null);
   const folder = await makeBackupFolder(context);
   await context.step(texts.save, async (confirm) => {
     await confirm(await saveBoot(context, target, state, folder));
@@ -115,6 +124,7 @@ async function apply(
     await context.step(texts.verify, async (confirm) => {
       await confirm([]);
       await verify(context, target, state);
+      await noteBootAfter(target, folder);
     });
   } catch (error) {
     if (error instanceof StoppedError || context.signal.aborted) throw error;
@@ -122,9 +132,9 @@ async function apply(
     context.note(`${said} Everything is put back.`);
     await restoreBoot(context, target, folder);
     const reason = error instanceof ActionError ? error.reason : 'boot_failed';
-    return resultOf(context, 'rolled_back', [], `${said} Everything was put back.`, reason);
+    return fileRepairEnd(context, 'rolled_back', [], `${said} Everything was put back.`, reason);
   }
-  return resultOf(context, 'repaired', filesOf(state), body.summary, null);
+  return fileRepairEnd(context, 'repaired', filesOf(state), body.summary, null);
 }
 
 /** What must be so for a boot to get through; grub-install and grub-mkconfig end with 0 also without it. */
@@ -253,21 +263,5 @@ function verifyStep(): PlanStep {
       'Boot code, core image, every kernel, initramfs and root that the menu names are there.',
     undo: { possible: true, how: 'Nothing is changed.' },
     interruptBoundSeconds: BOUND_SECONDS,
-  };
-}
-
-function resultOf(
-  context: ActionContext,
-  outcome: FileRepairOutcome,
-  files: string[],
-  detail: string,
-  reason: string | null,
-): ActionResult {
-  context.note(detail);
-  return {
-    succeeded: reason === null,
-    reason,
-    exitStatus: null,
-    result: { outcome, files, detail: detail.slice(0, 2000) },
   };
 }

@@ -7,7 +7,7 @@ import { ActionError, type ActionContext, type SavedBackup } from '../../runner/
 import { inspectDevice, type BlockDevice } from '../../target/block-device.ts';
 import { findUse } from '../../target/device-use.ts';
 import { listUnusedDisks } from '../../target/offline/list-disks.ts';
-import { requireSamePlan, type PlanBody } from '../access/same-plan.ts';
+import { requireSamePlan, type PlanBody } from '../same-plan.ts';
 import { contentDigest } from '../files/file-state.ts';
 import {
   backupFolderInPlan,

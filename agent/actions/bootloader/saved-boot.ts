@@ -1,4 +1,6 @@
-import { open, readdir, readFile, rename, rm, mkdir } from 'node:fs/promises';
+import { createHash } from 'node:crypto';
+import { constants, createReadStream } from 'node:fs';
+import { lstat, mkdir, open, readdir, readFile, readlink, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { digest } from '../../../proto/documents/fields.ts';
@@ -14,6 +16,10 @@ const RECORD = 'boot.json';
 /** What is saved and put back as a whole: everything a repair writes lies in it. */
 const FOLDER = '/boot';
 const ARCHIVE = 'boot.tar';
+/** What the repair left, for an undo to tell whether somebody changed it since. */
+const AFTER = 'boot-after.json';
+/** In /boot while an undo is under way: what lies around it is a mixture then. */
+const UNDO_FOLDER = '.intervene-undo';
 const TAR_ATTRIBUTES = ['--numeric-owner', '--xattrs', '--xattrs-include=*', '--acls'];
 const COPY_WITHIN_MS = 10 * 60_000;
 
@@ -27,6 +33,7 @@ const recordSchema = z.strictObject({
   names: z.array(z.string()),
 });
 type BootRecord = z.output<typeof recordSchema>;
+const afterSchema = z.strictObject({ version: z.literal(1), digest });
 
 /** The stretches of the disk that the installation of GRUB may write. */
 export function regionsOf({ layout, disk }: BootState): { offset: number; bytes: number }[] {
@@ -100,13 +107,13 @@ export async function restoreBoot(
   target: Target,
   folder: string,
 ): Promise<void> {
-  const record = recordSchema.parse(JSON.parse(await readFile(join(folder, RECORD), 'utf8')));
+  const record = await readRecord(folder);
   const disk = target.layout?.disks.find(({ given }) => given === record.disk);
   if (disk === undefined) {
     throw new ActionError('changed_since', `${record.disk} is not among the disks of this job`);
   }
   const boot = await bootPath(target);
-  const draft = join(boot, '.intervene-undo');
+  const draft = join(boot, UNDO_FOLDER);
   await rm(draft, { recursive: true, force: true });
   await mkdir(draft, { mode: 0o700 });
   await tar(context, [
@@ -120,12 +127,13 @@ export async function restoreBoot(
     ...TAR_ATTRIBUTES,
   ]);
   const now = await readdir(boot);
-  const kept = new Set(['.intervene-undo', 'efi', 'lost+found']);
+  const kept = new Set([UNDO_FOLDER, 'efi', 'lost+found']);
   for (const name of now.filter((one) => !kept.has(one) && !record.names.includes(one))) {
     await rm(join(boot, name), { recursive: true, force: true });
   }
   for (const name of record.names) {
-    await rm(join(boot, name), { recursive: true, force: true });
+    // Out of the way by its name, so that the old one follows at once.
+    await rename(join(boot, name), join(draft, `.now-${name}`)).catch(ignoreMissing);
     await rename(join(draft, name), join(boot, name));
   }
   await rm(draft, { recursive: true, force: true });
@@ -142,6 +150,67 @@ export async function restoreBoot(
   } finally {
     await handle.close();
   }
+}
+
+/** Notes boot sectors and /boot as the repair has left them. */
+export async function noteBootAfter(target: Target, folder: string): Promise<void> {
+  const digest = await bootDigest(target, await readRecord(folder));
+  await writeBackup(join(folder, AFTER), JSON.stringify({ version: 1, digest }));
+}
+
+/**
+ * Throws ActionError `changed_since` when boot sectors or /boot are not as the repair left them: a kernel that
+ * was installed since would go with the undo. Of a repair or an undo that was cut off nobody can tell.
+ */
+export async function requireBootUnchanged(target: Target, folder: string): Promise<void> {
+  const text = await readFile(join(folder, AFTER), 'utf8').catch(ignoreMissing);
+  if (text === undefined) return;
+  const isBegun = await lstat(join(await bootPath(target), UNDO_FOLDER)).catch(ignoreMissing);
+  if (isBegun !== undefined) return;
+  const { digest: after } = afterSchema.parse(JSON.parse(text));
+  const record = await readRecord(folder);
+  if ((await bootDigest(target, record)) === after) return;
+  throw new ActionError(
+    'changed_since',
+    'boot sectors or /boot were changed after the repair: putting the old state back would destroy that',
+  );
+}
+
+/** Over the raw stretches and every name, mode, owner and content in /boot but the EFI partition. */
+async function bootDigest(target: Target, record: BootRecord): Promise<string> {
+  const hash = createHash('sha256');
+  const disk = target.layout?.disks.find(({ given }) => given === record.disk);
+  const handle = disk === undefined ? undefined : await open(disk.loop, 'r');
+  try {
+    for (const { offset, bytes } of handle === undefined ? [] : record.regions) {
+      hash.update(await readDevice(handle!, Buffer.alloc(bytes), offset, bytes));
+    }
+  } finally {
+    await handle?.close();
+  }
+  const add = async (path: string, named: string): Promise<void> => {
+    const { mode, uid, gid } = await lstat(path);
+    hash.update(`\0${named}\0${mode}\0${uid}\0${gid}\0`);
+    const kind = mode & constants.S_IFMT;
+    if (kind === constants.S_IFLNK) hash.update(await readlink(path));
+    if (kind === constants.S_IFREG) {
+      for await (const piece of createReadStream(path)) hash.update(piece as Buffer);
+    }
+    if (kind !== constants.S_IFDIR) return;
+    for (const name of (await readdir(path)).toSorted())
+      await add(join(path, name), `${named}/${name}`);
+  };
+  const boot = await bootPath(target);
+  for (const name of await namesInBoot(target)) await add(join(boot, name), name);
+  return `sha256:${hash.digest('hex')}`;
+}
+
+async function readRecord(folder: string): Promise<BootRecord> {
+  return recordSchema.parse(JSON.parse(await readFile(join(folder, RECORD), 'utf8')));
+}
+
+function ignoreMissing(error: NodeJS.ErrnoException): undefined {
+  if (error.code !== 'ENOENT') throw error;
 }
 
 /** Where /boot of the target really lies; it never leads out of it. */

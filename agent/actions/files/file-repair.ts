@@ -7,9 +7,9 @@ import {
   type ActionResult,
 } from '../../runner/action.ts';
 import type { Target } from '../../target/open-target.ts';
-import { withAccessTarget } from '../access/access-target.ts';
-import { putBackUnlessStopped, undoChanges } from '../access/put-back.ts';
-import { requireSamePlan, type PlanBody } from '../access/same-plan.ts';
+import { withRepairTarget } from './repair-target.ts';
+import { putBackUnlessStopped, undoChanges } from './put-back.ts';
+import { requireSamePlan, type PlanBody } from '../same-plan.ts';
 import { checkBackupPlace, makeBackupFolder } from '../filesystem/backup-place.ts';
 import {
   applyChangeSteps,
@@ -56,18 +56,18 @@ const RECORD_BYTES = 64 * 1024;
 export function fileRepair(repair: FileRepair): ActionImplementation {
   return {
     plan: (context) =>
-      withAccessTarget(context, { write: false }, async (target) => {
+      withRepairTarget(context, { write: false }, async (target) => {
         const { body, planned } = await planOf(context, target, repair);
         await checkBackupPlace(context, planned.backupBytes + RECORD_BYTES);
         return body;
       }),
     apply: (context, plan) =>
-      withAccessTarget(context, { write: true }, (target) => apply(context, target, repair, plan)),
+      withRepairTarget(context, { write: true }, (target) => apply(context, target, repair, plan)),
     undo: (context) =>
-      withAccessTarget(context, { write: true }, async (target) => {
+      withRepairTarget(context, { write: true }, async (target) => {
         const detail = await undoChanges(context, target);
         await announce(context, target, repair);
-        return resultOf(context, 'restored', [], detail, null);
+        return fileRepairEnd(context, 'restored', [], detail, null);
       }),
   };
 }
@@ -99,7 +99,7 @@ async function apply(
   const { body, planned } = await planOf(context, target, repair);
   const { preconditions } = requireSamePlan(plan, body);
   if (planned.steps.length === 0) {
-    return resultOf(context, 'nothing_to_do', [], body.summary, null);
+    return fileRepairEnd(context, 'nothing_to_do', [], body.summary, null);
   }
   const folder = await makeBackupFolder(context);
   try {
@@ -111,11 +111,11 @@ async function apply(
     });
   } catch (error) {
     const { detail, reason } = await putBackUnlessStopped(context, target, folder, error);
-    return resultOf(context, 'rolled_back', [], detail, reason);
+    return fileRepairEnd(context, 'rolled_back', [], detail, reason);
   }
   await announce(context, target, repair);
   const files = planned.steps.flatMap(({ changes }) => changes.map(({ path }) => path));
-  return resultOf(context, 'repaired', files, body.summary, null);
+  return fileRepairEnd(context, 'repaired', files, body.summary, null);
 }
 
 async function announce(context: ActionContext, target: Target, repair: FileRepair): Promise<void> {
@@ -134,7 +134,8 @@ function verifyStep(verify: string): PlanStep {
   };
 }
 
-function resultOf(
+/** The end of a repair whose result is a `FileRepairResult`. */
+export function fileRepairEnd(
   context: ActionContext,
   outcome: FileRepairOutcome,
   files: string[],

@@ -11,7 +11,7 @@ import {
 } from '../../runner/action.ts';
 import { StoppedError } from '../../runner/stop-control.ts';
 import { withTarget, type Target } from '../../target/open-target.ts';
-import { requireSamePlan } from '../access/same-plan.ts';
+import { requireSamePlan } from '../same-plan.ts';
 import { applyChangeSteps, takeBackChanges, type PlannedSteps } from '../files/change-steps.ts';
 import { makeBackupFolder } from '../filesystem/backup-place.ts';
 import { writeBackup } from '../filesystem/durable-write.ts';

@@ -1,7 +1,7 @@
 import type { Plan, PlanStep } from '../../../proto/documents/kinds/plan.ts';
 import type { ActionContext } from '../../runner/action.ts';
 import { withTarget, type Target } from '../../target/open-target.ts';
-import type { PlanBody } from '../access/same-plan.ts';
+import type { PlanBody } from '../same-plan.ts';
 import { planChangeSteps, type PlannedSteps } from '../files/change-steps.ts';
 import { contentDigest } from '../files/file-state.ts';
 import { backupFolderInPlan, checkBackupPlace } from '../filesystem/backup-place.ts';

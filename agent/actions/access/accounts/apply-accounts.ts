@@ -6,15 +6,15 @@ import type { Plan } from '../../../../proto/documents/kinds/plan.ts';
 import { ActionError, type ActionContext, type ActionResult } from '../../../runner/action.ts';
 import { applyChangeSteps, planChangeSteps } from '../../files/change-steps.ts';
 import { makeBackupFolder } from '../../filesystem/backup-place.ts';
-import { withAccessTarget } from '../access-target.ts';
-import { putBackUnlessStopped, undoChanges } from '../put-back.ts';
-import { requireSamePlan } from '../same-plan.ts';
+import { withRepairTarget } from '../../files/repair-target.ts';
+import { putBackUnlessStopped, undoChanges } from '../../files/put-back.ts';
+import { requireSamePlan } from '../../same-plan.ts';
 import { findAccountRepairs } from './account-repairs.ts';
 import { accountsPlan, accountsVerify } from './plan-accounts.ts';
 
 /** Carries out a plan of `planAccounts`; what does not hold afterwards is put back at once. */
 export function applyAccounts(context: ActionContext, plan: Plan | null): Promise<ActionResult> {
-  return withAccessTarget(context, { write: true }, async (target) => {
+  return withRepairTarget(context, { write: true }, async (target) => {
     const parameters = repairAccountsParameters.parse(context.spec.parameters);
     const repairs = await findAccountRepairs(context, target, parameters);
     const { body, planned } = await accountsPlan(context, target, repairs);
@@ -61,7 +61,7 @@ export function applyAccounts(context: ActionContext, plan: Plan | null): Promis
 
 /** Puts back everything that such a repair changed. */
 export function undoAccounts(context: ActionContext): Promise<ActionResult> {
-  return withAccessTarget(context, { write: true }, async (target) => {
+  return withRepairTarget(context, { write: true }, async (target) => {
     const detail = await undoChanges(context, target);
     return ended(context, { outcome: 'restored', files: [], left: [], detail }, null);
   });

@@ -4,8 +4,8 @@ import { ActionError, type ActionContext } from '../../../runner/action.ts';
 import type { Target } from '../../../target/open-target.ts';
 import { planChangeSteps, type PlannedSteps } from '../../files/change-steps.ts';
 import { checkBackupPlace } from '../../filesystem/backup-place.ts';
-import { withAccessTarget } from '../access-target.ts';
-import type { PlanBody } from '../same-plan.ts';
+import { withRepairTarget } from '../../files/repair-target.ts';
+import type { PlanBody } from '../../same-plan.ts';
 import { findAccountRepairs, type AccountRepairs } from './account-repairs.ts';
 
 export const accountsVerify = {
@@ -17,7 +17,7 @@ export const accountsVerify = {
 const RECORD_BYTES = 64 * 1024;
 
 export function planAccounts(context: ActionContext): Promise<PlanBody> {
-  return withAccessTarget(context, { write: false }, async (target) => {
+  return withRepairTarget(context, { write: false }, async (target) => {
     const parameters = repairAccountsParameters.parse(context.spec.parameters);
     const repairs = await findAccountRepairs(context, target, parameters);
     const { body, planned } = await accountsPlan(context, target, repairs);

@@ -6,9 +6,9 @@ import type { Target } from '../../../target/open-target.ts';
 import { applyChangeSteps, planChangeSteps, type PlannedSteps } from '../../files/change-steps.ts';
 import { makeBackupFolder } from '../../filesystem/backup-place.ts';
 import { writeBackup } from '../../filesystem/durable-write.ts';
-import { withAccessTarget } from '../access-target.ts';
-import { putBackUnlessStopped } from '../put-back.ts';
-import { requireSamePlan } from '../same-plan.ts';
+import { withRepairTarget } from '../../files/repair-target.ts';
+import { putBackUnlessStopped } from '../../files/put-back.ts';
+import { requireSamePlan } from '../../same-plan.ts';
 import { makeHostKeys, type NewHostKey } from './host-keys.ts';
 import { restorePlan, restoreStepTexts } from './plan-restore.ts';
 import { putDaemonBack, RUN_STATE_FILE, type DaemonState } from './daemon-state.ts';
@@ -24,7 +24,7 @@ interface Done {
 
 /** Carries out a plan of `planRestore`; what sshd does not take is put back at once. */
 export function applyRestore(context: ActionContext, plan: Plan | null): Promise<ActionResult> {
-  return withAccessTarget(context, { write: true }, async (target) => {
+  return withRepairTarget(context, { write: true }, async (target) => {
     const parameters = restoreSshParameters.parse(context.spec.parameters);
     const repairs = await findSshRepairs(context, target, parameters);
     const { body, isStarted } = await restorePlan(context, target, repairs);

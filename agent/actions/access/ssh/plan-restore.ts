@@ -4,8 +4,8 @@ import { ActionError, type ActionContext } from '../../../runner/action.ts';
 import type { Target } from '../../../target/open-target.ts';
 import { planChangeSteps, type PlannedSteps } from '../../files/change-steps.ts';
 import { checkBackupPlace } from '../../filesystem/backup-place.ts';
-import { withAccessTarget } from '../access-target.ts';
-import type { PlanBody } from '../same-plan.ts';
+import { withRepairTarget } from '../../files/repair-target.ts';
+import type { PlanBody } from '../../same-plan.ts';
 import { isRunning } from './ssh-daemon.ts';
 import { findSshRepairs, type SshRepairs } from './ssh-repairs.ts';
 
@@ -31,7 +31,7 @@ const RECORD_BYTES = 64 * 1024;
 const MODES_ONLY = new Set(['key', 'key-modes', 'nologin']);
 
 export function planRestore(context: ActionContext): Promise<PlanBody> {
-  return withAccessTarget(context, { write: false }, async (target) => {
+  return withRepairTarget(context, { write: false }, async (target) => {
     const parameters = restoreSshParameters.parse(context.spec.parameters);
     const repairs = await findSshRepairs(context, target, parameters);
     const { body, planned } = await restorePlan(context, target, repairs);

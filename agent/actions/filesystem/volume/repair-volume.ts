@@ -3,7 +3,7 @@ import type { Plan, PlanStep } from '../../../../proto/documents/kinds/plan.ts';
 import { ActionError, type ActionResult } from '../../../runner/action.ts';
 import { inspectDevice, type BlockDevice } from '../../../target/block-device.ts';
 import { findUse } from '../../../target/device-use.ts';
-import { requireSamePlan, type PlanBody } from '../../access/same-plan.ts';
+import { requireSamePlan, type PlanBody } from '../../same-plan.ts';
 import { findSavedBackups } from '../../files/saved-backups.ts';
 import { backupFolderInPlan, checkBackupPlace, makeBackupFolder } from '../backup-place.ts';
 import type { FilesystemKind } from '../filesystem-kind.ts';

@@ -1,7 +1,7 @@
-import type { JsonValue } from '../../../proto/documents/fields.ts';
-import type { Plan } from '../../../proto/documents/kinds/plan.ts';
-import { ActionError } from '../../runner/action.ts';
-import { canonicalJson } from '../../runner/canonical-json.ts';
+import type { JsonValue } from '../../proto/documents/fields.ts';
+import type { Plan } from '../../proto/documents/kinds/plan.ts';
+import { ActionError } from '../runner/action.ts';
+import { canonicalJson } from '../runner/canonical-json.ts';
 
 export type PlanBody = Omit<Plan, 'server' | 'action' | 'actionVersion' | 'parameters'>;
 

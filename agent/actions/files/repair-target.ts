@@ -5,7 +5,7 @@ import { withTarget, type Target } from '../../target/open-target.ts';
  * Opens the target of the order. Throws ActionError `target_missing` where a rescue system would change
  * itself, which is gone with the next boot.
  */
-export function withAccessTarget<T>(
+export function withRepairTarget<T>(
   context: ActionContext,
   options: { write: boolean },
   body: (target: Target) => Promise<T>,

@@ -1,8 +1,8 @@
 import { ActionError, type ActionContext } from '../../runner/action.ts';
 import { StoppedError } from '../../runner/stop-control.ts';
 import type { Target } from '../../target/open-target.ts';
-import { takeBackChanges } from '../files/change-steps.ts';
-import { findSavedBackups } from '../files/saved-backups.ts';
+import { takeBackChanges } from './change-steps.ts';
+import { findSavedBackups } from './saved-backups.ts';
 
 /**
  * After a job failed on its way: puts back what it had changed, and says why. A job that was told to stop
@@ -18,12 +18,12 @@ export async function putBackUnlessStopped(
   const said = (error as Error).message;
   context.note(`${said} Everything is put back.`);
   await takeBackChanges(context, target.root, folder);
-  const reason = error instanceof ActionError ? error.reason : 'access_failed';
+  const reason = error instanceof ActionError ? error.reason : 'repair_failed';
   return { reason, detail: `${said} Everything was put back as it was.` };
 }
 
 const undoStep = {
-  id: 'undo-access',
+  id: 'undo-files',
   description: 'Put back everything that the job changed, as it was',
   interrupt: 'finish',
 } as const;
