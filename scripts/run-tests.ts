@@ -3,6 +3,8 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync
 import { cpus, tmpdir } from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
+import { faultPage } from './fault-table.ts';
+import type { WrittenResults } from './fault-table.ts';
 
 /**
  * Runs the parts of the test suite one after the other, says what it is doing, and ends with the line
@@ -48,7 +50,11 @@ async function check(argv: string[]): Promise<Counts> {
   return { passed: status === 0 ? 1 : 0, failed: status === 0 ? 0 : 1, skipped: 0 };
 }
 
+/** Whether each test file that ran has passed, by its path in the project; several parts may run one. */
+const files = new Map<string, boolean>();
+
 interface VitestReport {
+  testResults: { name: string; status: string }[];
   numPassedTests: number;
   numFailedTests: number;
   numPendingTests: number;
@@ -75,6 +81,10 @@ async function vitest(args: string[], environment: Record<string, string> = {}):
     );
     if (!existsSync(file)) return { passed: 0, failed: 1, skipped: 0 };
     const report = JSON.parse(readFileSync(file, 'utf8')) as VitestReport;
+    for (const { name, status: state } of report.testResults) {
+      const file = path.relative(root, name);
+      files.set(file, state === 'passed' && files.get(file) !== false);
+    }
     // A run can fail without a failed test: a file that does not load, an error nobody awaited.
     const failed = report.numFailedTests || (status === 0 && report.success ? 0 : 1);
     return {
@@ -86,6 +96,8 @@ async function vitest(args: string[], environment: Record<string, string> = {}):
     rmSync(folder, { recursive: true, force: true });
   }
 }
+
+const faultResults = path.join(mkdtempSync(path.join(tmpdir(), 'iv-faults-')), 'results.json');
 
 const parts: Part[] = [
   {
@@ -126,7 +138,11 @@ const parts: Part[] = [
     name: 'lab',
     what: 'disks with a whole Debian, broken, repaired, booted',
     unavailable: () => (isRoot ? null : 'disks and virtual machines need root: sudo scripts/test'),
-    run: () => vitest(['--project', 'lab'], options.all ? { INTERVENE_TEST_ALL: '1' } : {}),
+    run: async () => {
+      if (!options.all) return vitest(['--project', 'lab']);
+      const environment = { INTERVENE_TEST_ALL: '1', INTERVENE_FAULT_RESULTS: faultResults };
+      return vitest(['--project', 'lab'], environment);
+    },
   },
 ];
 
@@ -150,14 +166,20 @@ for (const part of parts) {
 }
 
 const summary = `${lines.join('\n')}\n\n${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped`;
+const machine = `${cpus().length} cores (${cpus()[0]?.model ?? 'unknown'}), Node ${process.versions.node}`;
 if (options.all && options.only === undefined) {
-  const machine = `${cpus().length} cores (${cpus()[0]?.model ?? 'unknown'}), Node ${process.versions.node}`;
   mkdirSync(path.join(root, 'docs'), { recursive: true });
   writeFileSync(
     path.join(root, 'docs/TESTS.md'),
     `# The last run of \`scripts/test --all\`\n\nOn ${machine}.\n\n\`\`\`\n${summary}\n\`\`\`\n`,
   );
 }
+if (existsSync(faultResults)) {
+  const { onDisk, waiting } = JSON.parse(readFileSync(faultResults, 'utf8')) as WrittenResults;
+  const run = { files, onDisk: new Map(onDisk), waiting: new Map(waiting) };
+  writeFileSync(path.join(root, 'docs/FAULTS.md'), faultPage(run, machine));
+}
+rmSync(path.dirname(faultResults), { recursive: true, force: true });
 console.log(`\n${lines.join('\n')}\n`);
 console.log(`${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped`);
 process.exitCode = total.failed > 0 || total.passed === 0 ? 1 : 0;

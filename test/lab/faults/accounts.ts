@@ -186,6 +186,7 @@ export const accountFaults: readonly Fault[] = [
     id: 'P11',
     title: 'the rules of PAM name a module that does not exist',
     finding: 'auth.pam_missing',
+    parameters: { withoutModules: ['pam_unicorn.so'] },
     inject: (disk) =>
       disk.inside((system) =>
         system.edit('etc/pam.d/common-auth', (text) =>
