@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { diagnosticsResult, type Finding } from '../../../../proto/actions/diagnostics.ts';
 import { FaultDisk, imageDigest, type LayoutName } from '../../../../test/lab/index.ts';
+import { must } from '../../../../test/harness/process.ts';
 import { ended, JobsFixture, output } from '../../../jobs/jobs-fixture.ts';
 import type { Jobs } from '../../../jobs/job.ts';
 
@@ -93,4 +94,25 @@ describe('a diagnosis of a system on a disk', () => {
       expect.arrayContaining(['fs.ext4_super', 'disk.no_system']),
     );
   }, 300_000);
+
+  const debugfs = (disk: FaultDisk, ...commands: string[]) =>
+    disk.device('root', async (device) => {
+      for (const command of commands) await must(['debugfs', '-w', '-R', command, device]);
+    });
+  it.each<[string, LayoutName, (disk: FaultDisk) => Promise<unknown>]>([
+    ['fs.ext4_errors', 'bios-gpt', (disk) => debugfs(disk, 'ssv error_count 3', 'ssv state 3')],
+    ['fs.ext4_errors', 'bios-gpt', (disk) => debugfs(disk, 'clri <8>')],
+    [
+      'win.dirty_volume',
+      'bios-gpt-ntfs',
+      (disk) => disk.device('data', (device) => must(['ntfsfix', device])),
+    ],
+  ])(
+    'says %s of what the check alone takes for clean or unreadable (%s)',
+    async (rule, layout, breakIt) => {
+      const found = await broken(layout, breakIt);
+      expect(found.map((finding) => finding.rule)).toContain(rule);
+    },
+    300_000,
+  );
 });

@@ -10,6 +10,8 @@ type Look = (argv: readonly string[]) => Promise<CommandResult>;
 interface Checker {
   argv: (node: string) => string[];
   judge: (volume: Volume, done: CommandResult, command: string) => NewFinding[];
+  /** What is asked when the check finds nothing. */
+  then?: Checker;
 }
 
 /** Partition types that hold a Linux file system: GPT's (Discoverable Partitions Specification), MBR's. */
@@ -20,24 +22,36 @@ const LINUX_TYPES = new Set([
   '0x83',
 ]);
 
+const EXT: Checker = {
+  argv: (node) => ['e2fsck', '-f', '-n', node],
+  judge: judgeExt,
+  then: { argv: (node) => ['dumpe2fs', '-h', node], judge: judgeExtRecord },
+};
+
 const CHECKERS: Readonly<Record<string, Checker>> = {
-  ext2: { argv: (node) => ['e2fsck', '-f', '-n', node], judge: judgeExt },
-  ext3: { argv: (node) => ['e2fsck', '-f', '-n', node], judge: judgeExt },
-  ext4: { argv: (node) => ['e2fsck', '-f', '-n', node], judge: judgeExt },
+  ext2: EXT,
+  ext3: EXT,
+  ext4: EXT,
   xfs: { argv: (node) => ['xfs_repair', '-n', node], judge: judgeXfs },
   btrfs: { argv: (node) => ['btrfs', 'check', '--readonly', node], judge: judgeBtrfs },
   vfat: { argv: (node) => ['fsck.fat', '-n', node], judge: judgeFat },
-  ntfs: { argv: (node) => ['ntfs-3g.probe', '--readwrite', node], judge: judgeNtfs },
+  ntfs: {
+    argv: (node) => ['ntfs-3g.probe', '--readwrite', node],
+    judge: judgeNtfs,
+    // The probe says nothing of a volume that Windows is to check (ntfsinfo(8) does).
+    then: { argv: (node) => ['ntfsinfo', '--mft', node], judge: judgeNtfsRecord },
+  },
 };
 
 /** What is wrong with the file system of a volume, as the check of its kind sees it. Nothing is changed. */
 export async function judgeVolume(volume: Volume, look: Look): Promise<NewFinding[]> {
   if (volume.problem !== null || volume.type === null) return judgeUnrecognised(volume);
-  const checker = CHECKERS[volume.type];
-  if (checker === undefined) return [];
-  const argv = checker.argv(volume.node);
-  const done = await look(argv);
-  return checker.judge(volume, done, argv.join(' '));
+  for (let checker = CHECKERS[volume.type]; checker !== undefined; checker = checker.then) {
+    const argv = checker.argv(volume.node);
+    const found = checker.judge(volume, await look(argv), argv.join(' '));
+    if (found.length > 0) return found;
+  }
+  return [];
 }
 
 /** A file system whose first superblock is gone is known by the copies of it (`findLostKind`). */
@@ -76,7 +90,8 @@ function judgeExt(volume: Volume, done: CommandResult, command: string): NewFind
   const said = `${done.out}\n${done.err}`.trim();
   if (/skipping journal recovery/i.test(said)) return [journalPending(volume, command, said)];
   if (done.exitStatus === 0) return [];
-  const isUnreadable = ((done.exitStatus ?? 8) & 8) !== 0;
+  // 8 alone: it could not begin; with 4 it has found errors that stop it, as those of the journal.
+  const isUnreadable = ((done.exitStatus ?? 8) & 12) === 8;
   return [
     finding(volume, {
       rule: isUnreadable ? 'fs.ext4_super' : 'fs.ext4_errors',
@@ -86,6 +101,21 @@ function judgeExt(volume: Volume, done: CommandResult, command: string): NewFind
         : `The file system of ${volume.name} has errors`,
       evidence: [commandEvidence(command, said.slice(-400))],
       byHand: 'e2fsck -f -z UNDO-FILE, after a look at the health of the disk.',
+    }),
+  ];
+}
+
+/** Errors that the kernel met and wrote down; a check after them may find nothing (dumpe2fs(8)). */
+function judgeExtRecord(volume: Volume, done: CommandResult, command: string): NewFinding[] {
+  const said = /^Filesystem state:.*\berrors\b.*$|^FS Error count:.*$/m.exec(done.out)?.[0];
+  if (said === undefined) return [];
+  return [
+    finding(volume, {
+      rule: 'fs.ext4_errors',
+      severity: 'warning',
+      title: `The kernel has met errors on the file system of ${volume.name}`,
+      evidence: [commandEvidence(command, said)],
+      byHand: 'Look at the health of the disk first; then e2fsck -f.',
     }),
   ];
 }
@@ -138,19 +168,34 @@ function judgeFat(volume: Volume, done: CommandResult, command: string): NewFind
 /** 14: Windows hibernated; 15: not unmounted cleanly. Both are for Windows itself (ntfs-3g.probe(8)). */
 function judgeNtfs(volume: Volume, done: CommandResult, command: string): NewFinding[] {
   if (done.exitStatus !== 14 && done.exitStatus !== 15) return [];
-  const isHibernated = done.exitStatus === 14;
+  const rule = done.exitStatus === 14 ? 'win.hibernated' : 'win.dirty_volume';
+  return [leftToWindows(volume, rule, command, `exit status ${done.exitStatus}`)];
+}
+
+function judgeNtfsRecord(volume: Volume, done: CommandResult, command: string): NewFinding[] {
+  const said = /^.*scheduled for check.*$/m.exec(`${done.out}\n${done.err}`)?.[0];
+  return said === undefined ? [] : [leftToWindows(volume, 'win.dirty_volume', command, said)];
+}
+
+function leftToWindows(
+  volume: Volume,
+  rule: 'win.hibernated' | 'win.dirty_volume',
+  command: string,
+  said: string,
+): NewFinding {
+  const isHibernated = rule === 'win.hibernated';
   const judged = finding(volume, {
-    rule: isHibernated ? 'win.hibernated' : 'win.dirty_volume',
+    rule,
     severity: 'warning',
     title: isHibernated
       ? `Windows hibernated with ${volume.name} in use: nothing may write to it`
       : `${volume.name} was not unmounted cleanly: Windows has to check it`,
-    evidence: [commandEvidence(command, `exit status ${done.exitStatus}`)],
+    evidence: [commandEvidence(command, said)],
     byHand: isHibernated
       ? 'Start Windows and shut it down whole (shutdown /s /t 0); never remove hiberfil.sys unasked.'
       : 'Start Windows: it runs chkdsk by itself.',
   });
-  return [{ ...judged, suggestion: null }];
+  return { ...judged, suggestion: null };
 }
 
 function journalPending(volume: Volume, command: string, said: string): NewFinding {
