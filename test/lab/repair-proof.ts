@@ -197,8 +197,14 @@ class RepairProof {
     const folders = plan.steps.flatMap(({ declaredFolders }) => declaredFolders);
     const isListed = (place: string) =>
       listed.has(place) || folders.some((folder) => `${place}/`.startsWith(`${folder}/`));
-    const unlisted = differences(broken, sound).filter((place) => !isListed(place));
+    const unlisted = differences(broken, sound).filter((place) => !isListed(this.asPlanned(place)));
     assert.deepEqual(unlisted, [], `changed, and not in the plan ${JSON.stringify(plan.steps)}`);
+  }
+
+  /** Plans name places of a disk as the system on it would, and bytes outside of it by the disk. */
+  private asPlanned(place: string): string {
+    if (place.startsWith('raw:')) return this.disk.image;
+    return place.replace(/^esp:/, '/boot/efi/');
   }
 
   private requireHonestUndo(plan: Plan): void {

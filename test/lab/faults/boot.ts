@@ -192,6 +192,7 @@ export const bootFaults: readonly Fault[] = [
     id: 'B07',
     title: 'the initramfs is missing',
     finding: 'boot.initrd_bad',
+    makesNew: true,
     boots: true,
     inject: withNewest((system, version) => rmSync(system.path(`boot/initrd.img-${version}`))),
     check: requireMenu,
@@ -200,6 +201,7 @@ export const bootFaults: readonly Fault[] = [
     id: 'B08',
     title: 'the initramfs is cut short',
     finding: 'boot.initrd_bad',
+    makesNew: true,
     boots: true,
     inject: withNewest((system, version) =>
       truncateSync(system.path(`boot/initrd.img-${version}`), 4 * 1024 ** 2),
@@ -255,7 +257,7 @@ export const bootFaults: readonly Fault[] = [
   boot({
     id: 'B12',
     title: 'the ESP was not cleanly unmounted',
-    finding: 'fs.esp_dirty',
+    finding: 'fs.fat_damage',
     action: 'filesystem.repair',
     disk: 'uefi',
     undo: 'bytes',
@@ -330,11 +332,11 @@ export const bootFaults: readonly Fault[] = [
     title: 'the first partition table of the disk is gone',
     finding: 'disk.gpt_main_bad',
     boots: true,
-    inject: (disk) => zero(disk, 0, 34 * SECTOR_BYTES),
+    // The boot code before it stays.
+    inject: (disk) => zero(disk, BOOT_CODE_BYTES, 34 * SECTOR_BYTES - BOOT_CODE_BYTES),
     check: async (disk) => {
       const { stdout } = await run(['sgdisk', '--verify', disk.image]);
       assert.match(stdout, /^No problems found/m);
-      await requireBootCode(disk);
     },
   }),
   boot({

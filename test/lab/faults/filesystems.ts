@@ -124,7 +124,6 @@ export const filesystemFaults: readonly Fault[] = [
     title: 'an XFS log must be replayed',
     finding: 'fs.journal_pending',
     disk: 'bios-xfs',
-    undo: 'none',
     inject: cutPower,
     check: requireSoundXfs,
   }),
@@ -133,7 +132,6 @@ export const filesystemFaults: readonly Fault[] = [
     title: 'the superblock of XFS is gone',
     finding: 'fs.xfs_damage',
     disk: 'bios-xfs',
-    undo: 'none',
     boots: true,
     inject: (disk) =>
       disk.device('root', async (device) => {
@@ -227,18 +225,18 @@ export const filesystemFaults: readonly Fault[] = [
     check: (disk) =>
       disk.device('data', async (device) => void (await must(['ntfs-3g.probe', '-w', device]))),
   },
-  {
+  damage({
     id: 'F14',
     title: 'the boot sector of NTFS is gone',
-    proof: 'report',
     disk: 'bios-gpt-ntfs',
     finding: 'fs.ntfs_boot_sector',
     inject: (disk) => disk.writeBytes(disk.partition('data').offset, Buffer.alloc(512)),
     check: (disk) =>
       disk.device('data', async (device) => {
         await must(['blkid', '--probe', '--match-types', 'ntfs', device]);
+        await must(['ntfs-3g.probe', '--readwrite', device]);
       }),
-  },
+  }),
   damage({
     id: 'F15',
     title: 'fstab names a disk that is not there',
