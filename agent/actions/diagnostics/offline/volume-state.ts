@@ -11,7 +11,7 @@ interface Checker {
   argv: (node: string) => string[];
   judge: (volume: Volume, done: CommandResult, command: string) => NewFinding[];
   /** What is asked when the check finds nothing. */
-  then?: Checker;
+  next?: Checker;
 }
 
 /** Partition types that hold a Linux file system: GPT's (Discoverable Partitions Specification), MBR's. */
@@ -25,7 +25,7 @@ const LINUX_TYPES = new Set([
 const EXT: Checker = {
   argv: (node) => ['e2fsck', '-f', '-n', node],
   judge: judgeExt,
-  then: { argv: (node) => ['dumpe2fs', '-h', node], judge: judgeExtRecord },
+  next: { argv: (node) => ['dumpe2fs', '-h', node], judge: judgeExtRecord },
 };
 
 const CHECKERS: Readonly<Record<string, Checker>> = {
@@ -39,14 +39,14 @@ const CHECKERS: Readonly<Record<string, Checker>> = {
     argv: (node) => ['ntfs-3g.probe', '--readwrite', node],
     judge: judgeNtfs,
     // The probe says nothing of a volume that Windows is to check (ntfsinfo(8) does).
-    then: { argv: (node) => ['ntfsinfo', '--mft', node], judge: judgeNtfsRecord },
+    next: { argv: (node) => ['ntfsinfo', '--mft', node], judge: judgeNtfsRecord },
   },
 };
 
 /** What is wrong with the file system of a volume, as the check of its kind sees it. Nothing is changed. */
 export async function judgeVolume(volume: Volume, look: Look): Promise<NewFinding[]> {
   if (volume.problem !== null || volume.type === null) return judgeUnrecognised(volume);
-  for (let checker = CHECKERS[volume.type]; checker !== undefined; checker = checker.then) {
+  for (let checker = CHECKERS[volume.type]; checker !== undefined; checker = checker.next) {
     const argv = checker.argv(volume.node);
     const found = checker.judge(volume, await look(argv), argv.join(' '));
     if (found.length > 0) return found;
