@@ -283,6 +283,17 @@ describe('what logging in goes through', () => {
         expected: '# auth required pam_google_authenticator.so\n',
       },
     ],
+    [
+      'is written anew where the order takes away what a stack rests on',
+      {
+        script: `sed -i 's/pam_unix/pam_unicorn/' etc/pam.d/common-auth`,
+        parameters: { withoutModules: ['pam_unicorn.so'] },
+        steps: ['pam'],
+        look: 'cat etc/pam.d/common-auth',
+        expected:
+          /^# .*\nauth \[success=1 default=ignore\] pam_unix\.so nullok\nauth requisite pam_deny\.so\n/,
+      },
+    ],
   ])('%s', async (_, fault) => expectRepairedAndUndone(fault));
 
   it.each([

@@ -40,7 +40,7 @@ const SERVICES: Readonly<Record<string, { program: string; first: readonly strin
   su: { program: '/bin/su', first: ['auth sufficient pam_rootok.so'] },
   sudo: { program: '/usr/bin/sudo', first: [] },
 };
-const HEAD = '# Written because the file of the package was missing.';
+const HEAD = '# Written anew, because it was missing or needed what is not there.';
 
 export interface PamRepair {
   changes: Change[];
@@ -71,13 +71,8 @@ export async function repairPam(target: Target, without: readonly string[]): Pro
     else addStack(one, isDebians, written, repair);
   }
   for (const file of new Set(lines.map((one) => one.file))) {
-    await takeOut(
-      target,
-      file,
-      lines.filter((one) => one.file === file),
-      without,
-      repair,
-    );
+    const own = lines.filter((one) => one.file === file);
+    await takeOut(target, file, own, without, repair);
   }
   return repair;
 }
@@ -143,7 +138,16 @@ async function takeOut(
         `install its package, or allow withoutModules=["${name}"] (the grant must name it).`,
       );
     } else if (isJumpedOver(lines, one.line - 1)) {
-      refuse(one, 'a line before it counts lines; change the file by hand.');
+      const stack = STACKS[path.slice(PAM_FOLDER.length + 1)];
+      if (stack === undefined) {
+        refuse(one, 'a line before it counts lines; change the file by hand.');
+        continue;
+      }
+      lines.splice(0, lines.length, HEAD, ...stack, '');
+      repair.findings.push(
+        `line ${one.line} of ${path} needs ${name}, which is not there: the file is written anew for local passwords; other ways to log in come back with pam-auth-update.`,
+      );
+      break;
     } else {
       lines[one.line - 1] = `# ${one.text}`;
       repair.findings.push(
@@ -156,13 +160,18 @@ async function takeOut(
   repair.changes.push({ kind: 'file', path, content, mode: 0o644, liftsFlags: true });
 }
 
-/** Whether a line before, of the same type, jumps over this one (`success=2` of pam.d(5)). */
+/** Whether it, or a line before of the same type, jumps over lines (`success=2` of pam.d(5)) that would change. */
 function isJumpedOver(lines: readonly string[], at: number): boolean {
   const typeOf = (line: string) => /^\s*-?(auth|account|password|session)\s/.exec(line)?.[1];
   const type = typeOf(lines[at]!);
   const before = lines.slice(0, at).filter((line) => typeOf(line) === type);
-  return before.some((line, place) => {
-    const jumps = [...line.matchAll(/=(\d+)/g)].map(([, count]) => Number(count));
-    return jumps.some((count) => count > 0 && place + count >= before.length);
-  });
+  const jumpsOf = (line: string) =>
+    [...(/\[([^\]]*)\]/.exec(line)?.[1] ?? '').matchAll(/=(\d+)/g)]
+      .map(([, count]) => Number(count))
+      .filter((count) => count > 0);
+  // What it jumps over itself is what refuses: without it everybody would be refused.
+  if (jumpsOf(lines[at]!).length > 0) return true;
+  return before.some((line, place) =>
+    jumpsOf(line).some((count) => place + count >= before.length),
+  );
 }
