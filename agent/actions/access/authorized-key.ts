@@ -58,6 +58,7 @@ export async function addKey(
       mode: 0o600,
       owner,
       folders: { mode: 0o700, ...owner },
+      label: 'ssh_home_t',
       ...(before !== null && { corrects: usable(before, account, 0o600) }),
       straight: true,
       liftsFlags: true,

@@ -240,6 +240,20 @@ describe("the client's key in place of a password", () => {
     expect(await disk.look()).toBe(before);
   });
 
+  it('is labelled as the policy of SELinux wants it, which no rescue system would do', async () => {
+    await disk.write('/etc/selinux/config', 'SELINUX=enforcing\nSELINUXTYPE=targeted\n');
+    await disk.sh(
+      'setfattr -n security.selinux -v unconfined_u:object_r:user_home_dir_t:s0 home/ann',
+    );
+    const before = await disk.look();
+    const done = await run({ user: 'ann' });
+    expect(await disk.sh('getfattr -R --only-values -n security.selinux home/ann/.ssh')).toBe(
+      'unconfined_u:object_r:ssh_home_t:s0'.repeat(2),
+    );
+    await disk.undo(ACTION, done.job, { user: 'ann' });
+    expect(await disk.look()).toBe(before);
+  });
+
   it('is added to those that are there, and wrong modes are put right', async () => {
     await disk.sh(`
       mkdir home/ann/.ssh; printf 'from="10.0.0.1",environment="TOKEN=canary" ssh-ed25519 AAAA ann' > home/ann/.ssh/authorized_keys

@@ -8,6 +8,7 @@ import { readFlags, setFlags } from './file-flags.ts';
 import { openFolderOf, openPlain, readStateIn, stateDigest, stateOf } from './file-state.ts';
 import { makeFolders, missingFolders } from './folders.ts';
 import { attributesAfter, type FileChange } from './plan-file-change.ts';
+import { giveLabel } from './security-label.ts';
 import { copyName, draftName, recordName, type SavedFile } from './saved-file.ts';
 
 const { O_RDWR, O_CREAT, O_EXCL, O_NOFOLLOW } = constants;
@@ -93,7 +94,12 @@ export async function makeChange(
   root: TargetRoot,
   { change, saved }: PreparedChange,
 ): Promise<void> {
-  if (change.content !== null) await makeFolders(root, dirname(change.path), change.folders);
+  if (change.content !== null) {
+    await makeFolders(root, dirname(change.path), change.folders);
+    if (change.label !== undefined) {
+      await labelFolders(context, root, saved.madeFolders, change.label);
+    }
+  }
   const folder = await openFolderOf(root, change.path, change.straight);
   if (folder === null) throw stale(change.path);
   const name = basename(change.path);
@@ -101,7 +107,7 @@ export async function makeChange(
     if (stateDigest(await readStateIn(folder, name)) !== saved.before) throw stale(change.path);
     await withoutFlags(context, folder, name, saved.flags, async () => {
       if (change.content === null) await rm(folder.entry(name));
-      else await writeOver(context, folder, name, change, saved.job);
+      else await writeOver(context, root, folder, name, change, saved.job);
       await folder.sync();
     });
     if (stateDigest(await readStateIn(folder, name)) === saved.after) return;
@@ -111,8 +117,27 @@ export async function makeChange(
   throw new ActionError('not_written', `${change.path} is not what was written to it`);
 }
 
+async function labelFolders(
+  context: Running,
+  root: TargetRoot,
+  paths: readonly string[],
+  label: string,
+): Promise<void> {
+  for (const path of paths) {
+    const parent = await root.openFolder(dirname(path));
+    const own = await root.openFolder(path);
+    try {
+      await giveLabel(context, root, parent, own.descriptor, label);
+    } finally {
+      await own.close();
+      await parent.close();
+    }
+  }
+}
+
 async function writeOver(
   context: Running,
+  root: TargetRoot,
   folder: TargetFolder,
   name: string,
   change: FileChange,
@@ -123,6 +148,9 @@ async function writeOver(
     const old = await openPlain(folder, name);
     try {
       if (old !== null) await copyAttributes(context, old, draft);
+      else if (change.label !== undefined) {
+        await giveLabel(context, root, folder, draft.fd, change.label);
+      }
       const before = old === null ? null : await stateOf(old, change.path);
       const { mode, uid, gid } = attributesAfter(change, before);
       await draft.chown(uid, gid);

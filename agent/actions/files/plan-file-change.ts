@@ -28,6 +28,8 @@ export interface FileChange {
   corrects?: Partial<FileAttributes>;
   /** Of folders that are made for it: root's, for everybody to read, unless given. */
   folders?: FileAttributes;
+  /** Of a new file and its new folders: the type of SELinux; see `giveLabel`. */
+  label?: string;
   /** No symlink may lie on the way: somebody else than root could lead the change elsewhere by one. */
   straight?: true;
   /** Flags that keep everybody from changing it are taken off for the change, and given again. */

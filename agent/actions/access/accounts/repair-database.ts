@@ -109,6 +109,7 @@ async function repairFile(
     mode: kind.isPublic ? 0o644 : 0o640,
     owner: { uid: 0, gid: kind.isPublic ? 0 : await shadowGroup(target) },
     corrects,
+    label: kind.isPublic ? 'passwd_file_t' : 'shadow_t',
     liftsFlags: true,
     shown: withoutHashes,
   });

@@ -114,7 +114,13 @@ function addStack(
 }
 
 function newFile(path: string, lines: readonly string[]): Change {
-  return { kind: 'file', path, content: Buffer.from(`${lines.join('\n')}\n`), mode: 0o644 };
+  return {
+    kind: 'file',
+    path,
+    content: Buffer.from(`${lines.join('\n')}\n`),
+    mode: 0o644,
+    label: 'etc_t',
+  };
 }
 
 async function takeOut(

@@ -162,7 +162,14 @@ function changesOf(
   if (isAside) {
     const aside = `${FOLDER}/${basename(path)}.disabled`;
     return [
-      { kind: 'file', path: aside, content: state.bytes, mode: MODE, owner: { uid: 0, gid: 0 } },
+      {
+        kind: 'file',
+        path: aside,
+        content: state.bytes,
+        mode: MODE,
+        owner: { uid: 0, gid: 0 },
+        label: 'etc_t',
+      },
       { kind: 'file', path, content: null, mode: 0, liftsFlags: true },
     ];
   }

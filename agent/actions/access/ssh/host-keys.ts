@@ -94,7 +94,7 @@ export interface NewHostKey {
 export function keyChanges(path: string, key: NewHostKey | null): Change[] {
   const inPlan = Buffer.from(NEW_KEY);
   const shown = (text: string) => (text === NEW_KEY ? text : '(the old key)\n');
-  const file = { kind: 'file', liftsFlags: true } as const;
+  const file = { kind: 'file', liftsFlags: true, label: 'sshd_key_t' } as const;
   return [
     {
       ...file,
