@@ -111,7 +111,7 @@ function serverCommands({ inputs }: Metafile): Set<string> {
       .filter((name) => name.startsWith(COMMANDS))
       .filter((command) =>
         reachedFrom(command, inputs).some((name) =>
-          SERVER_PACKAGES.some((folder) => name.startsWith(folder)),
+          SERVER_PACKAGES.some((folder) => name.includes(folder)),
         ),
       ),
   );
