@@ -207,12 +207,19 @@ describe('a plan', () => {
     const done = await begin(field);
     field.session.send({ ended: field.agent.ended(done, log) });
     await field.session.acknowledged(idOf(done), 'ended');
-    const undo = await begin(field, {
-      action: 'filesystem.repair',
-      mode: 'undo',
-      undoes: idOf(done),
-    });
-    expect((await field.orders.job(done)).undoneByJobId).toBe(idOf(undo));
+    const undo = { action: 'filesystem.repair', mode: 'undo', undoes: idOf(done) } as const;
+    const undoneBy = async () => (await field.orders.job(done)).undoneByJobId;
+    const first = await begin(field, undo);
+    expect(await undoneBy()).toBe(idOf(first));
+    const failed = { reason: 'changed_since', outcome: 'failed' } as const;
+    field.session.send({ ended: field.agent.ended(first, log, failed) });
+    await field.session.acknowledged(idOf(first), 'ended');
+    expect(await undoneBy()).toBeNull();
+    const second = await begin(field, undo);
+    expect(await undoneBy()).toBe(idOf(second));
+    field.session.send({ ended: field.agent.ended(second, log) });
+    await field.session.acknowledged(idOf(second), 'ended');
+    expect(await undoneBy()).toBe(idOf(second));
   });
 });
 

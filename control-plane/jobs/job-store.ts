@@ -40,6 +40,7 @@ export interface Job {
   result: unknown;
   planDigest: string | null;
   undoesJobId: string | null;
+  /** The undo that took it back or is about to; one that failed has not, and may be ordered again. */
   undoneByJobId: string | null;
   logOffset: number;
   logLines: number;
@@ -59,7 +60,7 @@ const SELECT = `select j.id, j.account_id as "accountId", j.intervention_id as "
     j.cancel_requested as "cancelRequested", j.exit_status as "exitStatus", j.result,
     j.plan_digest as "planDigest", j.undoes_job_id as "undoesJobId",
     (select u.id from jobs u where u.undoes_job_id = j.id
-       and u.state not in ('refused', 'expired', 'cancelled') order by u.created_at desc limit 1
+       and u.state in ('proposed', 'queued', 'delivered', 'running', 'succeeded') order by u.created_at desc limit 1
     ) as "undoneByJobId",
     j.log_offset as "logOffset", j.log_lines as "logLines", j.log_length as "logLength",
     j.log_digest as "logDigest", j.log_verified as "logVerified"
