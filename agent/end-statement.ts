@@ -9,6 +9,7 @@ import {
 import type { EndStatement, SealedOutput } from './connection/courier.ts';
 import type { Job } from './jobs/job.ts';
 import type { EndedRecord, JournalRecord } from './jobs/journal-record.ts';
+import { leftToUndo } from './jobs/left-to-undo.ts';
 import type { Permission } from './statements.ts';
 import type { EndStatement as EndContent } from './trust/receipts.ts';
 
@@ -65,11 +66,10 @@ function encodeResult(result: EndedRecord['result']): Uint8Array {
 
 function changesOf(records: readonly JournalRecord[]): EndContent['changes'] {
   const byStep = new Map<string, string[]>();
-  for (const record of records) {
-    if (record.type !== 'step_saved') continue;
-    const digests = byStep.get(record.step) ?? [];
-    digests.push(...record.backups.map((backup) => backup.digest));
-    byStep.set(record.step, digests);
+  for (const { step, backups } of leftToUndo(records)) {
+    const digests = byStep.get(step) ?? [];
+    digests.push(...backups.map((backup) => backup.digest));
+    byStep.set(step, digests);
   }
   const changes = [...byStep]
     .slice(0, LIST_MAX)

@@ -10,6 +10,7 @@ import type { JobSpec } from './job-spec.ts';
 import { JournalDamagedError } from './journal-frames.ts';
 import { JournalReader } from './journal-reader.ts';
 import type { EndedRecord, JournalRecord } from './journal-record.ts';
+import { leftToUndo } from './left-to-undo.ts';
 import { JOURNAL_FILE, JournalWriter, RESERVE_FILE } from './journal-writer.ts';
 import { ForeignFileError, openOwnFile } from './own-file.ts';
 import { sequelOf } from './sequel.ts';
@@ -87,10 +88,10 @@ function lastStep(records: readonly JournalRecord[]): string | null {
   return records.findLast((record) => record.type === 'step_started')?.step ?? null;
 }
 
-/** Undo is offered when the action has one and a step had saved what it was about to change. */
+/** Undo is offered when the action has one and a step had saved what it was about to change, and not put it back. */
 function offersUndo(spec: JobSpec | null, records: readonly JournalRecord[]): boolean {
   if (spec?.mode !== 'apply' || findAction(spec.action)?.undo !== 'yes') return false;
-  return records.some((record) => record.type === 'step_saved');
+  return leftToUndo(records).length > 0;
 }
 
 /**

@@ -26,6 +26,8 @@ export const journalRecordSchema = z.discriminatedUnion('type', [
     step: z.string(),
     backups: z.array(z.strictObject({ path: z.string(), bytes: z.int(), digest })),
   }),
+  /** All that the step did is put back: nothing of what it saved is left to undo. Comes before its end. */
+  z.strictObject({ type: z.literal('step_rolled_back'), at: z.int(), step: z.string() }),
   z.strictObject({
     type: z.literal('step_ended'),
     at: z.int(),
@@ -69,4 +71,5 @@ export const journalRecordSchema = z.discriminatedUnion('type', [
   }),
 ]);
 export type JournalRecord = z.output<typeof journalRecordSchema>;
+export type SavedRecord = Extract<JournalRecord, { type: 'step_saved' }>;
 export type EndedRecord = Extract<JournalRecord, { type: 'ended' }>;

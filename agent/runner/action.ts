@@ -52,10 +52,16 @@ export interface ActionContext {
   /**
    * Runs one step of a plan: journals its start, refuses to begin when the job was told to stop, calls
    * `body`, journals its end. `saved` must be called, and has returned, before the step's first write.
+   *
+   * `putBack` is for a step with `interrupt: 'rollback'` that takes back by itself all that it did, whatever part
+   * of it that was; without it that is the matter of whoever runs the step. It is called when the step has saved something and then fails, or is told by `signal`
+   * to stop before its end; it has what is left of the step's bound. Throws RolledBackError when it did, and
+   * RollbackFailedError when it could not.
    */
   step(
     step: Pick<PlanStep, 'id' | 'description' | 'interrupt'>,
     body: (saved: (backups: SavedBackup[]) => Promise<void>) => Promise<void>,
+    putBack?: () => Promise<void>,
   ): Promise<void>;
   /** Aborted when the running step is to stop now. */
   signal: AbortSignal;
@@ -76,8 +82,39 @@ export class ActionError extends Error {
   override name = 'ActionError';
   readonly reason: string;
 
-  constructor(reason: string, message: string) {
-    super(message);
+  constructor(reason: string, message: string, options?: ErrorOptions) {
+    super(message, options);
     this.reason = reason;
   }
+}
+
+/** Thrown out of a step that failed or was told to stop, and has put back all that it did. */
+export class RolledBackError extends ActionError {
+  override name = 'RolledBackError';
+
+  /** @param cause why it did not reach its end */
+  constructor(cause: Error) {
+    const reason = cause instanceof ActionError ? cause.reason : 'action_error';
+    super(reason, `${sentence(cause)} Everything was put back as it was.`, { cause });
+  }
+}
+
+/** Thrown out of a step that failed or was told to stop, and could not put back all that it did. */
+export class RollbackFailedError extends ActionError {
+  override name = 'RollbackFailedError';
+  readonly step: string;
+
+  constructor(step: string, cause: Error, failure: Error) {
+    super(
+      'rollback_incomplete',
+      `${sentence(cause)} Putting back what step ${step} did failed: ${sentence(failure)} What was saved is kept: undo the job.`,
+      { cause: failure },
+    );
+    this.step = step;
+  }
+}
+
+function sentence({ message }: Error): string {
+  const text = message.slice(0, 800);
+  return /[.!?]$/.test(text) ? text : `${text}.`;
 }

@@ -56,7 +56,7 @@ export async function createContext(parts: ContextParts): Promise<ActionContext>
         running--;
       }
     },
-    step: (step, body) => steps.run(step, body),
+    step: (step, body, putBack) => steps.run(step, body, putBack),
     signal: stopControl.signal,
   };
 }

@@ -1,7 +1,7 @@
 import { JournalUnwritableError } from '../jobs/journal-writer.ts';
 import type { EndedRecord } from '../jobs/journal-record.ts';
 import { CommandStartError } from '../process/command-start-error.ts';
-import { ActionError, type ActionResult } from './action.ts';
+import { ActionError, RollbackFailedError, type ActionResult } from './action.ts';
 import type { Stop } from './stop-control.ts';
 
 export interface JobEnd extends Pick<EndedRecord, 'outcome' | 'reason' | 'exitStatus' | 'result'> {
@@ -15,7 +15,8 @@ const RESULT_MAX_CHARACTERS = 256 * 1024;
 
 /**
  * How a job ended: by what its action returned or threw, unless a stop kept something from being done. A
- * stop that came too late to change anything changes nothing.
+ * stop that came too late to change anything changes nothing. A step that was to put back what it did and could
+ * not makes the job `failed`, also when it was told to stop: `cancelled` would hide that.
  */
 export function endOf(result: ActionResult | null, error: unknown, stop: Stop | null): JobEnd {
   const exitStatus = result?.exitStatus ?? null;
@@ -23,6 +24,11 @@ export function endOf(result: ActionResult | null, error: unknown, stop: Stop | 
   if (JSON.stringify(value).length > RESULT_MAX_CHARACTERS) {
     const tooLarge = new ActionError('result_too_large', 'the result is too large to be kept');
     return endOf(null, tooLarge, stop);
+  }
+  if (error instanceof RollbackFailedError) {
+    const { reason, message, step } = error;
+    const left = { lastStep: step, undoOffered: true };
+    return { outcome: 'failed', reason, exitStatus, result: left, note: message };
   }
   if (stop !== null) {
     const note = `Stopped: ${stop.why}.`;

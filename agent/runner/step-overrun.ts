@@ -1,6 +1,7 @@
 import { findAction } from '../../proto/actions/catalogue.ts';
 import type { JobSpec } from '../jobs/job-spec.ts';
 import { JournalReader } from '../jobs/journal-reader.ts';
+import { leftToUndo } from '../jobs/left-to-undo.ts';
 import type { JobEnd } from './job-end.ts';
 
 /**
@@ -13,7 +14,7 @@ export function withOverrun(end: JobEnd, spec: JobSpec, directory: string): JobE
   const { records } = journal;
   const lastStep = records.findLast((record) => record.type === 'step_started')?.step ?? null;
   const hasUndo = spec.mode === 'apply' && findAction(spec.action)?.undo === 'yes';
-  const undoOffered = hasUndo && records.some((record) => record.type === 'step_saved');
+  const undoOffered = hasUndo && leftToUndo(records).length > 0;
   const what = lastStep === null ? 'The work' : `Step ${lastStep}`;
   const note = [
     end.note ?? '',

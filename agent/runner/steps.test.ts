@@ -143,25 +143,6 @@ test('a stop during the last step that finishes changes nothing: all was done', 
   expect(types(job)).toContain('stop_requested');
 });
 
-test('a step that rolls back is told, and runs what takes it back', async () => {
-  const job = await start([
-    {
-      id: 'first',
-      interrupt: 'rollback',
-      run: `echo ready; ${count}`,
-      rollback: 'echo rolled back',
-    },
-    { id: 'second', interrupt: 'now', run: 'echo second' },
-  ]);
-  await printed(job, 'ready');
-  await job.cancel('now', 'cancelled');
-  expect(await ended(job)).toMatchObject({ outcome: 'cancelled', reason: 'cancelled' });
-  const text = (await output(job)).toString();
-  expect(text).toContain('rolled back');
-  expect(text).not.toContain('whole');
-  expect(text).not.toContain('second');
-});
-
 test('the end of the time lets a step that must finish end first', async () => {
   const job = await start(
     [

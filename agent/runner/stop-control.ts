@@ -16,7 +16,7 @@ export class StoppedError extends Error {
   override name = 'StoppedError';
 
   constructor() {
-    super('the job was told to stop');
+    super('The job was told to stop.');
   }
 }
 

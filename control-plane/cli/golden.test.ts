@@ -16,6 +16,7 @@ import {
   configuredWeb,
   failedRestart,
   restartPlan,
+  rolledBackWeb,
   webStatus,
 } from '../../test/fixtures/service-results.ts';
 import type { CommandOptions, CommandRun } from '../../test/fixtures/command-line.ts';
@@ -56,6 +57,7 @@ const planWords = ['plan', 'web-04', 'filesystem.repair', '--param', 'device=/de
 
 const unit = ['--param', 'unit=nginx.service'];
 const restartWords = ['plan', 'web-04', 'service.restart', ...unit];
+const configureWords = ['plan', 'web-04', 'service.configure', ...unit, '--param', 'enabled=true'];
 const answering = (changes: Parameters<typeof endJob>[2]) => () => {
   its.farEnd.onOrder = (job) => {
     if (job.order.mode === 'plan') planJob(its.world, job, restartPlan(job.order));
@@ -115,14 +117,14 @@ const scenes: Record<string, Scene> = {
     words: ['run', 'web-04', 'service.configure', '--plan', '1042/1', '--yes'],
     before: async () => {
       answering({ result: configuredWeb })();
-      await its.cli.run([
-        'plan',
-        'web-04',
-        'service.configure',
-        ...unit,
-        '--param',
-        'enabled=true',
-      ]);
+      await its.cli.run(configureWords);
+    },
+  },
+  'service-configure-rolled-back': {
+    words: ['run', 'web-04', 'service.configure', '--plan', '1042/1', '--yes'],
+    before: async () => {
+      answering({ state: 'cancelled', reason: 'revoked', result: rolledBackWeb })();
+      await its.cli.run(configureWords);
     },
   },
   'run-refused': {

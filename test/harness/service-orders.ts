@@ -1,6 +1,7 @@
 import { afterAll, beforeAll } from 'vitest';
 import type { ServiceRestartResult } from '../../proto/actions/service.ts';
 import type { Plan } from '../../proto/documents/kinds/plan.ts';
+import type { BootedDebian } from './booted-debian.ts';
 import { OptedInServer } from './opted-in-server.ts';
 import { eventually } from './process.ts';
 import type { Finished } from './process.ts';
@@ -119,12 +120,14 @@ export async function badService(): Promise<void> {
   await eventually('it has failed', async () => (await show('bad', 'ActiveState')) === 'failed');
 }
 
+export const setUp = () => setUpOf(server.debian);
+
 /** Everything that says when units start, and their drop-ins: names, targets, bytes, modes, owners, times. */
-export const setUp = () =>
-  sh(
+export async function setUpOf(debian: BootedDebian): Promise<string> {
+  const script =
     `cd /etc && find systemd/system rc?.d ! -type d -printf '%p %l %m %U %G %s %T@\\n' | grep -v ' -> ' | sort;` +
-      ` find systemd/system -type d -printf '%p %m %U %G\\n' | sort; find systemd/system -type f | sort | xargs -r sha256sum`,
-  ).then((text) =>
-    // A link that is made again is as new as that; only what it says counts.
-    text.replaceAll(/^(\S+ \S+ 777 0 0 \d+) [\d.]+$/gm, '$1'),
-  );
+    ` find systemd/system -type d -printf '%p %m %U %G\\n' | sort; find systemd/system -type f | sort | xargs -r sha256sum`;
+  const text = await debian.ok(['sh', '-c', script]);
+  // A link that is made again is as new as that; only what it says counts.
+  return text.replaceAll(/^(\S+ \S+ 777 0 0 \d+) [\d.]+$/gm, '$1');
+}

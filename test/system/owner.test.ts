@@ -1,20 +1,27 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { ServiceConfigureResult } from '../../proto/actions/service.ts';
+import { HeldReload } from '../harness/held-reload.ts';
 import { PackagedServer } from '../harness/packaged-server.ts';
 import { eventually } from '../harness/process.ts';
+import { endOf, setUpOf, words } from '../harness/service-orders.ts';
 
 const VERSION = '0.1.0';
+const DROP_IN = '/etc/systemd/system/slow.service.d/limits.conf';
 
 /** A service that takes its time to start, so that somebody can revoke meanwhile. */
 const SLOW_UNIT = [
   '[Service]',
   'ExecStartPre=/bin/sh -c "sleep $$(cat /srv/seconds)"',
   'ExecStart=/bin/sleep infinity',
+  '[Install]',
+  'WantedBy=multi-user.target',
   '',
 ].join('\n');
 
 describe('the owner of a server', () => {
   let server: PackagedServer;
   let before: string[];
+  let reload: HeldReload;
   const sh = (script: string) => server.debian.exec(['sh', '-c', script]);
   const run = (...words: string[]) => server.stack.cli('lead', 'run', 'web-04', ...words);
   const restart = (...more: string[]) =>
@@ -47,6 +54,7 @@ describe('the owner of a server', () => {
     server = await PackagedServer.start(VERSION);
     await server.debian.write('/etc/systemd/system/slow.service', SLOW_UNIT);
     await server.debian.write('/srv/seconds', '0');
+    reload = await HeldReload.install(server.debian);
     await server.debian.ok(['systemctl', 'daemon-reload']);
     await server.debian.ok(['systemctl', 'start', 'slow']);
     before = await server.files();
@@ -90,9 +98,7 @@ describe('the owner of a server', () => {
     const grant = await allow('command.run');
     const id = await sleep();
     const at = performance.now();
-    for (const { number } of await grants()) {
-      await server.stack.ok('carol', 'revoke', `G-${number}`, '--yes');
-    }
+    await revokeAll();
     expect((await ended(id)).state).toBe('cancelled');
     expect(performance.now() - at).toBeLessThan(30_000);
     expect(await sleepers()).toBe('');
@@ -109,14 +115,54 @@ describe('the owner of a server', () => {
     await eventually('the service is being started', async () => {
       return (await slow('ActiveState')) === 'activating';
     });
-    for (const { number } of await grants()) {
-      await server.stack.ok('carol', 'revoke', `G-${number}`, '--yes');
-    }
+    await revokeAll();
     expect(await slow('ActiveState')).toBe('activating');
     const done = await restarting;
     expect(done.status, done.stderr).toBe(4);
     expect(await slow('ActiveState')).toBe('active');
     expect(await slow('MainPID')).not.toBe(pid);
+  });
+
+  it('sees a step that rolls back put back every byte, and nothing left to undo', async () => {
+    const settings = ['Service.LimitNOFILE=4096'];
+    const limit = `settings=${JSON.stringify(settings)}`;
+    await server.stack.authorize('service.configure', '--limit', limit);
+    const setUp = await setUpOf(server.debian);
+    await reload.hold();
+    const wanted = { unit: 'slow.service', enabled: true, dropIn: 'limits', settings };
+    const configuring = server.stack.cli(
+      'lead',
+      ...['--json', 'run', 'web-04', 'service.configure', ...words(wanted), '--yes'],
+    );
+    await reload.held();
+    expect(await reload.exists(DROP_IN)).toBe(true);
+    expect(await setUpOf(server.debian)).not.toBe(setUp);
+    await revokeAll();
+    await eventually('it is put back', async () => !(await reload.exists(DROP_IN)), 30_000);
+    await reload.release();
+    const done = endOf<ServiceConfigureResult>(await configuring);
+    expect(done).toMatchObject({
+      status: 4,
+      reason: 'revoked',
+      result: {
+        outcome: 'rolled_back',
+        after: { enablement: 'disabled' },
+        files: [],
+        detail: 'The job was told to stop. Everything was put back as it was.',
+      },
+    });
+    expect(await setUpOf(server.debian)).toBe(setUp);
+    expect([await slow('UnitFileState'), await slow('NeedDaemonReload')]).toEqual([
+      'disabled',
+      'no',
+    ]);
+    expect((await server.stack.job(done.job)).state).toBe('cancelled');
+    const undone = endOf<ServiceConfigureResult>(
+      await server.stack.cli('lead', '--json', 'jobs', 'undo', done.job, '--yes'),
+    );
+    expect(undone.status).toBe(0);
+    expect(undone.result.detail).toMatch(/^Nothing to undo/);
+    expect(await setUpOf(server.debian)).toBe(setUp);
   });
 
   it('locks the server: what runs ends at once, and nothing starts', async () => {
@@ -143,6 +189,12 @@ describe('the owner of a server', () => {
     expect(await server.files()).toEqual(before);
     expect(await slow('ActiveState')).toBe('active');
   });
+
+  async function revokeAll(): Promise<void> {
+    for (const { number } of await grants()) {
+      await server.stack.ok('carol', 'revoke', `G-${number}`, '--yes');
+    }
+  }
 
   async function grants(): Promise<{ number: number }[]> {
     const { items } = await server.stack.request<{ items: { number: number; state: string }[] }>(

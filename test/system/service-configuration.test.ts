@@ -1,5 +1,8 @@
-import { beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { ServiceConfigureResult } from '../../proto/actions/service.ts';
+import { HeldReload } from '../harness/held-reload.ts';
+import { readWholeLog } from '../harness/job-log.ts';
+import { eventually } from '../harness/process.ts';
 import {
   COMMAND,
   LIMIT,
@@ -85,6 +88,7 @@ describe('service.configure', () => {
     expect(plan.steps[0]?.changes).toMatchObject([
       { type: 'command', argv: ['mkdir', '--mode=0755', '/etc/systemd/system/nginx.service.d'] },
       { type: 'diff', path: '/etc/systemd/system/nginx.service.d/limits.conf' },
+      { type: 'command', argv: ['systemctl', 'daemon-reload'] },
     ]);
     expect(JSON.stringify(plan.steps[0]?.changes)).toContain('+LimitNOFILE=4096');
     const done = await configure({ dropIn: 'limits', settings: LIMIT });
@@ -210,7 +214,7 @@ describe('what decides what a service runs', () => {
     await sh(`rm ${own}; ln -sf /dev/null ${vendor}; systemctl daemon-reload`);
     const { plan } = await makePlan('service.configure', wanted);
     await sh(`rm ${vendor}; systemctl daemon-reload`);
-    expect(plan.steps.map(({ id }) => id)).toContain('drop-in');
+    expect(plan.steps.map(({ id }) => id)).toEqual(['set-up']);
     expect(brought.said).toContain('needs_override');
     expect(brought.said).toContain('Service.ProtectSystem');
   });
@@ -234,5 +238,81 @@ describe('what decides what a service runs', () => {
     expect(await command()).toBe('/bin/sleep 1001');
     expect(await undo(done.job)).toMatchObject({ status: 0 });
     expect(await command()).toBe(before);
+  });
+});
+
+describe('a service that is being set up when the job is stopped', () => {
+  const dropIn = '/etc/systemd/system/store.service.d/limits.conf';
+  let reload: HeldReload;
+  let before: string;
+
+  beforeAll(async () => {
+    reload = await HeldReload.install(server.debian);
+  });
+  beforeEach(async () => {
+    before = await setUp();
+  });
+  afterEach(() => reload.release());
+
+  /** Has everything written, and systemd at reading it. */
+  async function begin() {
+    const wanted = { unit: 'store.service', enabled: true, dropIn: 'limits', settings: LIMIT };
+    const { planDigest } = await makePlan('service.configure', wanted);
+    await reload.hold();
+    const words = ['service.configure', '--plan', planDigest, '--yes', '--detach'];
+    const { id } = await server.stack.json<{ id: string }>('lead', 'run', 'web-04', ...words);
+    await reload.held();
+    expect(await reload.exists(dropIn)).toBe(true);
+    return id;
+  }
+
+  async function ended(job: string) {
+    return eventually(
+      'the job has ended',
+      async () => {
+        const view = await server.stack.job(job);
+        return ['delivered', 'running'].includes(view.state) ? null : view;
+      },
+      60_000,
+    );
+  }
+
+  it('is not put back where somebody else has changed it meanwhile; the job and its undo say so', async () => {
+    const job = await begin();
+    await server.debian.write(dropIn, '[Service]\nLimitNOFILE=512\n');
+    await server.stack.ok('lead', 'jobs', 'cancel', job);
+    const done = await ended(job);
+    expect(done).toMatchObject({
+      state: 'failed',
+      reason: 'rollback_incomplete',
+      result: { lastStep: 'set-up', undoOffered: true },
+    });
+    const { notes } = await readWholeLog(server.stack, job);
+    expect(notes.join('\n')).toContain(`${dropIn} has been changed after the job`);
+    await reload.release();
+    expect(await undo(job)).toMatchObject({ status: 1, reason: 'changed_since' });
+    expect(await sh(`cat ${dropIn}`)).toContain('512');
+    // Once that is gone, the rest can be taken back.
+    await sh(`rm ${dropIn}`);
+    expect(await undo(job)).toMatchObject({ status: 0, result: { outcome: 'restored' } });
+    expect(await setUp()).toBe(before);
+  });
+
+  it('is as before after an undo, where the runner was killed while it put things back', async () => {
+    const job = await begin();
+    await server.stack.ok('lead', 'jobs', 'cancel', job);
+    await eventually('it is put back', async () => !(await reload.exists(dropIn)));
+    const record = await sh(`cat /var/lib/intervene/runners/${job}`);
+    await sh(`kill -9 ${/"child-pid": (\d+)/.exec(record)?.[1]}`);
+    const done = await ended(job);
+    expect(done).toMatchObject({
+      state: 'interrupted',
+      reason: 'runner_died',
+      result: { lastStep: 'set-up', undoOffered: true },
+    });
+    await reload.release();
+    expect(await undo(job)).toMatchObject({ status: 0, result: { outcome: 'restored' } });
+    expect(await setUp()).toBe(before);
+    expect(await show('store', 'NeedDaemonReload')).toBe('no');
   });
 });

@@ -2,18 +2,16 @@ import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import type { JournalRecord } from '../../jobs/journal-record.ts';
+import { leftToUndo } from '../../jobs/left-to-undo.ts';
 import { ActionError, type ActionContext, type SavedBackup } from '../../runner/action.ts';
 
 /**
  * The folder with what a job saved, each file of it compared with the digest in the job's journal; null
- * when it had saved nothing, and so changed nothing. Throws ActionError `backup_damaged`.
+ * when it had saved nothing, and so changed nothing, or put everything back by itself. Throws ActionError `backup_damaged`.
  */
 export async function findSavedBackups(undone: ActionContext['undone']): Promise<string | null> {
   if (undone === null) throw new ActionError('undo_not_possible', 'no job to undo was named');
-  const backups = undone.records.flatMap((record: JournalRecord): SavedBackup[] =>
-    record.type === 'step_saved' ? record.backups : [],
-  );
+  const backups = leftToUndo(undone.records).flatMap((record): SavedBackup[] => record.backups);
   if (backups.length === 0) return null;
   const named = dirname(backups[0]!.path);
   const isThere = await stat(named).then(

@@ -1,8 +1,13 @@
 import { join } from 'node:path';
 import type { ServiceConfigureResult } from '../../../proto/actions/service.ts';
 import type { Plan } from '../../../proto/documents/kinds/plan.ts';
-import { ActionError, type ActionContext, type ActionResult } from '../../runner/action.ts';
-import { StoppedError } from '../../runner/stop-control.ts';
+import {
+  ActionError,
+  RolledBackError,
+  type ActionContext,
+  type ActionResult,
+  type SavedBackup,
+} from '../../runner/action.ts';
 import { makeBackupFolder } from '../filesystem/backup-place.ts';
 import { writeBackup } from '../filesystem/durable-write.ts';
 import { makeChange, prepareChange } from '../files/change-files.ts';
@@ -11,13 +16,22 @@ import type { PlannedFileChange } from '../files/plan-file-change.ts';
 import { linkCommands, readWishes, wantedDropIn, type Wishes } from './configure-wishes.ts';
 import { requireSame } from './definition-digest.ts';
 import { liveUnit, requireChangeable } from './live-unit.ts';
-import { configurePreconditions, configureStepTexts, LIVE } from './plan-configure.ts';
+import {
+  configureDescription,
+  configurePreconditions,
+  configureStep,
+  LIVE,
+  RELOAD,
+} from './plan-configure.ts';
 import { LINKS_AFTER, LINKS_BEFORE, putBack } from './put-back.ts';
 import { mustSystemctl } from './systemctl.ts';
 import { readUnit, type Unit } from './unit.ts';
 import { readLinks } from './unit-links.ts';
 
-/** Carries out a plan of `planConfigure`; what does not hold afterwards is put back at once. */
+/**
+ * Carries out a plan of `planConfigure`. What does not hold afterwards is put back at once, and so is
+ * everything when the job is told to stop.
+ */
 export async function applyConfigure(
   context: ActionContext,
   plan: Plan | null,
@@ -28,75 +42,63 @@ export async function applyConfigure(
   requireChangeable(before, wishes.unit);
   const file = await wantedDropIn(context, LIVE, before, wishes);
   requireSame(plan, await configurePreconditions(before, file, await readLinks(LIVE)));
-  const isPlanned = (id: string) => plan.steps.some((step) => step.id === id);
   if (plan.steps.length === 0) {
     return resultOf(context, before, before, file, 'Nothing to do: it is set up so already.', null);
   }
   const folder = await makeBackupFolder(context);
+  const step = { ...configureStep, description: configureDescription(before) };
+  let after = before;
   try {
-    if (file !== null && isPlanned(configureStepTexts.file.id)) {
-      await changeFile(context, file, folder);
-    }
-    if (isPlanned(configureStepTexts.links.id)) {
-      await changeLinks(context, linkCommands(before, wishes), folder);
-    }
-    await context.step(configureStepTexts.reload, async (confirm) => {
-      await confirm([]);
-      await mustSystemctl(context, ['daemon-reload'], 'reload_failed');
-    });
-    const after = await verify(context, wishes);
-    return resultOf(context, before, after, file, doneText(after, wishes), null);
+    await context.step(
+      step,
+      async (saved) => {
+        await change(context, before, wishes, file, folder, saved);
+        after = await readUnit(context, wishes.unit);
+        const fault = faultOf(after, wishes);
+        if (fault !== null) throw new ActionError('verify_failed', fault);
+      },
+      () => putBack(context, before, folder),
+    );
   } catch (error) {
-    // Told to stop, the job leaves things as they are, and its undo is offered.
-    if (error instanceof StoppedError || context.signal.aborted) throw error;
-    const why = error instanceof ActionError ? error : null;
-    context.note(`${(error as Error).message} Everything is put back.`);
-    await putBack(context, before, folder);
-    const after = await readUnit(context, wishes.unit);
-    const detail = `${(error as Error).message} Everything was put back as it was.`;
-    return resultOf(context, before, after, file, detail, why?.reason ?? 'configure_failed');
+    if (!(error instanceof RolledBackError)) throw error;
+    after = await readUnit(context, wishes.unit);
+    return resultOf(context, before, after, file, error.message, error.reason);
   }
+  return resultOf(context, before, after, file, doneText(after, wishes), null);
 }
 
-async function changeFile(
+/** Looks between its writes whether the job is to stop; systemd itself finishes what it was asked for. */
+async function change(
   context: ActionContext,
-  file: PlannedFileChange,
+  unit: Unit,
+  wishes: Wishes,
+  file: PlannedFileChange | null,
   folder: string,
+  saved: (backups: SavedBackup[]) => Promise<void>,
 ): Promise<void> {
-  await context.step(configureStepTexts.file, async (confirm) => {
-    const place = { folder, index: 0 };
-    const { digest } = file.precondition;
-    const prepared = await prepareChange(context, LIVE, file.change, digest, place);
-    await confirm(prepared.backups);
-    await makeChange(context, LIVE, prepared);
-  });
-}
-
-async function changeLinks(
-  context: ActionContext,
-  commands: readonly string[][],
-  folder: string,
-): Promise<void> {
-  await context.step(configureStepTexts.links, async (confirm) => {
-    const before = JSON.stringify(await readLinks(LIVE));
-    await confirm([await writeBackup(join(folder, LINKS_BEFORE), before)]);
-    for (const [, ...words] of commands) {
-      await mustSystemctl(context, words, 'configure_failed');
-    }
-    const after = JSON.stringify(await readLinks(LIVE));
-    await confirm([await writeBackup(join(folder, LINKS_AFTER), after)]);
-  });
-}
-
-async function verify(context: ActionContext, wishes: Wishes): Promise<Unit> {
-  let unit: Unit | null = null;
-  await context.step(configureStepTexts.verify, async (confirm) => {
-    await confirm([]);
-    unit = await readUnit(context, wishes.unit);
-    const fault = faultOf(unit, wishes);
-    if (fault !== null) throw new ActionError('verify_failed', fault);
-  });
-  return unit!;
+  const { signal } = context;
+  const commands = linkCommands(unit, wishes);
+  const place = { folder, index: 0 };
+  const prepared =
+    file?.isNeeded === true
+      ? await prepareChange(context, LIVE, file.change, file.precondition.digest, place)
+      : null;
+  const links = async (name: string) =>
+    commands.length === 0
+      ? []
+      : [await writeBackup(join(folder, name), JSON.stringify(await readLinks(LIVE)))];
+  const backups = [...(prepared?.backups ?? []), ...(await links(LINKS_BEFORE))];
+  signal.throwIfAborted();
+  await saved(backups);
+  if (prepared !== null) await makeChange(context, LIVE, prepared);
+  for (const [, ...words] of commands) {
+    signal.throwIfAborted();
+    await mustSystemctl(context, words, 'configure_failed');
+  }
+  if (commands.length > 0) await saved(await links(LINKS_AFTER));
+  signal.throwIfAborted();
+  const [, ...words] = RELOAD;
+  await mustSystemctl(context, words, 'reload_failed', { signal });
 }
 
 /** What is not as it was ordered; null when all is. */

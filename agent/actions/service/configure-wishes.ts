@@ -71,7 +71,9 @@ export function linkCommands(unit: Unit, { enabled, masked }: Wishes): string[][
   const { enablement, load } = unit.standing;
   const isMasked = load === 'masked' || enablement.startsWith('masked');
   const commands: string[][] = [];
-  if (masked === false && isMasked) commands.push(['systemctl', 'unmask', unit.id]);
+  // systemd reads everything once, afterwards.
+  const command = (verb: string) => ['systemctl', '--no-reload', verb, unit.id];
+  if (masked === false && isMasked) commands.push(command('unmask'));
   if (enabled !== undefined) {
     if (isMasked && masked !== false) {
       throw new ActionError('unit_masked', `${unit.id} is masked: give masked=false, too`);
@@ -85,7 +87,7 @@ export function linkCommands(unit: Unit, { enabled, masked }: Wishes): string[][
         `${unit.id} is ${enablement || 'without a file'}: it says itself when it starts, and can be neither enabled nor disabled`,
       );
     }
-    if (needed) commands.push(['systemctl', enabled ? 'enable' : 'disable', unit.id]);
+    if (needed) commands.push(command(enabled ? 'enable' : 'disable'));
   }
   if (masked === true && !isMasked) {
     if (unit.file?.startsWith('/etc/systemd/system/') === true) {
@@ -94,7 +96,7 @@ export function linkCommands(unit: Unit, { enabled, masked }: Wishes): string[][
         `${unit.file} is the unit itself, where a mask would have to lie; disable it instead`,
       );
     }
-    commands.push(['systemctl', 'mask', unit.id]);
+    commands.push(command('mask'));
   }
   return commands;
 }

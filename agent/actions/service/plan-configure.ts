@@ -16,17 +16,16 @@ type PlanBody = Omit<Plan, 'server' | 'action' | 'actionVersion' | 'parameters'>
 export const LIVE = new TargetRoot('/');
 const BACKUP_BYTES = 1024 * 1024;
 const WHERE = 'jobs/JOB/backups';
+/** Lets systemd read its files again. */
+export const RELOAD = ['systemctl', 'daemon-reload'];
 
-export const configureStepTexts = {
-  file: { id: 'drop-in', description: 'Write or remove the drop-in', interrupt: 'finish' },
-  links: { id: 'links', description: 'Set when it may start', interrupt: 'finish' },
-  reload: { id: 'reload', description: 'Let systemd read its files again', interrupt: 'finish' },
-  verify: {
-    id: 'verify',
-    description: 'Look whether systemd has it so; if not, put everything back',
-    interrupt: 'finish',
-  },
-} as const;
+/** One step, so that a unit is set up as ordered or as before, never half. */
+export const configureStep = { id: 'set-up', interrupt: 'rollback' } as const;
+/**
+ * What it may take to put everything back: systemctl waits 180 s at most for systemd to read its files (its
+ * source, DAEMON_RELOAD_TIMEOUT_SEC), once in the command that is under way, once for what is put back.
+ */
+const PUT_BACK_WITHIN_SECONDS = 400;
 
 /** Plans how a unit is set up: its drop-in with the whole difference, its links, each with its undo. */
 export async function planConfigure(context: ActionContext): Promise<PlanBody> {
@@ -39,13 +38,10 @@ export async function planConfigure(context: ActionContext): Promise<PlanBody> {
   const snapshot = await readLinks(LIVE);
   const changesFile = file?.isNeeded === true;
   const isRehearsed = changesFile && (await rehearse(context, unit, wishes));
-  const steps = [
-    ...(changesFile ? [fileStep(file)] : []),
-    ...(commands.length > 0 ? [linksStep(commands, snapshot)] : []),
-  ];
+  const isNeeded = changesFile || commands.length > 0;
   return {
     target: { unit: unit.id, state: standingText(unit.standing), start: unit.standing.enablement },
-    summary: summaryOf(unit, wishes, steps.length > 0),
+    summary: summaryOf(unit, wishes, isNeeded),
     findings: [
       unit.standing.load === 'loaded' || unit.standing.load === 'masked'
         ? ''
@@ -62,7 +58,7 @@ export async function planConfigure(context: ActionContext): Promise<PlanBody> {
         : '',
     ].filter((text) => text !== ''),
     preconditions: await configurePreconditions(unit, file, snapshot),
-    steps: steps.length === 0 ? [] : [...steps, reloadStep(), verifyStep()],
+    steps: isNeeded ? [stepOf(unit, changesFile ? file : null, commands, snapshot)] : [],
   };
 }
 
@@ -105,65 +101,57 @@ function summaryOf(unit: Unit, wishes: Wishes, isNeeded: boolean): string {
   return `Set up ${unit.id}: ${wanted.join(', ')}. It is neither started nor stopped.`;
 }
 
-function fileStep(file: PlannedFileChange): PlanStep {
-  const { change, before } = file;
-  const isNew = before === null;
-  return {
-    ...configureStepTexts.file,
-    changes: file.changes,
-    declaredFolders: [],
-    backup: isNew
-      ? { what: 'that there is no such file', bytes: 0, where: WHERE }
-      : {
-          what: 'the file with its mode, owner, times and attributes',
-          bytes: file.backupBytes,
-          where: WHERE,
-        },
-    verify: `${change.path} is read again and has the wanted bytes.`,
-    undo: {
-      possible: true,
-      how: isNew ? 'The file is removed again.' : 'The file is put back as it was.',
-    },
-    interruptBoundSeconds: 60,
-  };
+export function configureDescription(unit: Unit): string {
+  return `Set up ${unit.id} and let systemd read that; what does not hold is put back`;
 }
 
-function linksStep(commands: string[][], snapshot: LinkSnapshot): PlanStep {
+function stepOf(
+  unit: Unit,
+  file: PlannedFileChange | null,
+  commands: readonly string[][],
+  snapshot: LinkSnapshot,
+): PlanStep {
+  const links = JSON.stringify(snapshot).length;
+  const isNew = file?.before === null;
   return {
-    ...configureStepTexts.links,
-    changes: commands.map((argv) => ({ type: 'command', argv })),
-    declaredFolders: ['/etc/systemd/system', '/run/systemd/system', '/etc/rc0.d to /etc/rcS.d'],
+    ...configureStep,
+    description: configureDescription(unit),
+    changes: [
+      ...(file?.changes ?? []),
+      ...[...commands, RELOAD].map((argv) => ({ type: 'command' as const, argv })),
+    ],
+    declaredFolders:
+      commands.length === 0
+        ? []
+        : ['/etc/systemd/system', '/run/systemd/system', '/etc/rc0.d to /etc/rcS.d'],
     backup: {
-      what: 'all links in these folders',
-      bytes: JSON.stringify(snapshot).length,
+      what: [
+        ...(file === null
+          ? []
+          : [
+              isNew
+                ? 'that there is no such file'
+                : 'the file with its mode, owner, times and attributes',
+            ]),
+        ...(commands.length === 0 ? [] : ['all links in these folders']),
+      ].join(', and '),
+      bytes: (file?.backupBytes ?? 0) + (commands.length === 0 ? 0 : links),
       where: WHERE,
     },
-    verify: 'systemctl exits with 0, and says so afterwards.',
-    undo: { possible: true, how: 'Each link that changed is put back as it was.' },
-    interruptBoundSeconds: 120,
-  };
-}
-
-function reloadStep(): PlanStep {
-  return {
-    ...configureStepTexts.reload,
-    changes: [{ type: 'command', argv: ['systemctl', 'daemon-reload'] }],
-    declaredFolders: [],
-    backup: null,
-    verify: 'systemctl exits with 0.',
-    undo: { possible: true, how: 'systemd reads them again after the undo.' },
-    interruptBoundSeconds: 120,
-  };
-}
-
-function verifyStep(): PlanStep {
-  return {
-    ...configureStepTexts.verify,
-    changes: [],
-    declaredFolders: [],
-    backup: null,
-    verify: 'Load state, drop-ins, enablement and mask by systemctl show.',
-    undo: { possible: true, how: 'Nothing is changed.' },
-    interruptBoundSeconds: 180,
+    verify: [
+      ...(file === null ? [] : [`${file.change.path} is read again and has the wanted bytes`]),
+      'load state, drop-ins, enablement and mask are looked up with systemctl show',
+    ].join('; '),
+    undo: {
+      possible: true,
+      how: [
+        ...(file === null
+          ? []
+          : [isNew ? 'The file is removed again.' : 'The file is put back as it was.']),
+        ...(commands.length === 0 ? [] : ['Each link that changed is put back as it was.']),
+        'systemd reads that.',
+      ].join(' '),
+    },
+    interruptBoundSeconds: PUT_BACK_WITHIN_SECONDS,
   };
 }

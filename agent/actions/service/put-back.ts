@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ActionContext } from '../../runner/action.ts';
 import { findSavedFiles, requireUnchanged, restoreFiles } from '../files/restore-files.ts';
-import { LIVE } from './plan-configure.ts';
+import { LIVE, RELOAD } from './plan-configure.ts';
 import { mustSystemctl } from './systemctl.ts';
 import type { Unit } from './unit.ts';
 import {
@@ -37,7 +37,8 @@ export async function putBack(
     await restoreLinks(LIVE, before, after);
   }
   await restoreFiles(context, LIVE, folder, files);
-  await mustSystemctl(context, ['daemon-reload'], 'reload_failed');
+  const [, ...words] = RELOAD;
+  await mustSystemctl(context, words, 'reload_failed');
 }
 
 async function readSnapshot(path: string): Promise<LinkSnapshot | null> {

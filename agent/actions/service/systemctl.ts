@@ -37,8 +37,9 @@ export async function mustSystemctl(
   context: Context,
   words: readonly string[],
   reason: string,
+  options: Pick<CommandOptions, 'signal'> = {},
 ): Promise<void> {
-  const done = await systemctl(context, words);
+  const done = await systemctl(context, words, options);
   if (done.exitStatus === 0) return;
   throw new ActionError(reason, `systemctl ${words[0]} did not work: ${lastLine(done.err)}`);
 }

@@ -25,7 +25,7 @@ export async function undoConfigure(context: ActionContext): Promise<ActionResul
   const after = folder === null ? before : await readUnit(context, unit);
   const detail =
     folder === null
-      ? 'Nothing had been changed: nothing to put back.'
+      ? 'Nothing to undo: the job changed nothing, or has put everything back by itself.'
       : `${after.id} is set up as before: ${after.standing.enablement || after.standing.load}.`;
   context.note(detail);
   const result: ServiceConfigureResult = {

@@ -3,6 +3,7 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { JsonValue } from '../../../proto/documents/fields.ts';
 import { loadImplementation } from '../../actions/implementations.ts';
+import { leftToUndo } from '../../jobs/left-to-undo.ts';
 import { ActionError, type ActionContext, type ActionImplementation } from '../action.ts';
 import { Runner } from '../runner.ts';
 import type { ScriptedStep } from './scripted-step.ts';
@@ -44,8 +45,7 @@ const scripted: ActionImplementation = {
 
   async undo(context) {
     const { directory, records } = context.undone!;
-    const saved = records.filter((record) => record.type === 'step_saved');
-    const contents = saved
+    const contents = leftToUndo(records)
       .flatMap((record) => record.backups)
       .map((backup) => readFileSync(join(directory, backup.path), 'utf8'));
     return { succeeded: true, reason: null, exitStatus: 0, result: { contents } };
@@ -57,9 +57,17 @@ function scriptOf(context: ActionContext): ScriptedStep[] {
 }
 
 async function runStep(context: ActionContext, script: ScriptedStep): Promise<void> {
-  const { id, interrupt, make = [], run, save, fail, crash, rollback } = script;
+  const { id, interrupt, before, make = [], run, save, fail, crash, rollback } = script;
   const step = { id, description: `run ${id}`, interrupt };
-  await context.step(step, async (saved) => {
+  const putBack = async () => {
+    const { exitStatus } = await context.run(['sh', '-c', rollback ?? 'true']);
+    if (exitStatus !== 0) throw new ActionError('not_put_back', `${id} exited with ${exitStatus}`);
+  };
+  const body: Parameters<ActionContext['step']>[1] = async (saved) => {
+    if (before !== undefined) {
+      const { signal } = await context.run(['sh', '-c', before], { signal: context.signal });
+      if (signal !== null) throw new ActionError('step_killed', `${id} got ${signal}`);
+    }
     if (save !== undefined) {
       const path = join('backups', id);
       mkdirSync(join(context.directory, 'backups'), { recursive: true });
@@ -75,17 +83,18 @@ async function runStep(context: ActionContext, script: ScriptedStep): Promise<vo
     context.progress('step', 50, `in ${id}`);
     if (run !== undefined) {
       const options = {
-        ...(rollback !== undefined && { signal: context.signal }),
+        ...(interrupt === 'rollback' && { signal: context.signal }),
         ...(make.length > 0 && { input: secret }),
       };
       const { signal } = await context.run(['sh', '-c', run], options);
-      if (signal !== null && rollback !== undefined) await context.run(['sh', '-c', rollback]);
       if (signal !== null) throw new ActionError('step_killed', `${id} got ${signal}`);
     }
     if (crash !== undefined) setTimeout(() => fault(crash), 1);
     if (crash !== undefined) await new Promise(() => undefined);
     if (fail !== undefined) throw new ActionError(fail, `${id} failed`);
-  });
+  };
+  const done = context.step(step, body, interrupt === 'rollback' ? putBack : undefined);
+  await (script.isOptional ? done.catch(() => undefined) : done);
 }
 
 function fault(message: string): never {

@@ -4,16 +4,20 @@ import type { PlanStep } from '../../../proto/documents/kinds/plan.ts';
 export interface ScriptedStep {
   id: string;
   interrupt: PlanStep['interrupt'];
+  /** Shell script, before anything is saved; ended by a stop. */
+  before?: string;
   /** Content of a backup. */
   save?: string;
   /** Names of secrets to make and hand out; the last one is the standard input of `run`. */
   make?: string[];
   /** Shell script. */
   run?: string;
-  /** Shell script that runs after `run` was interrupted. */
+  /** Shell script that puts back what a step that rolls back did. */
   rollback?: string;
   /** Message of an error that nobody catches. */
   crash?: string;
   /** Reason to fail with. */
   fail?: string;
+  /** The next step begins also when this one failed. */
+  isOptional?: true;
 }

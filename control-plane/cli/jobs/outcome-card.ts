@@ -270,13 +270,21 @@ function tookText(job: JobBody): string {
 
 function safeText(job: JobBody): string {
   if (job.mode === 'plan' || job.class === 'A') return 'Nothing was changed.';
+  if (isRolledBack(job)) return 'It has put back everything as it was; nothing is left to undo.';
   return canBeUndone(job)
     ? 'What its steps changed was saved first and can be put back.'
     : 'Its log and its result are stored.';
 }
 
+/** Whether the job has put back by itself all that it did. */
+function isRolledBack({ result, reason }: JobBody): boolean {
+  const outcome = (result as { outcome?: unknown } | null)?.outcome;
+  return outcome === 'rolled_back' && reason !== 'rollback_incomplete';
+}
+
 /** Whether an undo may be offered: only what was planned has saved what it changed. */
 function canBeUndone(job: JobBody): boolean {
+  if (isRolledBack(job)) return false;
   // The digest of a plan stands at the job that made it; the catalogue tells what is planned.
   const action = findAction(job.action);
   if (action === undefined || !action.plans || action.undo === 'none') return false;
