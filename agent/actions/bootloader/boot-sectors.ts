@@ -1,7 +1,9 @@
-import { open } from 'node:fs/promises';
+import { open, type FileHandle } from 'node:fs/promises';
+import type { ActionContext } from '../../runner/action.ts';
 import type { TargetLayout } from '../../target/open-target.ts';
 import type { OpenDisks } from '../../target/offline/open-disks.ts';
 import type { Volume } from '../../target/offline/volumes.ts';
+import { coreBytes, hasModule } from './core-image.ts';
 
 /** GPT type of the partition that GRUB's core image lies in on machines with a BIOS. */
 const BIOS_BOOT = '21686148-6449-6e6f-744e-656564454649';
@@ -35,6 +37,7 @@ export function biosBootPartition(volumes: readonly Volume[], disk: string): Vol
 
 /** Looks at what a BIOS reads first; changes nothing. */
 export async function readBootSectors(
+  context: Pick<ActionContext, 'run'>,
   { volumes }: Pick<OpenDisks, 'volumes'>,
   disk: OpenDisks['disks'][number],
 ): Promise<BootSectors> {
@@ -59,8 +62,31 @@ export async function readBootSectors(
       const text = `There is no core image of GRUB at sector ${sector}, where the boot code looks for it.`;
       return { firmware: 'bios', fault: { rule: 'boot.core_bad', text } };
     }
+    const lacking = await lackingModule(context, handle, Number(sector), own);
+    if (lacking !== null) {
+      const text = `The core image of GRUB has no ${lacking}: it cannot read the partition table of its disk.`;
+      return { firmware: 'bios', fault: { rule: 'boot.core_bad', text } };
+    }
     return { firmware: 'bios', fault: null };
   } finally {
     await handle.close();
   }
+}
+
+/** The module for the partition table, where the core image at a sector is seen to lack it; else null. */
+async function lackingModule(
+  context: Pick<ActionContext, 'run'>,
+  disk: FileHandle,
+  sector: number,
+  partitions: readonly Volume[],
+): Promise<string | null> {
+  const first = Buffer.alloc(SECTOR_BYTES);
+  await disk.read(first, 0, first.length, sector * SECTOR_BYTES);
+  const bytes = coreBytes(first);
+  if (bytes === null) return null;
+  const core = Buffer.alloc(bytes);
+  await disk.read(core, 0, bytes, sector * SECTOR_BYTES);
+  const isDos = partitions.some(({ partitionType }) => partitionType?.startsWith('0x') === true);
+  const wanted = isDos ? 'part_msdos' : 'part_gpt';
+  return (await hasModule(context, core, wanted)) === false ? wanted : null;
 }

@@ -38,7 +38,7 @@ export async function inspectBoot(context: ActionContext, target: Target): Promi
       'there is no kernel in /boot: it has to be installed anew, which needs packages',
     );
   }
-  const sectors = await readBootSectors(layout, disk);
+  const sectors = await readBootSectors(context, layout, disk);
   const broken: string[] = [];
   for (const version of versions) {
     if (!(await isInitramfsWhole(target, version))) broken.push(version);
@@ -57,24 +57,15 @@ export async function inspectBoot(context: ActionContext, target: Target): Promi
       'the loader on an EFI partition is not made anew by this version; its menu and initramfs are (parts)',
     );
   }
-  if (wanted.includes('initramfs') && (await isForOneMachine(target))) {
-    throw new ActionError(
-      'boot_not_supported',
-      '/etc/initramfs-tools/initramfs.conf says MODULES=dep: made here it would lack the drivers of its own machine; set it to most first',
-    );
-  }
   const wantsAll = parts?.includes('initramfs') === true;
   return { layout, disk, versions, faults, wanted, brokenInitramfs: wantsAll ? versions : broken };
 }
 
-/** Of `dep` mkinitramfs takes the drivers of the machine it runs on (initramfs.conf(5)). */
-async function isForOneMachine({ files }: Target): Promise<boolean> {
-  const text = await files.read('/etc/initramfs-tools/initramfs.conf').catch(() => null);
-  return /^\s*MODULES=dep\b/m.test(text ?? '');
-}
-
 /** lsinitramfs ends with 0 whatever it finds: its words and its list tell (initramfs-tools). */
-async function isInitramfsWhole({ files, runInside }: Target, version: string): Promise<boolean> {
+async function isInitramfsWhole(
+  { files, layout, runInside }: Target,
+  version: string,
+): Promise<boolean> {
   const path = initramfsOf(version);
   const found = await files.stat(path).catch(() => null);
   if (found === null || !found.isFile() || found.size < INITRAMFS_MIN_BYTES) return false;
@@ -85,5 +76,10 @@ async function isInitramfsWhole({ files, runInside }: Target, version: string): 
   if (listed.exitStatus !== 0 || /premature|error|cannot|not found|corrupt/i.test(listed.err)) {
     return false;
   }
-  return /^(?:\.\/)?(?:init|scripts\/|usr\/|bin)/m.test(listed.out);
+  if (!/^(?:\.\/)?(?:init|scripts\/|usr\/|bin)/m.test(listed.out)) return false;
+  const builtIn = await files.read(`/lib/modules/${version}/modules.builtin`).catch(() => null);
+  const driver = layout?.system.root.type;
+  // Without the driver of its root the kernel finds none.
+  const pattern = new RegExp(`/${driver}\\.ko(?:\\.\\w+)?$`, 'm');
+  return driver === undefined || pattern.test(listed.out) || pattern.test(builtIn ?? '');
 }

@@ -5,7 +5,12 @@ import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { FileRepairResult } from '../../../proto/actions/file-repair-result.ts';
 import type { Plan } from '../../../proto/documents/kinds/plan.ts';
-import { FaultDisk, imageDigest, type MountedSystem } from '../../../test/lab/index.ts';
+import {
+  bootsToLogin,
+  FaultDisk,
+  imageDigest,
+  type MountedSystem,
+} from '../../../test/lab/index.ts';
 import { PLAN_FILE } from '../../jobs/control-messages.ts';
 import { ended, JobsFixture, output } from '../../jobs/jobs-fixture.ts';
 import type { JobSpec } from '../../jobs/job-spec.ts';
@@ -118,6 +123,28 @@ describe('what starts a system on a disk', () => {
   );
 
   it(
+    'gets a core image that can read the partition table',
+    async () => {
+      const core = await disk.inside(async (system) => {
+        const words = ['--prefix=(,gpt2)/boot/grub', '--output=/tmp/core.img', 'biosdisk', 'ext2'];
+        await system.ok(['grub-mkimage', '--format=i386-pc', ...words]);
+        return readFileSync(system.path('tmp/core.img'));
+      });
+      // As grub-bios-setup(8) lays it down: the list of its sectors, and the length of the redundancy.
+      const placed = Buffer.alloc((Math.ceil(core.length / 512) + 1) * 512);
+      core.copy(placed);
+      const { offset } = disk.partition('bios-boot');
+      placed.writeBigUInt64LE(BigInt(offset / 512 + 1), 0x1f4);
+      placed.writeUInt16LE(placed.length / 512 - 1, 0x1fc);
+      placed.writeUInt32LE(placed.length - core.length, 512 + 0x10);
+      await disk.writeBytes(offset, placed);
+      await expectRepairedAndPutBack(['loader']);
+      expect((await disk.readBytes(offset, placed.length)).equals(placed)).toBe(true);
+    },
+    LIMIT_MS,
+  );
+
+  it(
     'gets a menu that names its own root, and an initramfs that is whole',
     async () => {
       await disk.inside(async (system) => {
@@ -128,6 +155,11 @@ describe('what starts a system on a disk', () => {
           .trim()
           .split('\n');
         truncateSync(system.path(initramfs!.slice(1)), 4 * 1024 * 1024);
+        // Of this machine's drivers alone it would be of no use to its own.
+        system.edit('etc/initramfs-tools/initramfs.conf', (text) =>
+          text.replace('MODULES=most', 'MODULES=dep'),
+        );
+        system.write('etc/initramfs-tools/conf.d/driver-policy', 'MODULES="dep"\n');
       });
       await expectRepairedAndPutBack(['initramfs', 'config']);
     },

@@ -8,6 +8,7 @@ import {
   type ActionResult,
 } from '../../runner/action.ts';
 import { StoppedError } from '../../runner/stop-control.ts';
+import type { Cover } from '../../target/offline/run-inside.ts';
 import { withTarget, type Target } from '../../target/open-target.ts';
 import { requireSamePlan, type PlanBody } from '../same-plan.ts';
 import {
@@ -25,6 +26,7 @@ import {
   makeBackupFolder,
 } from '../filesystem/backup-place.ts';
 import { GRUB_CFG, initramfsOf } from './boot-menu.ts';
+import { settingsForAnyMachine } from './initramfs-settings.ts';
 import { inspectBoot, type BootState } from './inspect-boot.ts';
 import {
   namesInBoot,
@@ -118,7 +120,8 @@ async function apply(
     for (const part of state.wanted) {
       await context.step(texts[part], async (confirm) => {
         await confirm([]);
-        for (const argv of commandsOf(part, state)) await inside(target, argv);
+        const covers = part === 'initramfs' ? await settingsForAnyMachine(context, target) : [];
+        for (const argv of commandsOf(part, state)) await inside(target, argv, covers);
       });
     }
     await context.step(texts.verify, async (confirm) => {
@@ -149,10 +152,15 @@ async function verify(context: ActionContext, target: Target, state: BootState):
   if (script.exitStatus !== 0) throw new ActionError('verify_failed', script.err.slice(0, 500));
 }
 
-async function inside(target: Target, argv: readonly string[]): Promise<void> {
+async function inside(
+  target: Target,
+  argv: readonly string[],
+  covers: readonly Cover[],
+): Promise<void> {
   const done = await target.runInside(argv, {
     output: 'both',
     devices: true,
+    covers,
     timeoutMs: STEP_WITHIN_MS,
   });
   if (done.exitStatus === 0) return;

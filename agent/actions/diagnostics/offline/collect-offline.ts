@@ -39,7 +39,7 @@ export async function collectOffline(
     // Before anything is mounted: a check refuses what is.
     await judgeVolumes(context, open, look, collected);
     await judgeTables(open, collected);
-    await judgeBootCode(open, collected);
+    await judgeBootCode(context, open, collected);
     let target: Target;
     try {
       target = await openSystem(context, open, false);
@@ -83,14 +83,18 @@ async function judgeVolumes(
 }
 
 /** What a BIOS reads first of a disk that it boots: one with a system of Linux on it. */
-async function judgeBootCode(open: OpenDisks, collected: Collected): Promise<void> {
+async function judgeBootCode(
+  context: ActionContext,
+  open: OpenDisks,
+  collected: Collected,
+): Promise<void> {
   for (const disk of open.disks) {
     const isBoot = open.volumes.some(
       ({ disk: given, type, partition }) =>
         given === disk.given && partition !== null && /^(?:ext[234]|xfs|btrfs)$/.test(type ?? ''),
     );
     if (!isBoot) continue;
-    const { fault } = await readBootSectors(open, disk);
+    const { fault } = await readBootSectors(context, open, disk);
     if (fault === null) continue;
     collected.findings.push(
       bounded({
