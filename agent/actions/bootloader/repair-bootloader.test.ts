@@ -5,12 +5,7 @@ import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { FileRepairResult } from '../../../proto/actions/file-repair-result.ts';
 import type { Plan } from '../../../proto/documents/kinds/plan.ts';
-import {
-  bootsToLogin,
-  FaultDisk,
-  imageDigest,
-  type MountedSystem,
-} from '../../../test/lab/index.ts';
+import { FaultDisk, imageDigest, type MountedSystem } from '../../../test/lab/index.ts';
 import { PLAN_FILE } from '../../jobs/control-messages.ts';
 import { ended, JobsFixture, output } from '../../jobs/jobs-fixture.ts';
 import type { JobSpec } from '../../jobs/job-spec.ts';
