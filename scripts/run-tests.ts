@@ -110,7 +110,7 @@ const parts: Part[] = [
   {
     name: 'unit',
     what: 'tests beside the source, on the embedded PostgreSQL',
-    run: () => vitest(['--project', 'unit']),
+    run: () => vitest(['--project', 'unit'], options.all ? { INTERVENE_TEST_ALL: '1' } : {}),
   },
   {
     name: 'postgresql',

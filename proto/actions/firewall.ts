@@ -60,5 +60,6 @@ export const firewallRecover: ActionDeclaration = {
   interrupt: 'rollback',
   usualDuration: 'seconds, and the time until it is confirmed',
   capabilities: ['host', 'network'],
+  offline: { capabilities: ['disks'] },
   guarded: true,
 };

@@ -7,7 +7,8 @@ import { pendingReboot } from './boot/pending-reboot.ts';
 import { fstab } from './filesystems/fstab.ts';
 import { filesystemSpace } from './filesystems/space.ts';
 import { writeState } from './filesystems/write-state.ts';
-import { firewallFile, managementPath } from './firewall/management-path.ts';
+import { bannedClients, firewallFile, hostsDeny, ufwRules } from './firewall/firewall-files.ts';
+import { managementPath } from './firewall/management-path.ts';
 import { diskHealth } from './hardware/disk-health.ts';
 import { kernelLog } from './hardware/kernel-log.ts';
 import { memoryErrors } from './hardware/memory-errors.ts';
@@ -57,5 +58,8 @@ export const probes: readonly Probe[] = [
   sshService,
   sshAccess,
   managementPath,
+  ufwRules,
+  hostsDeny,
+  bannedClients,
   diskHealth,
 ];

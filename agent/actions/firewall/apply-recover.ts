@@ -10,9 +10,10 @@ import {
   type SavedBackup,
 } from '../../runner/action.ts';
 import { StoppedError } from '../../runner/stop-control.ts';
-import { withTarget, type Target } from '../../target/open-target.ts';
+import type { Target } from '../../target/open-target.ts';
 import { requireSamePlan } from '../same-plan.ts';
 import { applyChangeSteps, takeBackChanges, type PlannedSteps } from '../files/change-steps.ts';
+import { withRepairTarget } from '../files/repair-target.ts';
 import { makeBackupFolder } from '../filesystem/backup-place.ts';
 import { writeBackup } from '../filesystem/durable-write.ts';
 import { withGuard, type ChangingRun, type GuardedOutcome } from '../guarded/with-guard.ts';
@@ -25,7 +26,7 @@ export const REMOVALS = 'removals.json';
 
 /** Carries out a plan of `planRecover`. */
 export function applyRecover(context: ActionContext, plan: Plan | null): Promise<ActionResult> {
-  return withTarget(context, { write: true }, async (target) => {
+  return withRepairTarget(context, { write: true }, async (target) => {
     const recovery = await findRecovery(context, target);
     const { body, planned } = await recoverPlan(context, target, recovery);
     const { preconditions } = requireSamePlan(plan, body);

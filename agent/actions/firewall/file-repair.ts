@@ -9,6 +9,13 @@ export interface Look {
   context: ActionContext;
   target: Target;
   packets: readonly Packet[];
+  /** An address of which bans are lifted. */
+  unban?: string | undefined;
+}
+
+/** For what needs no more than the target's files. */
+export interface FilesLook extends Pick<Look, 'packets'> {
+  target: Pick<Target, 'files'>;
 }
 
 /** What one kind of firewall files needs. */

@@ -1,13 +1,15 @@
 import { readFile } from 'node:fs/promises';
 import type { TargetFiles } from '../../target/target-files.ts';
-import { nothingToRepair, type FileRepairs, type Look } from './file-repair.ts';
+import { nothingToRepair, type FileRepairs, type FilesLook } from './file-repair.ts';
 
 const PATH = '/etc/hosts.deny';
 const SSHD = '/usr/sbin/sshd';
 const SSHD_MAX_BYTES = 8 * 1024 * 1024;
 
 /** What hosts.deny(5) needs where sshd reads it: the lines that shut everybody out are made comments. */
-export async function hostsDenyRepairs({ target }: Look): Promise<FileRepairs> {
+export async function hostsDenyRepairs({
+  target,
+}: Pick<FilesLook, 'target'>): Promise<FileRepairs> {
   const text = await target.files.read(PATH).catch(() => null);
   if (text === null || !(await readsHostsFiles(target.files))) return nothingToRepair;
   const after = text.split('\n').map((line) => (shutsSshOut(line) ? `#${line}` : line));

@@ -74,7 +74,7 @@ async function repairsOf(look: Look, { path, version, unit }: RulesFile): Promis
 /** The line that iptables-restore does not take; null when it takes all. */
 async function findErrorLine(look: Look, version: 4 | 6, text: string): Promise<number | null> {
   const program = version === 4 ? 'iptables-restore' : 'ip6tables-restore';
-  const done = await inOwnNetwork(look.context, look.target, [program, '--test'], { input: text });
+  const done = await inOwnNetwork(look.context, [program, '--test'], { input: text });
   if (done.exitStatus === 0) return null;
   const [, line] = /line:? (\d+)/.exec(done.err) ?? [];
   if (line !== undefined) return Number(line);

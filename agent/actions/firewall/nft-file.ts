@@ -3,7 +3,6 @@ import { join } from 'node:path';
 import type { CommandResult } from '../../process/command.ts';
 import { ActionError, type ActionContext } from '../../runner/action.ts';
 import type { TargetFiles } from '../../target/target-files.ts';
-import type { Target } from '../../target/open-target.ts';
 import { correctMisspellings } from '../files/misspelling.ts';
 import { nftBarriers, type NftBarrier } from './barrier.ts';
 import {
@@ -99,9 +98,9 @@ interface LoadError {
 
 /** JSON of the rules that a text without errors makes in an empty network. */
 async function loadRuleset(look: Look, text: string): Promise<string> {
-  const { context, target } = look;
+  const { context } = look;
   await writeRuleset(look, text);
-  const done = await inOwnNetwork(context, target, ['nft', '--json', '--interactive'], {
+  const done = await inOwnNetwork(context, ['nft', '--json', '--interactive'], {
     input: `include "${scratchFile(context)}"\nlist ruleset\n`,
   });
   if (done.exitStatus === 0 && !done.truncated && done.out.startsWith('{')) return done.out;
@@ -110,9 +109,9 @@ async function loadRuleset(look: Look, text: string): Promise<string> {
 
 /** The first error of a text. */
 async function checkRuleset(look: Look, text: string): Promise<LoadError | null> {
-  const { context, target } = look;
+  const { context } = look;
   const file = await writeRuleset(look, text);
-  const done = await inOwnNetwork(context, target, ['nft', '--check', '--file', file]);
+  const done = await inOwnNetwork(context, ['nft', '--check', '--file', file]);
   if (done.exitStatus === 0) return null;
   const [, line, what = ''] = /:(\d+):[\d-]+: Error: (.*)/.exec(done.err) ?? [];
   if (line === undefined) {
@@ -134,13 +133,10 @@ function scratchFile({ directory }: ActionContext): string {
 /** What is loaded touches nothing: the network is empty, and gone with the program. */
 export function inOwnNetwork(
   context: ActionContext,
-  { kind }: Target,
   argv: readonly string[],
   options: { input?: string } = {},
 ): Promise<CommandResult> {
-  // The runner for disks may make networks in a user namespace alone.
-  const own = kind === 'live' ? ['--net'] : ['--user', '--map-root-user', '--net'];
-  return context.run(['unshare', ...own, '--', ...argv], { output: 'capture', ...options });
+  return context.run(['unshare', '--net', '--', ...argv], { output: 'capture', ...options });
 }
 
 /** The text with what it includes: nft itself would follow links out of a target. */

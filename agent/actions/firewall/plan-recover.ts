@@ -1,9 +1,10 @@
 import type { Plan, PlanStep } from '../../../proto/documents/kinds/plan.ts';
 import type { ActionContext } from '../../runner/action.ts';
-import { withTarget, type Target } from '../../target/open-target.ts';
+import type { Target } from '../../target/open-target.ts';
 import type { PlanBody } from '../same-plan.ts';
 import { planChangeSteps, type PlannedSteps } from '../files/change-steps.ts';
 import { contentDigest } from '../files/file-state.ts';
+import { withRepairTarget } from '../files/repair-target.ts';
 import { backupFolderInPlan, checkBackupPlace } from '../filesystem/backup-place.ts';
 import { confirmStep, guardStep } from '../guarded/guard-steps.ts';
 import { findRecovery, type Recovery } from './recovery.ts';
@@ -25,7 +26,7 @@ export const recoverSteps = {
 } as const;
 
 export function planRecover(context: ActionContext): Promise<PlanBody> {
-  return withTarget(context, { write: false }, async (target) => {
+  return withRepairTarget(context, { write: false }, async (target) => {
     const recovery = await findRecovery(context, target);
     const { body, planned } = await recoverPlan(context, target, recovery);
     await checkBackupPlace(context, planned.backupBytes + RECORD_BYTES);

@@ -14,6 +14,12 @@ const ACTION = 'firewall.recover';
 /** As short as an order may say. */
 const BRIEF = { confirmWithinSeconds: 20 };
 
+/** Each starts an agent of its own; a few of every kind are enough by default. */
+function inWhole(name: string, body: () => Promise<void>): void {
+  if (process.env.INTERVENE_TEST_ALL === '1') it(name, body);
+  else it.skip(`${name} (with --all)`, body);
+}
+
 let networks: TwoNetworks;
 let server: JobsInNetwork;
 beforeAll(async () => {
@@ -152,7 +158,7 @@ describe('rules of nftables that shut SSH out', { timeout: 120_000 }, () => {
     expect(await state()).toBe(before);
   });
 
-  it('are opened before the rule that drops, for the sender that is named alone', async () => {
+  inWhole('are opened before the rule that drops, for the sender that is named alone', async () => {
     const rules = shutRules.replace(
       '    tcp dport { 80',
       `    tcp dport ${PORT} drop\n    tcp dport { 80`,
@@ -173,7 +179,7 @@ describe('rules of nftables that shut SSH out', { timeout: 120_000 }, () => {
     expect(await networks.connects(false)).toBe(false);
   });
 
-  it('are opened in each table that shuts out, and rules of others stay', async () => {
+  inWhole('are opened in each table that shuts out, and rules of others stay', async () => {
     await load(
       `${shutRules}table ip late {\n chain in {\n type filter hook input priority 10; policy drop;\n }\n}\n`,
     );
@@ -185,7 +191,7 @@ describe('rules of nftables that shut SSH out', { timeout: 120_000 }, () => {
     expect(await ruleset()).toContain('tcp dport 9 accept');
   });
 
-  it('stop a plan when something else keeps SSH out by then', async () => {
+  inWhole('stop a plan when something else keeps SSH out by then', async () => {
     const { bytes } = await server.plan(ACTION, BRIEF);
     await load(
       shutRules
@@ -231,7 +237,7 @@ describe('a change of the firewall that waits', { timeout: 120_000 }, () => {
     await expectTakenBack();
   });
 
-  it('is taken back in time when agent and guardian are killed', async () => {
+  inWhole('is taken back in time when agent and guardian are killed', async () => {
     await server.killAgent();
     process.kill(server.guardianPid(job), 'SIGKILL');
     server.letTimeRunOut(job);
@@ -241,7 +247,7 @@ describe('a change of the firewall that waits', { timeout: 120_000 }, () => {
     expect(await server.end(job)).toMatchObject({ outcome: 'failed', reason: 'rolled_back' });
   });
 
-  it('is taken back by the next agent when everything else is killed', async () => {
+  inWhole('is taken back by the next agent when everything else is killed', async () => {
     await server.killAgent();
     process.kill(server.guardianPid(job), 'SIGKILL');
     process.kill(server.runnerPid(job), 'SIGKILL');
@@ -251,7 +257,7 @@ describe('a change of the firewall that waits', { timeout: 120_000 }, () => {
     await expectTakenBack();
   });
 
-  it('gets another guardian when the first one is killed', async () => {
+  inWhole('gets another guardian when the first one is killed', async () => {
     const first = server.guardianPid(job);
     process.kill(first, 'SIGKILL');
     while (server.guardianPid(job) === first) await sleep(50);
@@ -260,7 +266,7 @@ describe('a change of the firewall that waits', { timeout: 120_000 }, () => {
     await expectTakenBack();
   });
 
-  it('stays when its runner is killed after the confirmation', async () => {
+  inWhole('stays when its runner is killed after the confirmation', async () => {
     await server.killAgent();
     await server.guard(job).decide('kept');
     process.kill(server.runnerPid(job), 'SIGKILL');
@@ -307,7 +313,7 @@ describe('rules of iptables that shut SSH out', { timeout: 120_000 }, () => {
     expect(await networks.connects(false)).toBe(false);
   });
 
-  it('are opened for ufw as ufw does it, so that it shows the rule as its own', async () => {
+  inWhole('are opened for ufw as ufw does it, so that it shows the rule as its own', async () => {
     execFileSync('cp', ['-a', '/etc/ufw', join(server.etc, 'ufw')]);
     server.write(
       '/etc/default/ufw',
@@ -365,7 +371,7 @@ describe('files that are loaded at the next boot', { timeout: 120_000 }, () => {
     await inServer('nft', 'flush', 'ruleset');
   });
 
-  it('with an error that no word explains are left alone, and it is said', async () => {
+  inWhole('with an error that no word explains are left alone, and it is said', async () => {
     server.write('/etc/nftables.conf', shutRules.replace('policy drop;', 'policy drop; }'));
     server.enable('nftables.service');
     const { plan } = await server.plan(ACTION, BRIEF);
@@ -373,7 +379,7 @@ describe('files that are loaded at the next boot', { timeout: 120_000 }, () => {
     expect(plan.findings[0]).toMatch(/Correct it by hand/);
   });
 
-  it('of iptables with a misspelt option are corrected', async () => {
+  inWhole('of iptables with a misspelt option are corrected', async () => {
     server.write('/etc/iptables/rules.v4', tables('-A INPUT -p tcp -m tcp --dprt 443 -j ACCEPT'));
     server.enable('netfilter-persistent.service');
     const { plan } = await server.plan(ACTION, BRIEF);
@@ -387,7 +393,7 @@ describe('files that are loaded at the next boot', { timeout: 120_000 }, () => {
     );
   });
 
-  it('are looked at with what they include, and never where no unit loads them', async () => {
+  inWhole('are looked at with what they include, and never where no unit loads them', async () => {
     server.write('/etc/nftables.conf', 'flush ruleset\ninclude "/etc/nftables.d/*.nft"\n');
     server.write('/etc/nftables.d/a.nft', shutRules.replace('flush ruleset\n', ''));
     expect((await server.plan(ACTION, BRIEF)).plan.steps).toEqual([]);

@@ -6,6 +6,7 @@ import type { Target } from '../../target/open-target.ts';
 import type { Packet } from '../diagnostics/firewall/packet-path.ts';
 import type { ChangeStep } from '../files/change-steps.ts';
 import { bannedOpenings } from './fail2ban.ts';
+import { fail2banDatabaseRepairs } from './fail2ban-database.ts';
 import type { FileRepairs, Look } from './file-repair.ts';
 import { hostsDenyRepairs } from './hosts-deny.ts';
 import { iptablesFileRepairs } from './iptables-files.ts';
@@ -38,6 +39,7 @@ const FILE_REPAIRS: readonly ((look: Look) => Promise<FileRepairs>)[] = [
   iptablesFileRepairs,
   ufwFileRepairs,
   hostsDenyRepairs,
+  fail2banDatabaseRepairs,
 ];
 
 /** Looks; changes nothing. */
@@ -57,7 +59,12 @@ export async function findRecovery(context: ActionContext, target: Target): Prom
   };
   if (target.kind === 'live') await addLive(context, recovery);
   for (const repairs of FILE_REPAIRS) {
-    const { steps, findings, removals } = await repairs({ context, target, packets });
+    const { steps, findings, removals } = await repairs({
+      context,
+      target,
+      packets,
+      unban: parameters.unban,
+    });
     recovery.steps.push(...steps);
     recovery.findings.push(...findings);
     recovery.removals.push(...removals);

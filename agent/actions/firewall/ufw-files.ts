@@ -1,4 +1,4 @@
-import { nothingToRepair, type FileRepairs, type Look } from './file-repair.ts';
+import { nothingToRepair, type FileRepairs, type FilesLook } from './file-repair.ts';
 import { iptablesBarrier } from './barrier.ts';
 import { iptablesOpening } from './live-opening.ts';
 import type { Packet } from '../diagnostics/firewall/packet-path.ts';
@@ -12,7 +12,7 @@ const END = '### END RULES ###';
  * What ufw's own rules need. They are written as ufw(8) writes them, tuple and rule, so that it shows and deletes
  * them as its own; ufw itself, asked where it is enabled and not running, adds half of them.
  */
-export async function ufwFileRepairs({ target, packets }: Look): Promise<FileRepairs> {
+export async function ufwFileRepairs({ target, packets }: FilesLook): Promise<FileRepairs> {
   const settings = (await target.files.read('/etc/ufw/ufw.conf').catch(() => null)) ?? '';
   if (!/^\s*ENABLED\s*=\s*["']?yes["']?\s*$/im.test(settings)) return nothingToRepair;
   const defaults = (await target.files.read('/etc/default/ufw').catch(() => null)) ?? '';

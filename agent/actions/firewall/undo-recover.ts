@@ -7,8 +7,8 @@ import {
 } from '../../../proto/actions/firewall.ts';
 import { commandText } from '../../../proto/documents/command-text.ts';
 import { ActionError, type ActionContext, type ActionResult } from '../../runner/action.ts';
-import { withTarget } from '../../target/open-target.ts';
 import { takeBackChanges } from '../files/change-steps.ts';
+import { withRepairTarget } from '../files/repair-target.ts';
 import { findSavedBackups } from '../files/saved-backups.ts';
 import { REMOVALS, removalCommand } from './apply-recover.ts';
 import { managementPorts } from './management-ports.ts';
@@ -21,7 +21,7 @@ const undoStep = {
 
 /** Takes a recovery back, also one that was cut off; may itself be cut off and begun again. */
 export function undoRecover(context: ActionContext): Promise<ActionResult> {
-  return withTarget(context, { write: true }, async (target) => {
+  return withRepairTarget(context, { write: true }, async (target) => {
     const folder = await findSavedBackups(context.undone);
     const removals = folder === null ? [] : await readRemovals(folder);
     if (folder !== null) {

@@ -6,12 +6,6 @@ const NOT_YET = 'not proven yet';
  */
 export const awaiting: Readonly<Record<string, string>> = {
   P11: NOT_YET,
-  N01: NOT_YET,
-  N02: NOT_YET,
-  N03: NOT_YET,
-  N04: NOT_YET,
-  N06: NOT_YET,
-  N07: NOT_YET,
   N08: NOT_YET,
   N09: NOT_YET,
   N10: NOT_YET,

@@ -1,9 +1,11 @@
 import { rm } from 'node:fs/promises';
+import { DatabaseSync } from 'node:sqlite';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { names, ProbeFixture, recorded, seenBy } from '../testing/probe-fixture.ts';
 import { TwoNetworks } from '../testing/two-networks.ts';
 import { iptablesChains } from './iptables-save.ts';
-import { firewallFile, managementPath } from './management-path.ts';
+import { bannedClients, firewallFile, hostsDeny, ufwRules } from './firewall-files.ts';
+import { managementPath } from './management-path.ts';
 import { followPacket } from './packet-path.ts';
 
 let system: ProbeFixture;
@@ -229,5 +231,49 @@ describe('the file of the firewall', () => {
     await expect(system.look(firewallFile, { 'nft-file': denied })).rejects.toThrow(
       'not permitted',
     );
+  });
+});
+
+describe('files that keep SSH out after a boot', () => {
+  const enable = (unit: string) =>
+    system.write(`etc/systemd/system/multi-user.target.wants/${unit}`, '');
+
+  it('are those of ufw, where it is on and no rule of its own lets SSH in', async () => {
+    await expect(system.look(ufwRules)).rejects.toThrow('not installed');
+    await system.write('etc/ufw/user.rules', '*filter\n### RULES ###\n### END RULES ###\n');
+    await system.write('etc/ufw/ufw.conf', 'ENABLED=no\n');
+    expect(await system.look(ufwRules)).toEqual([]);
+    await system.write('etc/ufw/ufw.conf', 'ENABLED=yes\n');
+    const [found] = await system.look(ufwRules);
+    expect(found).toMatchObject({
+      rule: 'fw.blocks_mgmt',
+      evidence: [{ file: '/etc/ufw/user.rules' }],
+      suggestion: { action: 'firewall.recover', parameters: {} },
+    });
+  });
+
+  it('are hosts.deny, where sshd reads it and it names everybody', async () => {
+    await system.write('etc/hosts.deny', 'sshd: ALL\n');
+    expect(await system.look(hostsDeny)).toEqual([]);
+    await system.write('usr/sbin/sshd', 'libwrap.so.0');
+    expect(names(await system.look(hostsDeny))).toEqual(['fw.hosts_deny /etc/hosts.deny']);
+    await system.write('etc/hosts.deny', 'sshd: 192.0.2.7\n');
+    expect(await system.look(hostsDeny)).toEqual([]);
+  });
+
+  it('are the bans of fail2ban, which are told and never lifted unasked', async () => {
+    const place = 'var/lib/fail2ban/fail2ban.sqlite3';
+    await system.write(place, '');
+    const database = new DatabaseSync(system.path(place));
+    database.exec('create table bips(ip text, jail text)');
+    await enable('fail2ban.service');
+    expect(await system.look(bannedClients)).toEqual([]);
+    database.exec("insert into bips values ('192.0.2.7', 'sshd'), ('192.0.2.7', 'recidive')");
+    database.close();
+    const [found] = await system.look(bannedClients);
+    expect(found).toMatchObject({ severity: 'notice', suggestion: null });
+    expect(found?.evidence).toMatchObject([{ text: '192.0.2.7' }]);
+    await system.write(place, 'no database');
+    await expect(system.look(bannedClients)).rejects.toThrow(/not a database/);
   });
 });

@@ -1,11 +1,5 @@
-import { commandEvidence, fileEvidence, type NewFinding } from '../finding.ts';
-import {
-  NotApplicable,
-  nothingFound,
-  ProbeFailure,
-  type Probe,
-  type ProbeContext,
-} from '../probe.ts';
+import { commandEvidence, type NewFinding } from '../finding.ts';
+import { NotApplicable, type Probe, type ProbeContext } from '../probe.ts';
 import { sshPorts } from '../ssh/sshd-settings.ts';
 import { iptablesChains } from './iptables-save.ts';
 import { nftBases } from './nft-ruleset.ts';
@@ -24,10 +18,7 @@ export const managementPath: Probe = {
   offline: true,
   limitMs: 4_200,
   async look(context) {
-    const ports = await sshPorts(context).catch((error: unknown) => {
-      if (error instanceof NotApplicable) return [22];
-      throw error;
-    });
+    const ports = await portsToOpen(context);
     const findings: NewFinding[] = [];
     for (const port of ports) {
       const worst = worstOf(await barriers(context, port));
@@ -50,6 +41,14 @@ export const managementPath: Probe = {
     return { findings };
   },
 };
+
+/** Those of sshd; where it cannot be asked, its usual one. */
+export function portsToOpen(context: ProbeContext): Promise<number[]> {
+  return sshPorts(context).catch((error: unknown) => {
+    if (error instanceof NotApplicable) return [22];
+    throw error;
+  });
+}
 
 async function barriers(context: ProbeContext, port: number): Promise<Barrier[]> {
   const seen: Barrier[] = [];
@@ -86,31 +85,3 @@ function worstOf(all: readonly Barrier[]): Barrier | null {
     null
   );
 }
-
-/** Whether the rules load at the next boot. A file with an error loads nothing: the server is then open. */
-export const firewallFile: Probe = {
-  id: 'firewall.file',
-  area: 'firewall',
-  offline: true,
-  limitMs: 4_200,
-  async look(context) {
-    const { exitStatus, err, command } = await context.observe('nft-file');
-    if (exitStatus === 0) return nothingFound;
-    const [, file, line] = /^(\/[^:\n]+):(\d+):/m.exec(err) ?? [];
-    // Anything else is trouble of the check, not of the file.
-    if (file === undefined) throw new ProbeFailure(`${command}: ${err.trim().slice(0, 200)}`);
-    return {
-      findings: [
-        {
-          rule: 'fw.syntax',
-          severity: 'warning',
-          subject: file,
-          title: 'The firewall does not load at the next boot: its file has an error',
-          evidence: [fileEvidence(file, Number(line), err)],
-          suggestion: { action: SUGGESTED, parameters: {} },
-          byHand: `Correct it, and check with nft -c -f ${file}. Until then a boot leaves the server without a firewall.`,
-        },
-      ],
-    };
-  },
-};
