@@ -14,11 +14,8 @@ const ACTION = 'firewall.recover';
 /** As short as an order may say. */
 const BRIEF = { confirmWithinSeconds: 20 };
 
-/** Each starts an agent of its own; a few of every kind are enough by default. */
-function inWhole(name: string, body: () => Promise<void>): void {
-  if (process.env.INTERVENE_TEST_ALL === '1') it(name, body);
-  else it.skip(`${name} (with --all)`, body);
-}
+/** Each starts an agent of its own; one of every kind is enough by default. The others run with --all. */
+const inWhole = it.runIf(process.env.INTERVENE_TEST_ALL === '1');
 
 let networks: TwoNetworks;
 let server: JobsInNetwork;

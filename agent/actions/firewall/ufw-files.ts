@@ -6,6 +6,7 @@ import type { Packet } from '../diagnostics/firewall/packet-path.ts';
 const FILES = { 4: '/etc/ufw/user.rules', 6: '/etc/ufw/user6.rules' } as const;
 const ANYWHERE = { 4: '0.0.0.0/0', 6: '::/0' } as const;
 const CHAINS = { 4: 'ufw-user-input', 6: 'ufw6-user-input' } as const;
+const BEGIN = '### RULES ###';
 const END = '### END RULES ###';
 
 /**
@@ -52,9 +53,10 @@ function letIn(text: string, packet: Packet, policy: string): string {
   if (index === undefined) return text;
   const lines = text.split('\n');
   const tuples = lines.flatMap((line, at) => (line.startsWith('### tuple ###') ? [at] : []));
-  const end = lines.indexOf(END);
+  // As it comes with the package, the list of rules has no end.
+  const end = lines.includes(END) ? lines.indexOf(END) : lines.indexOf(BEGIN) + 1;
   const at = index === null ? end : (tuples[index] ?? end);
-  return at < 0 ? text : lines.toSpliced(at, 0, ...entry(packet)).join('\n');
+  return at <= 0 ? text : lines.toSpliced(at, 0, ...entry(packet)).join('\n');
 }
 
 /** Which of ufw's rules keeps the packet out, from 0; null: the policy; undefined: none does. */

@@ -240,7 +240,7 @@ describe('files that keep SSH out after a boot', () => {
 
   it('are those of ufw, where it is on and no rule of its own lets SSH in', async () => {
     await expect(system.look(ufwRules)).rejects.toThrow('not installed');
-    await system.write('etc/ufw/user.rules', '*filter\n### RULES ###\n### END RULES ###\n');
+    await system.write('etc/ufw/user.rules', '*filter\n### RULES ###\nCOMMIT\n');
     await system.write('etc/ufw/ufw.conf', 'ENABLED=no\n');
     expect(await system.look(ufwRules)).toEqual([]);
     await system.write('etc/ufw/ufw.conf', 'ENABLED=yes\n');
