@@ -15,7 +15,7 @@ const ACTION = 'firewall.recover';
 const BRIEF = { confirmWithinSeconds: 20 };
 
 /** Each starts an agent of its own; one of every kind is enough by default. The others run with --all. */
-const inWhole = it.runIf(process.env.INTERVENE_TEST_ALL === '1');
+const WHOLE = process.env.INTERVENE_TEST_ALL === '1';
 
 let networks: TwoNetworks;
 let server: JobsInNetwork;
@@ -155,28 +155,31 @@ describe('rules of nftables that shut SSH out', { timeout: 120_000 }, () => {
     expect(await state()).toBe(before);
   });
 
-  inWhole('are opened before the rule that drops, for the sender that is named alone', async () => {
-    const rules = shutRules.replace(
-      '    tcp dport { 80',
-      `    tcp dport ${PORT} drop\n    tcp dport { 80`,
-    );
-    await load(rules);
-    server.write('/etc/nftables.conf', rules);
-    const elsewhere = { ...BRIEF, source: '203.0.113.0/24' };
-    await confirmed(elsewhere);
-    expect(await networks.connects(false)).toBe(false);
-    const here = { ...BRIEF, source: '10.99.0.2' };
-    const { job, ended } = await confirmed(here);
-    expect(ended).toMatchObject({ outcome: 'succeeded', result: { source: '10.99.0.2' } });
-    expect(await networks.connects(true)).toBe(true);
-    expect(server.read('/etc/nftables.conf')).toContain(
-      'insert rule inet filter input index 3 ip saddr 10.99.0.2 tcp dport 2222 accept',
-    );
-    await server.undo(ACTION, here, job);
-    expect(await networks.connects(false)).toBe(false);
-  });
+  it.runIf(WHOLE)(
+    'are opened before the rule that drops, for the sender that is named alone',
+    async () => {
+      const rules = shutRules.replace(
+        '    tcp dport { 80',
+        `    tcp dport ${PORT} drop\n    tcp dport { 80`,
+      );
+      await load(rules);
+      server.write('/etc/nftables.conf', rules);
+      const elsewhere = { ...BRIEF, source: '203.0.113.0/24' };
+      await confirmed(elsewhere);
+      expect(await networks.connects(false)).toBe(false);
+      const here = { ...BRIEF, source: '10.99.0.2' };
+      const { job, ended } = await confirmed(here);
+      expect(ended).toMatchObject({ outcome: 'succeeded', result: { source: '10.99.0.2' } });
+      expect(await networks.connects(true)).toBe(true);
+      expect(server.read('/etc/nftables.conf')).toContain(
+        'insert rule inet filter input index 3 ip saddr 10.99.0.2 tcp dport 2222 accept',
+      );
+      await server.undo(ACTION, here, job);
+      expect(await networks.connects(false)).toBe(false);
+    },
+  );
 
-  inWhole('are opened in each table that shuts out, and rules of others stay', async () => {
+  it.runIf(WHOLE)('are opened in each table that shuts out, and rules of others stay', async () => {
     await load(
       `${shutRules}table ip late {\n chain in {\n type filter hook input priority 10; policy drop;\n }\n}\n`,
     );
@@ -188,7 +191,7 @@ describe('rules of nftables that shut SSH out', { timeout: 120_000 }, () => {
     expect(await ruleset()).toContain('tcp dport 9 accept');
   });
 
-  inWhole('stop a plan when something else keeps SSH out by then', async () => {
+  it.runIf(WHOLE)('stop a plan when something else keeps SSH out by then', async () => {
     const { bytes } = await server.plan(ACTION, BRIEF);
     await load(
       shutRules
@@ -234,7 +237,7 @@ describe('a change of the firewall that waits', { timeout: 120_000 }, () => {
     await expectTakenBack();
   });
 
-  inWhole('is taken back in time when agent and guardian are killed', async () => {
+  it.runIf(WHOLE)('is taken back in time when agent and guardian are killed', async () => {
     await server.killAgent();
     process.kill(server.guardianPid(job), 'SIGKILL');
     server.letTimeRunOut(job);
@@ -244,7 +247,7 @@ describe('a change of the firewall that waits', { timeout: 120_000 }, () => {
     expect(await server.end(job)).toMatchObject({ outcome: 'failed', reason: 'rolled_back' });
   });
 
-  inWhole('is taken back by the next agent when everything else is killed', async () => {
+  it.runIf(WHOLE)('is taken back by the next agent when everything else is killed', async () => {
     await server.killAgent();
     process.kill(server.guardianPid(job), 'SIGKILL');
     process.kill(server.runnerPid(job), 'SIGKILL');
@@ -254,7 +257,7 @@ describe('a change of the firewall that waits', { timeout: 120_000 }, () => {
     await expectTakenBack();
   });
 
-  inWhole('gets another guardian when the first one is killed', async () => {
+  it.runIf(WHOLE)('gets another guardian when the first one is killed', async () => {
     const first = server.guardianPid(job);
     process.kill(first, 'SIGKILL');
     while (server.guardianPid(job) === first) await sleep(50);
@@ -263,7 +266,7 @@ describe('a change of the firewall that waits', { timeout: 120_000 }, () => {
     await expectTakenBack();
   });
 
-  inWhole('stays when its runner is killed after the confirmation', async () => {
+  it.runIf(WHOLE)('stays when its runner is killed after the confirmation', async () => {
     await server.killAgent();
     await server.guard(job).decide('kept');
     process.kill(server.runnerPid(job), 'SIGKILL');
@@ -310,40 +313,43 @@ describe('rules of iptables that shut SSH out', { timeout: 120_000 }, () => {
     expect(await networks.connects(false)).toBe(false);
   });
 
-  inWhole('are opened for ufw as ufw does it, so that it shows the rule as its own', async () => {
-    execFileSync('cp', ['-a', '/etc/ufw', join(server.etc, 'ufw')]);
-    server.write(
-      '/etc/default/ufw',
-      'IPV6=yes\nDEFAULT_INPUT_POLICY="DROP"\nDEFAULT_OUTPUT_POLICY="ACCEPT"\nDEFAULT_FORWARD_POLICY="DROP"\nDEFAULT_APPLICATION_POLICY="SKIP"\nMANAGE_BUILTINS=no\nIPT_SYSCTL=/dev/null\nIPT_MODULES=""\n',
-    );
-    server.write('/etc/ufw/ufw.conf', 'ENABLED=yes\nLOGLEVEL=off\n');
-    const ufw = (...words: string[]) =>
-      inServer(
-        'unshare',
-        '--mount',
-        'sh',
-        '-ec',
-        'mount --bind "$1" /etc; shift; exec ufw "$@"',
-        'sh',
-        server.etc,
-        ...words,
+  it.runIf(WHOLE)(
+    'are opened for ufw as ufw does it, so that it shows the rule as its own',
+    async () => {
+      execFileSync('cp', ['-a', '/etc/ufw', join(server.etc, 'ufw')]);
+      server.write(
+        '/etc/default/ufw',
+        'IPV6=yes\nDEFAULT_INPUT_POLICY="DROP"\nDEFAULT_OUTPUT_POLICY="ACCEPT"\nDEFAULT_FORWARD_POLICY="DROP"\nDEFAULT_APPLICATION_POLICY="SKIP"\nMANAGE_BUILTINS=no\nIPT_SYSCTL=/dev/null\nIPT_MODULES=""\n',
       );
-    await ufw('--force', 'reload');
-    expect(await networks.connects(false)).toBe(false);
-    const before = server.look();
-    const { job, ended } = await confirmed(BRIEF);
-    expect(ended).toMatchObject({
-      result: { files: ['/etc/ufw/user.rules', '/etc/ufw/user6.rules'] },
-    });
-    expect(await networks.connects(true)).toBe(true);
-    expect(await ufw('status')).toMatch(/2222\/tcp +ALLOW +Anywhere\s+2222\/tcp \(v6\) +ALLOW/);
-    await ufw('--force', 'reload');
-    expect(await networks.connects(true)).toBe(true);
-    await server.undo(ACTION, BRIEF, job);
-    expect(server.look()).toBe(before);
-    await ufw('--force', 'reload');
-    expect(await networks.connects(false)).toBe(false);
-  });
+      server.write('/etc/ufw/ufw.conf', 'ENABLED=yes\nLOGLEVEL=off\n');
+      const ufw = (...words: string[]) =>
+        inServer(
+          'unshare',
+          '--mount',
+          'sh',
+          '-ec',
+          'mount --bind "$1" /etc; shift; exec ufw "$@"',
+          'sh',
+          server.etc,
+          ...words,
+        );
+      await ufw('--force', 'reload');
+      expect(await networks.connects(false)).toBe(false);
+      const before = server.look();
+      const { job, ended } = await confirmed(BRIEF);
+      expect(ended).toMatchObject({
+        result: { files: ['/etc/ufw/user.rules', '/etc/ufw/user6.rules'] },
+      });
+      expect(await networks.connects(true)).toBe(true);
+      expect(await ufw('status')).toMatch(/2222\/tcp +ALLOW +Anywhere\s+2222\/tcp \(v6\) +ALLOW/);
+      await ufw('--force', 'reload');
+      expect(await networks.connects(true)).toBe(true);
+      await server.undo(ACTION, BRIEF, job);
+      expect(server.look()).toBe(before);
+      await ufw('--force', 'reload');
+      expect(await networks.connects(false)).toBe(false);
+    },
+  );
 });
 
 describe('files that are loaded at the next boot', { timeout: 120_000 }, () => {
@@ -368,15 +374,18 @@ describe('files that are loaded at the next boot', { timeout: 120_000 }, () => {
     await inServer('nft', 'flush', 'ruleset');
   });
 
-  inWhole('with an error that no word explains are left alone, and it is said', async () => {
-    server.write('/etc/nftables.conf', shutRules.replace('policy drop;', 'policy drop; }'));
-    server.enable('nftables.service');
-    const { plan } = await server.plan(ACTION, BRIEF);
-    expect(plan.steps).toEqual([]);
-    expect(plan.findings[0]).toMatch(/Correct it by hand/);
-  });
+  it.runIf(WHOLE)(
+    'with an error that no word explains are left alone, and it is said',
+    async () => {
+      server.write('/etc/nftables.conf', shutRules.replace('policy drop;', 'policy drop; }'));
+      server.enable('nftables.service');
+      const { plan } = await server.plan(ACTION, BRIEF);
+      expect(plan.steps).toEqual([]);
+      expect(plan.findings[0]).toMatch(/Correct it by hand/);
+    },
+  );
 
-  inWhole('of iptables with a misspelt option are corrected', async () => {
+  it.runIf(WHOLE)('of iptables with a misspelt option are corrected', async () => {
     server.write('/etc/iptables/rules.v4', tables('-A INPUT -p tcp -m tcp --dprt 443 -j ACCEPT'));
     server.enable('netfilter-persistent.service');
     const { plan } = await server.plan(ACTION, BRIEF);
@@ -390,14 +399,17 @@ describe('files that are loaded at the next boot', { timeout: 120_000 }, () => {
     );
   });
 
-  inWhole('are looked at with what they include, and never where no unit loads them', async () => {
-    server.write('/etc/nftables.conf', 'flush ruleset\ninclude "/etc/nftables.d/*.nft"\n');
-    server.write('/etc/nftables.d/a.nft', shutRules.replace('flush ruleset\n', ''));
-    expect((await server.plan(ACTION, BRIEF)).plan.steps).toEqual([]);
-    server.enable('nftables.service');
-    expect(await applied()).toMatchObject({ result: { files: ['/etc/nftables.conf'] } });
-    expect(server.read('/etc/nftables.conf')).toMatch(/add rule inet filter input/);
-  });
+  it.runIf(WHOLE)(
+    'are looked at with what they include, and never where no unit loads them',
+    async () => {
+      server.write('/etc/nftables.conf', 'flush ruleset\ninclude "/etc/nftables.d/*.nft"\n');
+      server.write('/etc/nftables.d/a.nft', shutRules.replace('flush ruleset\n', ''));
+      expect((await server.plan(ACTION, BRIEF)).plan.steps).toEqual([]);
+      server.enable('nftables.service');
+      expect(await applied()).toMatchObject({ result: { files: ['/etc/nftables.conf'] } });
+      expect(server.read('/etc/nftables.conf')).toMatch(/add rule inet filter input/);
+    },
+  );
 
   it('of hosts.deny let sshd in again, and what names somebody stays', async () => {
     server.write(
