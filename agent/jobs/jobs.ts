@@ -21,6 +21,7 @@ import { createJobFolder, hasSpool, readSpec, receivedJob, writeReceived } from 
 import type { JobSpec, SealedInputs } from './job-spec.ts';
 import { RESERVE_FILE } from './journal-writer.ts';
 import { dropEmptyFolder, ForbiddenPathError } from './named-path.ts';
+import { hardwareSpecs, observedFor } from './observations.ts';
 import { forgetObservations, observedFolder, Observer } from './observer.ts';
 import { releasedJob } from './released-job.ts';
 import { killRunner, startRunner, type RunnerProgram } from './runner-process.ts';
@@ -248,7 +249,7 @@ class HeldJobs implements Jobs {
       if (backups?.isTransient) await dropEmptyFolder(backups.path);
     }
     const job = this.held.get(spec.job);
-    if (observer !== null) this.observe(observer, job);
+    if (observer !== null) this.observe(observer, observedFor(declaration), job);
     if (backups?.isWritable) {
       job?.onChange(() => job.ended !== null && void dropEmptyFolder(backups.path));
     }
@@ -267,11 +268,15 @@ class HeldJobs implements Jobs {
   }
 
   /** Beside the runner, which waits for what comes of it, and no longer than the job lives. */
-  private observe(observer: Observer, job: HeldJob | undefined): void {
+  private observe(
+    observer: Observer,
+    what: ReturnType<typeof observedFor>,
+    job: HeldJob | undefined,
+  ): void {
     if (job === undefined || job.ended !== null) return void observer.stop();
     job.onChange(() => job.ended !== null && void observer.stop());
-    observer.observe().catch((error: unknown) => {
-      this.log.warn({ err: error }, 'the server could not be observed for a diagnosis');
+    observer.observe(what === 'hardware' ? hardwareSpecs() : undefined).catch((error: unknown) => {
+      this.log.warn({ err: error }, 'the server could not be observed for a job');
     });
   }
 

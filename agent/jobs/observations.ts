@@ -1,3 +1,4 @@
+import type { ActionDeclaration } from '../../proto/actions/declaration.ts';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { TargetFiles } from '../target/target-files.ts';
 import type { ObservationName } from './observation.ts';
@@ -37,6 +38,28 @@ const UNIT_PROPERTIES = [
   'FragmentPath',
 ];
 
+/** What a job of such an action is told: of everything, of the hardware it works on, or of nothing. */
+export function observedFor({
+  capabilities,
+}: Pick<ActionDeclaration, 'capabilities'>): 'everything' | 'hardware' | null {
+  if (capabilities.includes('observe')) return 'everything';
+  const hasDisks = capabilities.includes('disks') || capabilities.includes('device');
+  return hasDisks ? 'hardware' : null;
+}
+
+/** What shows that disks fail, which decides whether anything is written to them. */
+export function hardwareSpecs(): ObserverSpec[] {
+  return [
+    { name: 'kernel-log', argv: ['dmesg', '--raw'], powers: ['CAP_SYSLOG'] },
+    ...diskNames().map((disk): ObserverSpec => ({
+      name: `smart-${disk}`,
+      // A disk that sleeps is not woken.
+      argv: ['smartctl', '--json', '--nocheck=standby', '--health', '--attributes', `/dev/${disk}`],
+      powers: ['devices', 'CAP_SYS_RAWIO', 'CAP_SYS_ADMIN'],
+    })),
+  ];
+}
+
 /**
  * Everything that the agent looks at for a diagnosis, because it needs powers that the runner must not have.
  * No word of it comes from an order or from a runner: from the server come only names of disks, as the
@@ -70,7 +93,6 @@ export async function observerSpecs(files = new TargetFiles()): Promise<Observer
       argv: existsSync('/run/udev/data') ? null : ['blkid', '-c', '/dev/null', '-o', 'export'],
       powers: ['devices'],
     },
-    { name: 'kernel-log', argv: ['dmesg', '--raw'], powers: ['CAP_SYSLOG'] },
     { name: 'listening', argv: ['cat', '/proc/net/tcp', '/proc/net/tcp6'], powers: ['network'] },
     { name: 'addresses', argv: ['ip', '-json', 'address'], powers: ['network'] },
     { name: 'routes', argv: ['ip', '-json', 'route'], powers: ['network'] },
@@ -102,12 +124,7 @@ export async function observerSpecs(files = new TargetFiles()): Promise<Observer
       argv: homes.length === 0 ? null : ['stat', '--format', '%f %u %n', '--', ...homes],
       powers: ['CAP_DAC_READ_SEARCH'],
     },
-    ...diskNames().map((disk): ObserverSpec => ({
-      name: `smart-${disk}`,
-      // A disk that sleeps is not woken.
-      argv: ['smartctl', '--json', '--nocheck=standby', '--health', '--attributes', `/dev/${disk}`],
-      powers: ['devices', 'CAP_SYS_RAWIO', 'CAP_SYS_ADMIN'],
-    })),
+    ...hardwareSpecs(),
   ];
 }
 

@@ -9,6 +9,7 @@ import type { JobSpec } from './job-spec.ts';
 import { bindBackups, checkNamedPath, checkPlainName } from './named-path.ts';
 import { observedFolder } from './observer.ts';
 import { ALL_DISKS } from '../../proto/documents/kinds/order.ts';
+import { observedFor } from './observations.ts';
 import { isChanging, type SandboxDevice, type SandboxPaths } from './sandbox.ts';
 
 const run = promisify(execFile);
@@ -71,7 +72,7 @@ export async function resolveSandboxPaths(
     hiddenDirectories: isConfined ? await existing(hidden, 'directory') : [],
     hiddenFiles: observes ? [] : isConfined ? await existing(HIDDEN_FILES) : host.hiddenFiles,
     shownFiles: observes ? await showable() : [],
-    observations: observes ? observedFolder(state, spec.job) : null,
+    observations: observedFor(declaration) === null ? null : observedFolder(state, spec.job),
     device: device === null ? null : await resolveDevice(device, declaration, spec, places),
     // After everything that may still refuse: this makes a folder.
     backups: isConfined ? await bindBackups(spec, places) : null,

@@ -13,9 +13,15 @@ export async function perform(
   context: ActionContext,
   load: LoadImplementation,
 ): Promise<ActionResult> {
-  const { action, mode, plan } = context.spec;
+  const { spec } = context;
+  const { action, mode, plan } = spec;
   const implementation = await load(action);
   if (implementation === undefined) throw new ActionError('action_unknown', `${action} is unknown`);
+  if (spec.target !== null || Object.hasOwn(spec.parameters, 'device')) {
+    const { requireSoundDisks } =
+      await import('../actions/diagnostics/hardware/require-sound-disks.ts');
+    await requireSoundDisks(context);
+  }
   switch (mode) {
     case 'plan': {
       const { makePlan } = await import('./make-plan.ts');

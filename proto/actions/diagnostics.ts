@@ -72,6 +72,24 @@ export const finding = z.strictObject({
 });
 export type Finding = z.output<typeof finding>;
 
+/** Rules that, where they are critical, say that hardware fails: every write may be the one that costs the data. */
+const HARDWARE_RULES = new Set([
+  'hw.smart_failing',
+  'hw.sector_trouble',
+  'hw.io_errors',
+  'hw.mce_edac',
+  'raid.degraded',
+]);
+
+/** Those of a diagnosis that stop every repair and go to the data centre. */
+export function failingHardware<T extends Pick<Finding, 'rule' | 'severity'>>(
+  findings: readonly T[],
+): T[] {
+  return findings.filter(
+    ({ rule, severity }) => severity === 'critical' && HARDWARE_RULES.has(rule),
+  );
+}
+
 const bytes = z.int().min(0);
 
 /** Missing: not known. */

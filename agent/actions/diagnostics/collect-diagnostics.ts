@@ -1,16 +1,14 @@
-import { basename, dirname, join } from 'node:path';
 import {
   diagnosticsCollectParameters,
   type DiagnosticsResult,
 } from '../../../proto/actions/diagnostics.ts';
 import type { JsonValue } from '../../../proto/documents/fields.ts';
-import { OBSERVED_FOLDER } from '../../jobs/observation.ts';
 import type { CommandResult } from '../../process/command.ts';
 import { CommandStartError } from '../../process/command-start-error.ts';
 import type { ActionContext, ActionImplementation, ActionResult } from '../../runner/action.ts';
 import { TargetFiles } from '../../target/target-files.ts';
 import { fitFindings } from './finding.ts';
-import { Observations } from './observations.ts';
+import { Observations, observedFolder } from './observations.ts';
 import { ProbeFailure, type ProbeContext } from './probe.ts';
 import { probes } from './probes.ts';
 import { runProbes, type Collected } from './run-probes.ts';
@@ -63,11 +61,6 @@ function resultOf(
     exitStatus: null,
     result: result as unknown as JsonValue,
   };
-}
-
-/** Beside the folder of the jobs, by the job's name. */
-function observedFolder(directory: string): string {
-  return join(dirname(dirname(directory)), OBSERVED_FOLDER, basename(directory));
 }
 
 function probeContext(context: ActionContext, observations: Observations): ProbeContext {

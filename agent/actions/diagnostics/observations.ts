@@ -1,8 +1,10 @@
+import { existsSync } from 'node:fs';
 import { readdir, readFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
   OBSERVED_ALL,
+  OBSERVED_FOLDER,
   observationFile,
   type Observation,
   type ObservationName,
@@ -10,6 +12,11 @@ import {
 import { NotApplicable, ProbeFailure } from './probe.ts';
 
 const LOOK_EVERY_MS = 20;
+
+/** Where what the agent observes for a job arrives: beside the folder of the jobs, by the job's name. */
+export function observedFolder(directory: string): string {
+  return join(dirname(dirname(directory)), OBSERVED_FOLDER, basename(directory));
+}
 
 /** What the agent observes for this job, as it arrives in its folder. */
 export class Observations {
@@ -22,8 +29,9 @@ export class Observations {
     this.folder = folder;
   }
 
-  /** Looks at the folder until everything is there or the time is over. */
+  /** Looks at the folder until everything is there or the time is over, or at once where there is none. */
   async follow(withinMs: number): Promise<void> {
+    if (!existsSync(this.folder)) withinMs = 0;
     const end = performance.now() + withinMs;
     while (!this.names.has(OBSERVED_ALL) && performance.now() < end) {
       const names = await readdir(this.folder).catch((): string[] => []);

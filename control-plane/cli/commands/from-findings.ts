@@ -1,9 +1,10 @@
+import { failingHardware, type Finding } from '../../../proto/actions/diagnostics.ts';
 import { commandText, shell } from '../../../proto/documents/command-text.ts';
 import { orderClass } from '../../../proto/documents/coverage.ts';
 import type { Order } from '../../../proto/documents/kinds/order.ts';
 import { CliError, usageError } from '../cli-error.ts';
 import type { CommandContext } from '../command-context.ts';
-import { failingHardware, proposeRepairs, type Proposal } from '../diagnosis/propose-repairs.ts';
+import { proposeRepairs, type Proposal } from '../diagnosis/propose-repairs.ts';
 import { exitStatus } from '../exit-status.ts';
 import { reportOutcome } from '../jobs/outcome-card.ts';
 import { confirmOrder } from '../orders/confirm-order.ts';
@@ -180,10 +181,7 @@ async function planOf(
   });
 }
 
-function requireSoundHardware(
-  findings: Parameters<typeof failingHardware>[0],
-  server: string,
-): void {
+function requireSoundHardware(findings: readonly Finding[], server: string): void {
   const [failing] = failingHardware(findings);
   if (failing === undefined) return;
   throw new CliError({

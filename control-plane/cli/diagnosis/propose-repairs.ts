@@ -32,13 +32,6 @@ const ORDER = [
   'bootloader.repair',
 ];
 
-/** Hardware that fails: every write may be the one that costs the data. */
-const FAILING = new Set(['hw.smart_failing', 'hw.sector_trouble', 'hw.io_errors', 'raid.degraded']);
-
-export function failingHardware(findings: readonly Finding[]): Finding[] {
-  return findings.filter(({ rule, severity }) => severity === 'critical' && FAILING.has(rule));
-}
-
 /**
  * The repairs that findings suggest, each once, in the order they depend on each other. A suggestion is the
  * server's word: it counts only as far as this program's catalogue has the action, with a plan, and takes

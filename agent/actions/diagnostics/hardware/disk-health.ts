@@ -15,7 +15,8 @@ const SECTOR_ATTRIBUTES = [187, 197, 198];
 const FAILING = 8 | 16;
 const NOT_OPENED = 1 | 2;
 
-const ESCALATE =
+/** What is left to do where a disk fails. */
+export const ESCALATE =
   'Write nothing to this disk, save its data, and hand the case over to the data centre.';
 
 export const diskHealth: Probe = {

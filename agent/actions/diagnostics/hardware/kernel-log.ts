@@ -1,5 +1,6 @@
 import { commandEvidence, type NewFinding } from '../finding.ts';
 import type { Probe } from '../probe.ts';
+import { ESCALATE } from './disk-health.ts';
 
 interface KernelRule {
   rule: string;
@@ -11,9 +12,6 @@ interface KernelRule {
   subject: (match: RegExpMatchArray) => string;
 }
 
-const HARDWARE =
-  'Write nothing to this disk, save its data, and hand the case over to the data centre.';
-
 const RULES: readonly KernelRule[] = [
   {
     rule: 'hw.io_errors',
@@ -21,7 +19,7 @@ const RULES: readonly KernelRule[] = [
     pattern: /(?:I\/O error, dev ([\w-]+)|Buffer I\/O error on dev(?:ice)? ([\w-]+))/,
     subject: (match) => match[1] ?? match[2] ?? '',
     title: (disk) => `The kernel could not read or write ${disk}`,
-    byHand: HARDWARE,
+    byHand: ESCALATE,
   },
   {
     rule: 'hw.io_errors',
@@ -29,7 +27,7 @@ const RULES: readonly KernelRule[] = [
     pattern: /(ata\d+(?:\.\d+)?): (?:error: \{ UNC|failed command|exception Emask)/,
     subject: (match) => match[1] ?? '',
     title: (port) => `The disk at ${port} does not answer as it should`,
-    byHand: HARDWARE,
+    byHand: ESCALATE,
   },
   {
     rule: 'hw.mce_edac',

@@ -48,3 +48,9 @@ export function judgeMdstat(text: string): NewFinding[] {
     ];
   });
 }
+
+/** Names of the devices that an array of /proc/mdstat has, failed ones too: `sda1`. */
+export function membersOf(text: string, array: string): string[] {
+  const line = text.split('\n').find((one) => one.startsWith(`${array} : `)) ?? '';
+  return [...line.matchAll(/(\S+)\[\d+\]/g)].map((match) => match[1]!);
+}

@@ -1,4 +1,4 @@
-import type { Finding } from '../../../../proto/actions/diagnostics.ts';
+import { failingHardware, type Finding } from '../../../../proto/actions/diagnostics.ts';
 import { CommandStartError } from '../../../process/command-start-error.ts';
 import type { CommandResult } from '../../../process/command.ts';
 import { ActionError, type ActionContext } from '../../../runner/action.ts';
@@ -8,6 +8,7 @@ import { readBootSectors } from '../../bootloader/boot-sectors.ts';
 import { inspectDevice } from '../../../target/block-device.ts';
 import { findDamagedTable } from '../../bootloader/partition-table.ts';
 import { bounded, commandEvidence, cut } from '../finding.ts';
+import { judgeDisksOfOrder } from '../hardware/require-sound-disks.ts';
 import type { Probe } from '../probe.ts';
 import { runProbes, type Collected } from '../run-probes.ts';
 import { inTarget } from './borrowed-programs.ts';
@@ -34,22 +35,54 @@ export async function collectOffline(
   probes: readonly Probe[],
   look: Look,
 ): Promise<Collected> {
-  return withDisks(context, { write: false }, async (open) => {
-    const collected: Collected = { facts: factsOf(open), findings: [], reports: [] };
-    // Before anything is mounted: a check refuses what is.
-    await judgeVolumes(context, open, look, collected);
-    await judgeTables(open, collected);
-    await judgeBootCode(context, open, collected);
-    let target: Target;
-    try {
-      target = await openSystem(context, open, false);
-    } catch (error) {
-      if (!(error instanceof ActionError) || !WITHOUT_SYSTEM.has(error.reason)) throw error;
-      collected.findings.push(withoutSystem(error));
-      return collected;
-    }
-    await judgeSystem(target, probes, look, collected);
-    return collected;
+  const collected: Collected = { facts: {}, findings: [], reports: [] };
+  // First of all: from a disk that fails nothing more may come.
+  await judgeHardware(context, collected);
+  try {
+    await withDisks(context, { write: false }, (open) =>
+      judgeDisksAndSystem(context, open, probes, look, collected),
+    );
+  } catch (error) {
+    const isHardware = failingHardware(collected.findings).length > 0;
+    if (!(error instanceof ActionError) || !isHardware) throw error;
+    collected.findings.push(withoutSystem(error));
+  }
+  return collected;
+}
+
+async function judgeDisksAndSystem(
+  context: ActionContext,
+  open: OpenDisks,
+  probes: readonly Probe[],
+  look: Look,
+  collected: Collected,
+): Promise<void> {
+  Object.assign(collected.facts, factsOf(open));
+  // Before anything is mounted: a check refuses what is.
+  await judgeVolumes(context, open, look, collected);
+  await judgeTables(open, collected);
+  await judgeBootCode(context, open, collected);
+  let target: Target;
+  try {
+    target = await openSystem(context, open, false);
+  } catch (error) {
+    if (!(error instanceof ActionError) || !WITHOUT_SYSTEM.has(error.reason)) throw error;
+    collected.findings.push(withoutSystem(error));
+    return;
+  }
+  await judgeSystem(target, probes, look, collected);
+}
+
+async function judgeHardware(context: ActionContext, collected: Collected): Promise<void> {
+  const began = performance.now();
+  const { findings, unknown } = await judgeDisksOfOrder(context);
+  collected.findings.push(...findings.map((one) => bounded({ ...one, area: 'hardware' })));
+  collected.reports.push({
+    probe: 'hardware.disks',
+    area: 'hardware',
+    outcome: unknown.length === 0 ? 'done' : 'probe_failed',
+    detail: cut(unknown.join('; '), 300),
+    durationMs: Math.round(performance.now() - began),
   });
 }
 
