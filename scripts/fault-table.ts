@@ -25,54 +25,66 @@ export interface WrittenResults {
 }
 
 interface Row {
+  proven: 'yes' | 'failed' | 'no';
   how: string;
-  state: 'passed' | 'failed' | 'not here';
-  why: string;
   seconds: string;
+}
+
+/** Test files that prove faults which no disk of the laboratory holds. */
+export function testsOfFaults(): string[] {
+  const tests = faults.flatMap((fault) => ('test' in fault ? [fault.test] : []));
+  return [...new Set(tests)].toSorted();
 }
 
 /** The page of all faults and how their proofs went. */
 export function faultPage(run: FaultRun, machine: string): string {
   const rows = faults.map((fault) => ({ fault, row: rowOf(fault, run) }));
-  const count = (state: Row['state']) => rows.filter(({ row }) => row.state === state).length;
+  const count = (proven: Row['proven']) => rows.filter(({ row }) => row.proven === proven).length;
+  const provenBy = (...proofs: Fault['proof'][]) =>
+    rows.filter(({ fault, row }) => row.proven === 'yes' && proofs.includes(fault.proof)).length;
   return [
     '# Faults and their repairs',
     '',
-    `Written by \`scripts/test --all\` on ${machine}. Of ${rows.length} faults that clients call about, ` +
-      `${count('passed')} passed, ${count('failed')} failed, ${count('not here')} were not run here.`,
+    `Written by \`scripts/test --all\` on ${machine}. Of ${rows.length} faults that clients call about ${count('yes')} are ` +
+      `proven: ${provenBy('repair', 'report')} on disks, ${provenBy('live')} apart, ${provenBy('recorded')} by ` +
+      `recorded output; ${count('failed')} failed, ${count('no')} are not proven.`,
     '',
     '- **repaired**: made on a disk with a whole Debian, found by a diagnosis, repaired by a plan, with the whole product; looked at with the',
-    '  tool people would use; nothing but what the plan lists changed; nothing left to do; undone; killed (kill -9) and undone. **booted** adds a boot in QEMU.',
+    '  tool people would use; nothing on the disk but what the plan lists changed; nothing left to do; undone; killed (kill -9) and undone.',
+    '  **booted**: started in QEMU afterwards, too.',
     '- **told**: found, told of, and left alone, because a repair would destroy what is left.',
-    '- **recorded**: through output of the tools that was recorded on a real machine; **live**: on a running system, or in a virtual machine.',
+    '- **apart**: made and proven by a test of its own: on a running system, in a virtual machine, on a smaller disk.',
+    '- **recorded**: cannot be made here, and why; its rule is proven by what the tools print on a machine that has it.',
     '',
-    '| id | fault | how | state | why | s |',
-    '| --- | --- | --- | --- | --- | --- |',
+    '| id | fault | proven | how | s |',
+    '| --- | --- | --- | --- | --- |',
     ...rows.map(
       ({ fault, row }) =>
-        `| ${fault.id} | ${cell(fault.title)} | ${row.how} | ${row.state} | ${cell(row.why)} | ${row.seconds} |`,
+        `| ${fault.id} | ${cell(fault.title)} | ${row.proven} | ${cell(row.how)} | ${row.seconds} |`,
     ),
     '',
   ].join('\n');
 }
 
 function rowOf(fault: Fault, run: FaultRun): Row {
-  if (fault.proof === 'none') return { how: '', state: 'not here', why: fault.why, seconds: '' };
+  if (fault.proof === 'none') return { proven: 'no', how: fault.why, seconds: '' };
   if (fault.proof === 'recorded' || fault.proof === 'live') {
+    const why = fault.proof === 'recorded' ? `${fault.why}; ` : '';
     const passed = run.files.get(fault.test);
     if (passed === undefined) {
-      return { how: fault.proof, state: 'not here', why: `${fault.test} did not run`, seconds: '' };
+      return { proven: 'no', how: `${why}\`${fault.test}\` did not run`, seconds: '' };
     }
-    const state = passed ? 'passed' : 'failed';
-    return { how: fault.proof, state, why: `\`${fault.test}\``, seconds: '' };
+    const how = `${fault.proof === 'live' ? 'apart' : 'recorded'}: ${why}\`${fault.test}\``;
+    return { proven: passed ? 'yes' : 'failed', how, seconds: '' };
   }
-  const how =
-    fault.proof === 'report' ? 'told' : fault.boots === true ? 'repaired, booted' : 'repaired';
   const result = run.onDisk.get(fault.id);
   if (result === undefined) {
-    return { how, state: 'not here', why: run.waiting.get(fault.id) ?? 'did not run', seconds: '' };
+    return { proven: 'no', how: run.waiting.get(fault.id) ?? 'did not run', seconds: '' };
   }
-  return { how, state: result.state, why: result.note, seconds: result.seconds.toFixed(0) };
+  const seconds = result.seconds.toFixed(0);
+  if (result.state === 'failed') return { proven: 'failed', how: result.note, seconds };
+  const how = fault.proof === 'report' ? 'told' : 'repaired';
+  return { proven: 'yes', how: result.note === '' ? how : `${how}, ${result.note}`, seconds };
 }
 
 /** Text of a failure must not break the table. */

@@ -4,36 +4,55 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { must, run } from '../harness/process.ts';
 import type { FaultDisk } from './fault-disk.ts';
+import { rangeDigest } from './image-digest.ts';
 import { rolesOf } from './layouts.ts';
+import type { Layout, Role } from './layouts.ts';
 import type { MountedSystem } from './mounted-system.ts';
 
 /**
- * All that a disk holds, by where it is: `/etc/fstab` for a file, with content, mode, owner, extended
- * attributes and flags; `esp:EFI/debian/grubx64.efi` on the ESP; `raw:boot-code` and the like for bytes
- * outside of file systems. Times are left out: a file that was put back is as old as that.
+ * All that a disk holds, by where it is: `/etc/fstab` for a file, with content, mode, owner, number of
+ * links, extended attributes and flags; `esp:EFI/debian/grubx64.efi` on the ESP; `raw:boot-code` and the like
+ * for bytes outside of file systems. Times are left out: a file that was put back is as old as that.
  */
 export type DiskPicture = ReadonlyMap<string, string>;
 
 const SECTOR_BYTES = 512;
 const BOOT_CODE_BYTES = 440;
 const GPT_SECTORS = 34;
+/** Partitions that are looked at file by file. */
+const MOUNTED: readonly Role[] = ['root', 'boot', 'esp'];
 
 /**
- * Digests of files that were read before, by disk, inode and time of the last change: whatever changes a
- * file through the kernel moves that time.
+ * Digests of files that were read before, by layout, inode and time of the last change: whatever changes a
+ * file through the kernel moves that time, and a copy of a golden image begins with all of them alike.
  */
-const known = new WeakMap<FaultDisk, Map<string, string>>();
+const known = new Map<Layout, Map<string, string>>();
+
+export interface Look {
+  /** Reads every file anew: something has written beside the kernel's file system. */
+  afresh?: boolean;
+}
 
 /** Needs file systems that can be mounted. Changes no byte of the disk. */
-export async function pictureOf(disk: FaultDisk): Promise<DiskPicture> {
-  const picture = new Map<string, string>(await rawRegions(disk));
+export async function pictureOf(
+  disk: FaultDisk,
+  { afresh = false }: Look = {},
+): Promise<DiskPicture> {
+  const outside = regionsOf(disk).filter(({ role }) => role === null || !MOUNTED.includes(role));
+  const picture = new Map<string, string>(await digestsOf(disk, outside));
+  const seen = known.get(disk.layout) ?? new Map<string, string>();
+  known.set(disk.layout, seen);
   await disk.lookAsItIs(async (system) => {
-    const digests = known.get(disk) ?? new Map<string, string>();
-    known.set(disk, digests);
-    for (const [file, what] of await filesBelow(system, digests)) picture.set(file, what);
+    const files = await filesBelow(system, afresh ? new Map<string, string>() : seen);
+    for (const [file, what] of files) picture.set(file, what);
   });
   if (rolesOf(disk.layout).includes('esp')) await addEsp(picture, disk);
   return picture;
+}
+
+/** Every byte of a disk, by the region that holds it: `raw:root` for a partition and the like. */
+export async function bytesOf(disk: FaultDisk): Promise<DiskPicture> {
+  return new Map(await digestsOf(disk, regionsOf(disk)));
 }
 
 /** Places that differ, in order. */
@@ -49,26 +68,48 @@ export function strangers(now: DiskPicture, ...known: readonly DiskPicture[]): s
   return [...places].filter((place) => !isKnown(place)).toSorted();
 }
 
-async function rawRegions(disk: FaultDisk): Promise<[string, string][]> {
+interface Region {
+  name: string;
+  offset: number;
+  bytes: number;
+  /** The partition that it is, if it is one. */
+  role: Role | null;
+}
+
+/** The whole disk, cut where its partitions and its tables begin and end. */
+function regionsOf(disk: FaultDisk): Region[] {
   const { size } = lstatSync(disk.image);
-  const roles = rolesOf(disk.layout);
-  const first = disk.partition(roles[0]!).offset;
-  const tail = disk.layout.table === 'gpt' ? GPT_SECTORS * SECTOR_BYTES : SECTOR_BYTES;
-  const regions: [name: string, offset: number, bytes: number][] = [
-    ['boot-code', 0, BOOT_CODE_BYTES],
-    ['table', BOOT_CODE_BYTES, GPT_SECTORS * SECTOR_BYTES - BOOT_CODE_BYTES],
-    ['gap', GPT_SECTORS * SECTOR_BYTES, first - GPT_SECTORS * SECTOR_BYTES],
-    ['end', size - tail, tail],
+  const tail = disk.layout.table === 'gpt' ? (GPT_SECTORS - 1) * SECTOR_BYTES : 0;
+  const regions: Region[] = [
+    { name: 'boot-code', offset: 0, bytes: BOOT_CODE_BYTES, role: null },
+    {
+      name: 'table',
+      offset: BOOT_CODE_BYTES,
+      bytes: GPT_SECTORS * SECTOR_BYTES - BOOT_CODE_BYTES,
+      role: null,
+    },
   ];
-  for (const role of roles.filter((name) => name === 'bios-boot' || name === 'data')) {
-    const part = disk.partition(role);
-    regions.push([role, part.offset, part.size]);
+  const end = () => regions.at(-1)!.offset + regions.at(-1)!.bytes;
+  const fill = (name: string, to: number) =>
+    regions.push({ name, offset: end(), bytes: to - end(), role: null });
+  let gap = 'gap';
+  for (const role of rolesOf(disk.layout)) {
+    const { offset, size: bytes } = disk.partition(role);
+    fill(gap, offset);
+    regions.push({ name: role, offset, bytes, role });
+    gap = `behind-${role}`;
   }
-  const hashed = regions.map(async ([name, offset, bytes]): Promise<[string, string]> => [
-    `raw:${name}`,
-    digest(await disk.readBytes(offset, bytes)),
-  ]);
-  return Promise.all(hashed);
+  fill(gap, size - tail);
+  fill('end', size);
+  return regions;
+}
+
+async function digestsOf(disk: FaultDisk, regions: readonly Region[]): Promise<[string, string][]> {
+  const digested: [string, string][] = [];
+  for (const { name, offset, bytes } of regions) {
+    digested.push([`raw:${name}`, await rangeDigest(disk.image, offset, bytes)]);
+  }
+  return digested;
 }
 
 async function filesBelow(
@@ -127,7 +168,7 @@ function describe(file: string, digests: Map<string, string>): string {
     const key = `${stats.ino} ${stats.ctimeNs} ${stats.size}`;
     const content = digests.get(key) ?? digest(readFileSync(file));
     digests.set(key, content);
-    return `${owner} ${content}`;
+    return `${owner} ${stats.nlink} ${content}`;
   }
   if (stats.isSymbolicLink()) return `${owner} ${readlinkSync(file)}`;
   return `${owner} ${stats.rdev}`;
@@ -143,7 +184,7 @@ async function addEsp(picture: Map<string, string>, disk: FaultDisk): Promise<vo
     walk(copy, '', files, new Map());
     for (const [file, what] of files) {
       // Modes and owners are those of the copy.
-      picture.set(`esp:${file.slice(1)}`, what.replace(/^\S+ \S+/, ''));
+      picture.set(`esp:${file.slice(1)}`, what.replace(/^\S+ \S+ /, ''));
     }
   } finally {
     rmSync(copy, { recursive: true, force: true });

@@ -7,13 +7,16 @@ import type { Plan } from '../../proto/documents/kinds/plan.ts';
 import type { Stack } from '../harness/stack.ts';
 import { DiskOrders } from './disk-orders.ts';
 import type { Ended, Made, Parameters } from './disk-orders.ts';
-import { differences, pictureOf, strangers } from './disk-picture.ts';
+import { bytesOf, differences, pictureOf, strangers } from './disk-picture.ts';
 import type { DiskPicture } from './disk-picture.ts';
 import { FaultDisk } from './fault-disk.ts';
 import { awaiting } from './faults/awaiting.ts';
 import type { RepairedFault, ReportedFault } from './faults/fault.ts';
-import { imageDigest } from './image-digest.ts';
+import { rolesOf } from './layouts.ts';
 import { bootsToLogin } from './virtual-machine.ts';
+
+/** Where a job sees the partitions of the first disk of its order, before their number. */
+const PARTITIONS_OF_A_JOB = '/run/intervene/disks/1p';
 
 /** What a fault waits for before its repair can be proven; null when it is ready. */
 export function missingFor({ id, action }: RepairedFault | ReportedFault): string | null {
@@ -34,8 +37,8 @@ export interface ProofOptions {
 
 /**
  * One fault through the whole product: found by a diagnosis that changes no byte, planned, repaired by the
- * plan, looked at with the tool people would use; nothing but what the plan lists is changed; a second plan
- * has nothing to do; the undo gives the broken disk back; a repair that is killed leaves each file old or
+ * plan, looked at with the tool people would use; nothing on the whole disk but what the plan lists is changed,
+ * and a repaired file system holds what it held before the fault; a second plan has nothing to do; the undo gives the broken disk back; a repair that is killed leaves each file old or
  * new, and is undone from there. Throws what is not so.
  */
 export async function proveRepair(
@@ -57,16 +60,20 @@ export async function proveReport(stack: Stack, fault: ReportedFault): Promise<v
   try {
     await fault.inject(disk);
     await assert.rejects(fault.check(disk, { password: '' }), 'the fault is not there');
-    const before = await imageDigest(disk.image);
+    const bytes = await bytesOf(disk);
     const findings = await new DiskOrders(stack, disk.image).diagnose();
     const found = findings.find(({ rule }) => rule === fault.finding);
     assert.ok(found, `found only ${findings.map(({ rule }) => rule).join(', ') || 'nothing'}`);
     assert.equal(found.suggestion, null, 'it is offered to be repaired');
     assert.notEqual(found.byHand, '');
-    assert.equal(await imageDigest(disk.image), before, 'looking has changed the disk');
+    await requireUntouched(disk, bytes);
   } finally {
     disk.close();
   }
+}
+
+async function requireUntouched(disk: FaultDisk, bytes: DiskPicture): Promise<void> {
+  assert.deepEqual(differences(bytes, await bytesOf(disk)), [], 'looking has changed the disk');
 }
 
 class RepairProof {
@@ -84,22 +91,24 @@ class RepairProof {
 
   async run({ killAt, boot }: ProofOptions): Promise<void> {
     const { fault, disk, orders } = this;
+    const healthy = fault.undo === 'bytes' ? await pictureOf(disk) : null;
     await fault.inject(disk);
     await assert.rejects(fault.check(disk, { password: '' }), 'the fault is not there');
-    const broken = await this.state();
-    const bytes = await imageDigest(disk.image);
+    const bytes = await bytesOf(disk);
+    const broken = fault.undo === 'bytes' ? bytes : await pictureOf(disk);
 
     const parameters = await this.findingAndParameters();
     await this.permit(parameters);
     const made = await orders.plan(fault.action, parameters);
     assert.notEqual(made.plan.steps.length, 0, `nothing to do: ${made.plan.summary}`);
-    assert.equal(await imageDigest(disk.image), bytes, 'looking and planning changed the disk');
+    await requireUntouched(disk, bytes);
 
     const repaired = await orders.apply(made);
     assert.equal(repaired.status, 0, repaired.said);
     await fault.check(disk, { password: await this.openPassword(repaired) });
     const sound = await this.state();
     this.requireListed(broken, sound, made.plan);
+    if (healthy !== null) await this.requireFilesKept(healthy);
 
     await this.requireNothingLeft(parameters);
     if (boot && fault.boots === true) await bootsToLogin(disk.image, disk.layout.firmware);
@@ -189,7 +198,6 @@ class RepairProof {
 
   /** Every changed place is in the plan, or in a folder that the plan declares. */
   private requireListed(broken: DiskPicture, sound: DiskPicture, plan: Plan): void {
-    if (this.fault.undo === 'bytes') return;
     const changes = plan.steps.flatMap((step) => step.changes);
     const listed = new Set(
       changes.flatMap((change) => (change.type === 'diff' ? [change.path] : change.argv)),
@@ -201,10 +209,22 @@ class RepairProof {
     assert.deepEqual(unlisted, [], `changed, and not in the plan ${JSON.stringify(plan.steps)}`);
   }
 
-  /** Plans name places of a disk as the system on it would, and bytes outside of it by the disk. */
+  /** Plans name places of a disk as the system on it would, and bytes outside of it by disk or partition. */
   private asPlanned(place: string): string {
-    if (place.startsWith('raw:')) return this.disk.image;
-    return place.replace(/^esp:/, '/boot/efi/');
+    const { disk } = this;
+    const role = rolesOf(disk.layout).find((name) => place === `raw:${name}`);
+    if (role !== undefined && this.fault.undo === 'bytes') {
+      return `${PARTITIONS_OF_A_JOB}${disk.partition(role).number}`;
+    }
+    return place.startsWith('raw:') ? disk.image : place.replace(/^esp:/, '/boot/efi/');
+  }
+
+  private async requireFilesKept(healthy: DiskPicture): Promise<void> {
+    const lost = this.fault.loses ?? [];
+    const gone = differences(healthy, await pictureOf(this.disk, { afresh: true })).filter(
+      (place) => !lost.some((folder) => `${place}/`.startsWith(`${folder}/`)),
+    );
+    assert.deepEqual(gone, [], 'the file system does not hold what it held before the fault');
   }
 
   private requireHonestUndo(plan: Plan): void {
@@ -230,7 +250,6 @@ class RepairProof {
 
   /** What an undo has to give back; see `RepairedFault.undo`. */
   private async state(): Promise<DiskPicture> {
-    if (this.fault.undo === 'files') return pictureOf(this.disk);
-    return new Map([['image', await imageDigest(this.disk.image)]]);
+    return this.fault.undo === 'bytes' ? bytesOf(this.disk) : pictureOf(this.disk);
   }
 }

@@ -84,8 +84,8 @@ export class VirtualMachine {
   }
 
   /** Logs in at the console as a person does; resolves to whether the shell came. */
-  async logsIn(user: string, password: string): Promise<boolean> {
-    await this.shows(/^\S+ login:/m);
+  async logsIn(user: string, password: string, patienceMs?: number): Promise<boolean> {
+    await this.shows(/^\S+ login:/m, patienceMs);
     this.type(`${user}\n`);
     await this.shows(/Password:/, 60_000);
     this.type(`${password}\n`);

@@ -1,6 +1,7 @@
 import { faillock } from './accounts/faillock.ts';
 import { loginAccounts } from './accounts/login-accounts.ts';
 import { pam } from './accounts/pam.ts';
+import { securityLabels } from './accounts/security-labels.ts';
 import { sudoers } from './accounts/sudoers.ts';
 import { bootChain } from './boot/boot-chain.ts';
 import { pendingReboot } from './boot/pending-reboot.ts';
@@ -14,6 +15,7 @@ import { kernelLog } from './hardware/kernel-log.ts';
 import { memoryErrors } from './hardware/memory-errors.ts';
 import { raid } from './hardware/raid.ts';
 import { bootErrors } from './log/boot-errors.ts';
+import { bootLoop } from './log/boot-loop.ts';
 import { diskFacts, machineFacts } from './machine-facts.ts';
 import { addresses } from './network/addresses.ts';
 import { nameServers } from './network/name-servers.ts';
@@ -31,6 +33,7 @@ import { clock } from './time/clock.ts';
 export const probes: readonly Probe[] = [
   sshdConfig,
   bootErrors,
+  bootLoop,
   dpkgState,
   sudoers,
   loginAccounts,
@@ -42,6 +45,7 @@ export const probes: readonly Probe[] = [
   aptSources,
   pam,
   faillock,
+  securityLabels,
   defaultTarget,
   maskedUnits,
   unitFiles,

@@ -31,8 +31,16 @@ export interface RepairedFault extends OnDisk {
   parameters?: Record<string, JsonValue>;
   /** It writes something new each time: a password, a key. */
   makesNew?: true;
-  /** What is compared after the undo: every file, or every byte of the disk; or nothing can be undone. */
+  /**
+   * What the undo gives back: every file and all that lies outside of file systems, or every byte of the
+   * disk, as it must where a file system is repaired; or nothing can be undone.
+   */
   undo: 'files' | 'bytes' | 'none';
+  /**
+   * Places that the fault itself has changed or destroyed for good, with all below them; after a repair of a
+   * file system everything else is as it was before the fault.
+   */
+  loses?: readonly string[];
   /** Booted in QEMU after the repair, where there is time. */
   boots?: true;
 }
@@ -44,13 +52,15 @@ export interface ReportedFault extends OnDisk {
   action?: never;
 }
 
-/** Looked at through output of the tools that was recorded on a real machine; the tests are named. */
+/** Cannot be made here; its rule is proven by what the tools print on a machine that has it. */
 export interface RecordedFault extends Named {
   proof: 'recorded';
   test: string;
+  /** Why no disk of the laboratory can have it. */
+  why: string;
 }
 
-/** Of a running system: a test of its own boots one. */
+/** Made by a test of its own: on a running system, in a virtual machine, on a smaller disk. */
 export interface LiveFault extends Named {
   proof: 'live';
   test: string;

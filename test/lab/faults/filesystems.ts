@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { must, run } from '../../harness/process.ts';
 import type { FaultDisk } from '../fault-disk.ts';
 import type { Role } from '../layouts.ts';
@@ -56,6 +56,20 @@ async function cutPower(disk: FaultDisk): Promise<void> {
   await must(['mv', snapshot, disk.image]);
 }
 
+/** What was on the disk for good before the power went, the journal's last commits among it. */
+const requireOrders = (disk: FaultDisk) =>
+  disk.lookAsItIs((system) => {
+    const orders = readdirSync(system.path('srv/orders')).map(Number);
+    const kept = Array.from({ length: 25 }, (_, i) => 2 * i + 1);
+    assert.deepEqual(
+      orders.toSorted((one, other) => one - other),
+      kept,
+    );
+    for (const order of orders) {
+      assert.equal(system.read(`srv/orders/${order}`), `order ${order}\n`);
+    }
+  });
+
 const edit = (change: (text: string) => string) => (disk: FaultDisk) =>
   disk.inside((system) => system.edit('etc/fstab', change));
 
@@ -79,13 +93,18 @@ export const filesystemFaults: readonly Fault[] = [
     id: 'F01',
     title: 'an ext4 journal must be replayed',
     finding: 'fs.journal_pending',
+    loses: ['/srv/orders'],
     inject: cutPower,
-    check: (disk) => requireSound(disk),
+    check: async (disk) => {
+      await requireSound(disk);
+      await requireOrders(disk);
+    },
   }),
   damage({
     id: 'F02',
     title: 'ext4 metadata are damaged',
     finding: 'fs.ext4_errors',
+    loses: ['/var/cache', '/lost+found'],
     inject: (disk) => debugfs(disk, 'root', 'clri /var/cache'),
     check: (disk) => requireSound(disk),
   }),
@@ -124,8 +143,12 @@ export const filesystemFaults: readonly Fault[] = [
     title: 'an XFS log must be replayed',
     finding: 'fs.journal_pending',
     disk: 'bios-xfs',
+    loses: ['/srv/orders'],
     inject: cutPower,
-    check: requireSoundXfs,
+    check: async (disk) => {
+      await requireSoundXfs(disk);
+      await requireOrders(disk);
+    },
   }),
   damage({
     id: 'F08',
@@ -194,8 +217,8 @@ export const filesystemFaults: readonly Fault[] = [
   {
     id: 'F11',
     title: 'the trees of Btrfs are damaged',
-    proof: 'recorded',
-    test: 'agent/actions/filesystem/btrfs/btrfs-output.test.ts',
+    proof: 'live',
+    test: 'agent/actions/filesystem/volume/volumes.test.ts',
   },
   {
     id: 'F12',

@@ -199,6 +199,7 @@ export const networkFaults: readonly Fault[] = [
     title: 'the zone of firewalld lets no SSH in',
     proof: 'recorded',
     test: 'agent/actions/firewall/firewalld.test.ts',
+    why: 'the disks of the laboratory have no firewalld',
   },
   firewall({
     id: 'N06',

@@ -65,11 +65,13 @@ export const packageFaults: readonly Fault[] = [
     title: 'the key of a package source has expired',
     proof: 'recorded',
     test: 'agent/actions/packages/apt-messages.test.ts',
+    why: 'a package source whose key has expired is needed',
   },
   {
     id: 'W06',
     title: 'the database of rpm is damaged',
     proof: 'recorded',
     test: 'agent/actions/packages/rpm.test.ts',
+    why: 'no system with rpm is here',
   },
 ];
