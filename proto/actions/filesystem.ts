@@ -17,14 +17,16 @@ const isOne = (given: { device?: string | undefined; partition?: number | undefi
 const ONE = 'name a device, or a partition of the disk that --disk names';
 
 /**
- * Four results that are never mixed up, and the fifth: the tool could not do its work. After an undo it is
+ * Results that are never mixed up, and one more: the tool could not do its work. After an undo it is
  * `restored`: the bytes from before the repair are there, and with them what it had corrected.
- * `tool_too_old`: the file system has features this e2fsck does not know.
+ * `journal_pending`: it was not unmounted, and whether it is damaged shows only when its log is written out.
+ * `tool_too_old`: the file system has features that the tool here does not know.
  */
 export const filesystemOutcome = z.enum([
   'clean',
   'corrected',
   'errors_left',
+  'journal_pending',
   'tool_too_old',
   'operational_error',
   'restored',
@@ -74,6 +76,10 @@ export const filesystemRepairParameters = z
     backupDirectory: absolutePath
       .optional()
       .describe('where the undo data goes; a durable file system other than the one under repair'),
+    discardLog: z
+      .boolean()
+      .optional()
+      .describe('XFS: throw away a log that cannot be replayed, and with it the last changes'),
   })
   .refine(isOne, ONE);
 

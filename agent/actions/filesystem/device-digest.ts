@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { FileHandle } from 'node:fs/promises';
 import { ActionError, type ActionContext } from '../../runner/action.ts';
-import type { ByteRange } from './byte-ranges.ts';
+import { pieces, type ByteRange } from './byte-ranges.ts';
 import { readDevice } from './device-io.ts';
 
 /** Devices up to here are digested whole before a repair: a minute or less on most disks. */
@@ -44,4 +44,19 @@ export async function digestDevice(
     context.progress('digesting', percent, `digesting: ${percent} %`);
   }
   return { whole: `sha256:${whole.digest('hex')}`, outside: `sha256:${outside.digest('hex')}` };
+}
+
+/** SHA-256 of some stretches of a device, one after the other. */
+export async function digestRanges(
+  context: Pick<ActionContext, 'signal'>,
+  device: FileHandle,
+  ranges: readonly ByteRange[],
+): Promise<string> {
+  const hash = createHash('sha256');
+  const buffer = Buffer.alloc(PIECE_BYTES);
+  for (const [start, length] of pieces(ranges, PIECE_BYTES)) {
+    if (context.signal.aborted) throw new ActionError('stopped', 'stopped while digesting');
+    hash.update(await readDevice(device, buffer, start, length));
+  }
+  return `sha256:${hash.digest('hex')}`;
 }

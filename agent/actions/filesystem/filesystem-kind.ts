@@ -1,9 +1,18 @@
 import { ActionError, type ActionContext } from '../../runner/action.ts';
 import type { BlockDevice } from '../../target/block-device.ts';
 import { probeSignature } from '../../target/signature.ts';
+import { btrfs } from './btrfs/btrfs.ts';
+import { readBtrfsPlaces } from './btrfs/btrfs-superblock.ts';
+import { openDevice } from './device-io.ts';
 import { findBackupSuperblocks } from './ext/backup-superblock.ts';
-import { openDevice, readDevice } from './device-io.ts';
 import { readPrimary } from './ext/filesystem-examination.ts';
+import { fat } from './fat/fat.ts';
+import { readFatBackup } from './fat/fat-boot-sector.ts';
+import { ntfs } from './ntfs/ntfs.ts';
+import { NTFS_SECTOR_BYTES, readNtfsBootSectors } from './ntfs/ntfs-boot-sector.ts';
+import type { PatchedKind } from './patch/patched-kind.ts';
+import { findXfsSuperblock } from './xfs/xfs-superblock.ts';
+import { xfs } from './xfs/xfs.ts';
 
 /** What can be checked; `ext` is ext2, ext3 and ext4. */
 export type FilesystemKind = 'ext' | 'xfs' | 'btrfs' | 'vfat' | 'ntfs';
@@ -19,15 +28,13 @@ const KINDS: Readonly<Record<string, FilesystemKind>> = {
   ntfs: 'ntfs',
 };
 
-/** Where mkfs.btrfs puts the second superblock, and where its magic lies in it (btrfs-progs, disk-io.h). */
-const BTRFS_MIRROR_BYTES = 64 * 1024 * 1024 + 0x40;
-const BTRFS_MAGIC = '_BHRfS_M';
-/** Each allocation group of XFS begins with a superblock. */
-const XFS_MAGIC = 'XFSB';
-const NTFS_MAGIC = 'NTFS    ';
-const SCAN_BYTES = 4 * 1024 ** 3;
-const PIECE_BYTES = 4 * 1024 * 1024;
-const SECTOR_BYTES = 512;
+/** Those that a patch repairs. */
+export const patchedKinds: Readonly<Record<Exclude<FilesystemKind, 'ext'>, PatchedKind>> = {
+  xfs,
+  btrfs,
+  vfat: fat,
+  ntfs,
+};
 
 /**
  * What kind of file system a device holds, also where its first superblock is gone: copies of it lie
@@ -57,37 +64,13 @@ export async function findKind(
 
 /** By the copies that are left; null when there are none. */
 export async function findLostKind(device: BlockDevice): Promise<FilesystemKind | null> {
-  const handle = await openDevice(device, 'read');
-  const textAt = async (offset: number, length: number) => {
-    if (offset < 0 || offset + length > device.bytes) return '';
-    return (await readDevice(handle, Buffer.alloc(length), offset, length)).toString('latin1');
-  };
-  try {
-    if ((await findBackupSuperblocks(handle, device.bytes)).length > 0) return 'ext';
-    if ((await textAt(BTRFS_MIRROR_BYTES, 8)) === BTRFS_MAGIC) return 'btrfs';
-    // A whole number of sectors: the last one is a copy of the first (NTFS.com, boot sector).
-    const last = Math.floor(device.bytes / SECTOR_BYTES) * SECTOR_BYTES - SECTOR_BYTES;
-    if ((await textAt(last + 3, 8)) === NTFS_MAGIC) return 'ntfs';
-    return (await hasXfsGroup(handle, device.bytes)) ? 'xfs' : null;
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EIO') throw error;
-    throw new ActionError('hardware_failing', 'the disk reports an input/output error');
-  } finally {
-    await handle.close();
+  await using handle = await openDevice(device, 'read');
+  if ((await findBackupSuperblocks(handle, device.bytes)).length > 0) return 'ext';
+  const places = await readBtrfsPlaces(handle, device.bytes);
+  if (places.some(({ superblock }) => superblock !== null)) return 'btrfs';
+  if (device.bytes >= NTFS_SECTOR_BYTES) {
+    if ((await readNtfsBootSectors(handle, device.bytes)).copy !== null) return 'ntfs';
   }
-}
-
-async function hasXfsGroup(
-  handle: Awaited<ReturnType<typeof openDevice>>,
-  bytes: number,
-): Promise<boolean> {
-  const buffer = Buffer.alloc(PIECE_BYTES);
-  const end = Math.min(bytes, SCAN_BYTES);
-  for (let start = 0; start < end; start += PIECE_BYTES) {
-    const piece = await readDevice(handle, buffer, start, Math.min(PIECE_BYTES, end - start));
-    for (let at = 0; at + 4 <= piece.length; at += SECTOR_BYTES) {
-      if (start + at > 0 && piece.toString('latin1', at, at + 4) === XFS_MAGIC) return true;
-    }
-  }
-  return false;
+  if ((await readFatBackup(handle, device.bytes)) !== null) return 'vfat';
+  return (await findXfsSuperblock(handle, device.bytes)) === null ? null : 'xfs';
 }

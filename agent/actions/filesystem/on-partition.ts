@@ -1,5 +1,7 @@
 import type { JsonValue } from '../../../proto/documents/fields.ts';
 import { ActionError, type ActionContext } from '../../runner/action.ts';
+import { inspectDevice, type BlockDevice } from '../../target/block-device.ts';
+import { findUse } from '../../target/device-use.ts';
 import type { Mounts } from '../../target/offline/mounts.ts';
 import { withDisks } from '../../target/offline/open-disks.ts';
 
@@ -58,4 +60,12 @@ export async function withNamedVolume<T>(
       context: { ...context, spec: { ...context.spec, parameters } },
     });
   });
+}
+
+/** Throws ActionError `device_in_use`, and those of `inspectDevice`. */
+export async function inspectUnused(path: string): Promise<BlockDevice> {
+  const device = await inspectDevice(path);
+  const use = await findUse(device);
+  if (use !== null) throw new ActionError('device_in_use', `${path} is in use: ${use}`);
+  return device;
 }

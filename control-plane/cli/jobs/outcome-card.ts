@@ -14,11 +14,12 @@ import type { FollowedJob } from './follow-job.ts';
 import { sayPackages } from './package-outcome.ts';
 import { reportService } from './service-report.ts';
 
-/** How file systems are said to be; four results that are never mixed up, and the tool's own failure. */
+/** How file systems are said to be; results that are never mixed up, and the tool's own failure. */
 const filesystemOutcomes: Record<string, { word: string; glyph: string; style: Style }> = {
   clean: { word: 'Clean', glyph: '✓', style: 'ok' },
   corrected: { word: 'Corrected', glyph: '✓', style: 'info' },
   errors_left: { word: 'Errors left', glyph: '✗', style: 'bad' },
+  journal_pending: { word: 'Not unmounted', glyph: '!', style: 'warn' },
   tool_too_old: { word: 'Tool too old', glyph: '!', style: 'warn' },
   restored: { word: 'As before the repair', glyph: '✓', style: 'ok' },
   operational_error: { word: 'The tool could not do its work', glyph: '✗', style: 'bad' },

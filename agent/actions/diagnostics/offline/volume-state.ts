@@ -1,18 +1,11 @@
 import type { CommandResult } from '../../../process/command.ts';
 import { inspectDevice } from '../../../target/block-device.ts';
 import type { Volume } from '../../../target/offline/volumes.ts';
-import { findLostKind } from '../../filesystem/filesystem-kind.ts';
+import { readPrimary } from '../../filesystem/ext/filesystem-examination.ts';
+import { findLostKind, patchedKinds } from '../../filesystem/filesystem-kind.ts';
+import { saysInputOutputError, type Look } from '../../filesystem/sight.ts';
 import { commandEvidence, type NewFinding } from '../finding.ts';
-
-type Look = (argv: readonly string[]) => Promise<CommandResult>;
-
-/** What the check of one kind of file system says; all of them only read. */
-interface Checker {
-  argv: (node: string) => string[];
-  judge: (volume: Volume, done: CommandResult, command: string) => NewFinding[];
-  /** What is asked when the check finds nothing. */
-  next?: Checker;
-}
+import { ProbeFailure } from '../probe.ts';
 
 /** Partition types that hold a Linux file system: GPT's (Discoverable Partitions Specification), MBR's. */
 const LINUX_TYPES = new Set([
@@ -22,48 +15,62 @@ const LINUX_TYPES = new Set([
   '0x83',
 ]);
 
-const EXT: Checker = {
-  argv: (node) => ['e2fsck', '-f', '-n', node],
-  judge: judgeExt,
-  next: { argv: (node) => ['dumpe2fs', '-h', node], judge: judgeExtRecord },
-};
-
-const CHECKERS: Readonly<Record<string, Checker>> = {
-  ext2: EXT,
-  ext3: EXT,
-  ext4: EXT,
-  xfs: { argv: (node) => ['xfs_repair', '-n', node], judge: judgeXfs },
-  btrfs: { argv: (node) => ['btrfs', 'check', '--readonly', node], judge: judgeBtrfs },
-  vfat: { argv: (node) => ['fsck.fat', '-n', node], judge: judgeFat },
-  ntfs: {
-    argv: (node) => ['ntfs-3g.probe', '--readwrite', node],
-    judge: judgeNtfs,
-    // The probe says nothing of a volume that Windows is to check (ntfsinfo(8) does).
-    next: { argv: (node) => ['ntfsinfo', '--mft', node], judge: judgeNtfsRecord },
-  },
-};
+const EXT = /^ext[234](?:dev)?$/;
 
 /** What is wrong with the file system of a volume, as the check of its kind sees it. Nothing is changed. */
 export async function judgeVolume(volume: Volume, look: Look): Promise<NewFinding[]> {
-  if (volume.problem !== null || volume.type === null) return judgeUnrecognised(volume);
-  for (let checker = CHECKERS[volume.type]; checker !== undefined; checker = checker.next) {
-    const argv = checker.argv(volume.node);
-    const found = checker.judge(volume, await look(argv), argv.join(' '));
-    if (found.length > 0) return found;
+  const { type, node } = volume;
+  if (volume.problem !== null || type === null) return judgeUnrecognised(volume, look);
+  if (EXT.test(type)) {
+    const argv = ['e2fsck', '-f', '-n', node];
+    return judgeExt(volume, await look(argv), argv.join(' '));
   }
-  return [];
+  return Object.hasOwn(patchedKinds, type)
+    ? judgePatched(volume, look, type as keyof typeof patchedKinds)
+    : [];
+}
+
+async function judgePatched(
+  volume: Volume,
+  look: Look,
+  kind: keyof typeof patchedKinds,
+): Promise<NewFinding[]> {
+  let command = '';
+  let said = '';
+  const watched: Look = async (argv) => {
+    const done = await look(argv);
+    command = argv.join(' ');
+    said = `${done.out}\n${done.err}`.trim();
+    return done;
+  };
+  const sight = await patchedKinds[kind].look(watched, await inspectDevice(volume.node));
+  if (sight.fault === null) {
+    if (sight.outcome === 'clean') return [];
+    if (sight.reason === 'hardware_failing') return [unreadable(volume, command, said)];
+    throw new ProbeFailure(sight.detail);
+  }
+  const { rule, severity, byHand, isRepairable } = sight.fault;
+  const judged = finding(volume, {
+    rule,
+    severity,
+    title: `${volume.name} (${kind}): ${sight.detail}`,
+    evidence: [commandEvidence(command || 'dd', said.slice(-400) || sight.detail)],
+    byHand,
+  });
+  return [isRepairable ? judged : { ...judged, suggestion: null }];
 }
 
 /** A file system whose first superblock is gone is known by the copies of it (`findLostKind`). */
-async function judgeUnrecognised(volume: Volume): Promise<NewFinding[]> {
+async function judgeUnrecognised(volume: Volume, look: Look): Promise<NewFinding[]> {
   const isLinux = LINUX_TYPES.has(volume.partitionType?.toLowerCase() ?? '');
   const lost =
     volume.problem === null ? await findLostKind(await inspectDevice(volume.node)) : null;
   if (lost === null && !isLinux && volume.problem === null) return [];
-  const seen = volume.problem ?? (lost === null ? 'nothing recognised' : `copies of ${lost} only`);
+  if (lost !== null && lost !== 'ext') return judgePatched(volume, look, lost);
+  const seen = volume.problem ?? (lost === null ? 'nothing recognised' : 'copies of it only');
   return [
     finding(volume, {
-      rule: lost === null || lost === 'vfat' ? 'fs.unrecognised' : LOST_RULES[lost],
+      rule: lost === null ? 'fs.unrecognised' : 'fs.ext4_super',
       severity: 'critical',
       title:
         lost === null
@@ -78,18 +85,16 @@ async function judgeUnrecognised(volume: Volume): Promise<NewFinding[]> {
   ];
 }
 
-const LOST_RULES = {
-  ext: 'fs.ext4_super',
-  xfs: 'fs.xfs_damage',
-  btrfs: 'fs.btrfs_damage',
-  ntfs: 'fs.ntfs_boot_sector',
-} as const;
-
 /** The journal is not replayed by looking: what it holds would look like damage (e2fsck(8), `-n`). */
-function judgeExt(volume: Volume, done: CommandResult, command: string): NewFinding[] {
+async function judgeExt(
+  volume: Volume,
+  done: CommandResult,
+  command: string,
+): Promise<NewFinding[]> {
   const said = `${done.out}\n${done.err}`.trim();
+  if (saysInputOutputError(done)) return [unreadable(volume, command, said)];
   if (/skipping journal recovery/i.test(said)) return [journalPending(volume, command, said)];
-  if (done.exitStatus === 0) return [];
+  if (done.exitStatus === 0) return judgeRecorded(volume);
   // 8 alone: it could not begin; with 4 it has found errors that stop it, as those of the journal.
   const isUnreadable = ((done.exitStatus ?? 8) & 12) === 8;
   return [
@@ -105,95 +110,30 @@ function judgeExt(volume: Volume, done: CommandResult, command: string): NewFind
   ];
 }
 
-/** Errors that the kernel met and wrote down; a check after them may find nothing (dumpe2fs(8)). */
-function judgeExtRecord(volume: Volume, done: CommandResult, command: string): NewFinding[] {
-  const said = /^Filesystem state:.*\berrors\b.*$|^FS Error count:.*$/m.exec(done.out)?.[0];
-  if (said === undefined) return [];
+/** e2fsck(8) with `-n` passes over what the kernel has noted in the superblock, with exit status 0. */
+async function judgeRecorded(volume: Volume): Promise<NewFinding[]> {
+  const superblock = await readPrimary(await inspectDevice(volume.node));
+  if (superblock?.errorsRecorded !== true) return [];
+  const { errorCount } = superblock;
   return [
     finding(volume, {
       rule: 'fs.ext4_errors',
       severity: 'warning',
-      title: `The kernel has met errors on the file system of ${volume.name}`,
-      evidence: [commandEvidence(command, said)],
-      byHand: 'Look at the health of the disk first; then e2fsck -f.',
+      title: `The kernel has met errors in the file system of ${volume.name}`,
+      evidence: [commandEvidence(`dumpe2fs -h ${volume.node}`, `FS Error count: ${errorCount}`)],
+      byHand: 'Look at the health of the disk first; then e2fsck -f -z UNDO-FILE.',
     }),
   ];
 }
 
-/** 1 is damage or a log that was not replayed, told apart by its words (xfs_repair(8)). */
-function judgeXfs(volume: Volume, done: CommandResult, command: string): NewFinding[] {
-  if (done.exitStatus === 0) return [];
-  const said = `${done.out}\n${done.err}`.trim();
-  if (/valuable metadata changes in a log/i.test(said)) {
-    return [journalPending(volume, command, said)];
-  }
-  return [
-    finding(volume, {
-      rule: 'fs.xfs_damage',
-      severity: 'critical',
-      title: `The file system of ${volume.name} has errors`,
-      evidence: [commandEvidence(command, said.slice(-400))],
-      byHand: 'xfs_repair, after xfs_metadump; never with -L before everything else was tried.',
-    }),
-  ];
-}
-
-function judgeBtrfs(volume: Volume, done: CommandResult, command: string): NewFinding[] {
-  if (done.exitStatus === 0) return [];
-  return [
-    finding(volume, {
-      rule: 'fs.btrfs_damage',
-      severity: 'critical',
-      title: `The file system of ${volume.name} has errors`,
-      evidence: [commandEvidence(command, `${done.out}\n${done.err}`.trim().slice(-400))],
-      byHand:
-        'btrfs rescue super-recover, where only a superblock is damaged; never check --repair.',
-    }),
-  ];
-}
-
-function judgeFat(volume: Volume, done: CommandResult, command: string): NewFinding[] {
-  if (done.exitStatus === 0) return [];
-  return [
-    finding(volume, {
-      rule: 'fs.fat_damage',
-      severity: 'warning',
-      title: `The file system of ${volume.name} was not unmounted cleanly, or has errors`,
-      evidence: [commandEvidence(command, `${done.out}\n${done.err}`.trim().slice(-400))],
-      byHand: 'fsck.fat -a',
-    }),
-  ];
-}
-
-/** 14: Windows hibernated; 15: not unmounted cleanly. Both are for Windows itself (ntfs-3g.probe(8)). */
-function judgeNtfs(volume: Volume, done: CommandResult, command: string): NewFinding[] {
-  if (done.exitStatus !== 14 && done.exitStatus !== 15) return [];
-  const rule = done.exitStatus === 14 ? 'win.hibernated' : 'win.dirty_volume';
-  return [leftToWindows(volume, rule, command, `exit status ${done.exitStatus}`)];
-}
-
-function judgeNtfsRecord(volume: Volume, done: CommandResult, command: string): NewFinding[] {
-  const said = /^.*scheduled for check.*$/m.exec(`${done.out}\n${done.err}`)?.[0];
-  return said === undefined ? [] : [leftToWindows(volume, 'win.dirty_volume', command, said)];
-}
-
-function leftToWindows(
-  volume: Volume,
-  rule: 'win.hibernated' | 'win.dirty_volume',
-  command: string,
-  said: string,
-): NewFinding {
-  const isHibernated = rule === 'win.hibernated';
+/** No repair: the hardware comes first. */
+function unreadable(volume: Volume, command: string, said: string): NewFinding {
   const judged = finding(volume, {
-    rule,
-    severity: 'warning',
-    title: isHibernated
-      ? `Windows hibernated with ${volume.name} in use: nothing may write to it`
-      : `${volume.name} was not unmounted cleanly: Windows has to check it`,
-    evidence: [commandEvidence(command, said)],
-    byHand: isHibernated
-      ? 'Start Windows and shut it down whole (shutdown /s /t 0); never remove hiberfil.sys unasked.'
-      : 'Start Windows: it runs chkdsk by itself.',
+    rule: 'hw.io_errors',
+    severity: 'critical',
+    title: `The disk cannot give all of ${volume.name}`,
+    evidence: [commandEvidence(command, said.slice(-400))],
+    byHand: 'Write nothing to this disk, save its data, and hand the case over to the data centre.',
   });
   return { ...judged, suggestion: null };
 }
