@@ -4,7 +4,7 @@ import {
   type ActionImplementation,
   type ActionResult,
 } from '../../runner/action.ts';
-import type { PlanBody } from '../access/same-plan.ts';
+import type { PlanBody } from '../same-plan.ts';
 import { applyRepair } from './ext/apply-repair.ts';
 import { checkFilesystem } from './ext/check-filesystem.ts';
 import { planRepair } from './ext/plan-repair.ts';

@@ -1,6 +1,6 @@
 import type { PlanStep } from '../../../../proto/documents/kinds/plan.ts';
 import { ActionError } from '../../../runner/action.ts';
-import type { PlanBody } from '../../access/same-plan.ts';
+import type { PlanBody } from '../../same-plan.ts';
 import { backupFolderInPlan } from '../backup-place.ts';
 import { subtractRanges, totalBytes } from '../byte-ranges.ts';
 import { counted } from '../counted.ts';

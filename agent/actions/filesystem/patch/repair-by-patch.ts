@@ -6,7 +6,7 @@ import {
   type ActionResult,
   type SavedBackup,
 } from '../../../runner/action.ts';
-import { requireSamePlan, type PlanBody } from '../../access/same-plan.ts';
+import { requireSamePlan, type PlanBody } from '../../same-plan.ts';
 import { findSavedBackups } from '../../files/saved-backups.ts';
 import { checkBackupPlace, dropBackupFolder, makeBackupFolder } from '../backup-place.ts';
 import { openDevice } from '../device-io.ts';
