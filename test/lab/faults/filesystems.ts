@@ -162,12 +162,13 @@ export const filesystemFaults: readonly Fault[] = [
       }),
     check: requireSoundXfs,
   }),
-  {
+  damage({
     id: 'F09',
     title: 'an XFS log cannot be replayed',
-    proof: 'report',
-    disk: 'bios-xfs',
     finding: 'fs.xfs_damage',
+    disk: 'bios-xfs',
+    // Its last changes are lost with it, which only people can decide.
+    parameters: { discardLog: true },
     inject: async (disk) => {
       await cutPower(disk);
       await disk.device('root', async (device) => {
@@ -201,7 +202,7 @@ export const filesystemFaults: readonly Fault[] = [
       });
     },
     check: requireSoundXfs,
-  },
+  }),
   damage({
     id: 'F10',
     title: 'the superblock of Btrfs is gone',

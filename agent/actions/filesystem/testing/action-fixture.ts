@@ -34,6 +34,8 @@ export interface JobOptions {
   onStart?: (argv: readonly string[]) => readonly string[];
   /** Called when a program has ended; what it throws is as far as the job gets. */
   onEnd?: (argv: readonly string[]) => void;
+  /** Called with each record of the journal, before the job goes on. */
+  onRecord?: (record: JournalRecord) => void;
   /** Called before a step begins. */
   onStep?: (step: string) => Promise<void> | void;
   signal?: AbortSignal;
@@ -47,6 +49,11 @@ export class ActionFixture {
   private constructor(folder: string) {
     this.folder = folder;
     this.pipes = new Pipes(folder);
+  }
+
+  /** In a folder that somebody else makes and removes. */
+  static in(folder: string): ActionFixture {
+    return new ActionFixture(folder);
   }
 
   static async create(): Promise<ActionFixture> {
@@ -200,17 +207,19 @@ export class ActionFixture {
       async step({ id, description }, body) {
         await options.onStep?.(id);
         const at = Date.now();
-        trace.records.push({ type: 'step_started', at, step: id, description });
+        const record = (one: JournalRecord) => {
+          trace.records.push(one);
+          options.onRecord?.(one);
+        };
+        record({ type: 'step_started', at, step: id, description });
         try {
-          await body(async (backups) => {
-            trace.records.push({ type: 'step_saved', at, step: id, backups });
-          });
+          await body(async (backups) => record({ type: 'step_saved', at, step: id, backups }));
         } catch (error) {
           const detail = String(error);
-          trace.records.push({ type: 'step_ended', at, step: id, ok: false, detail });
+          record({ type: 'step_ended', at, step: id, ok: false, detail });
           throw error;
         }
-        trace.records.push({ type: 'step_ended', at, step: id, ok: true, detail: '' });
+        record({ type: 'step_ended', at, step: id, ok: true, detail: '' });
       },
       signal: options.signal ?? new AbortController().signal,
     };
