@@ -1,11 +1,9 @@
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { z } from 'zod';
 import {
   serviceRestartParameters,
   type AffectedUnit,
   type ConfigurationCheck,
-  type JournalLine,
   type ServiceRestartResult,
 } from '../../../proto/actions/service.ts';
 import type { Plan } from '../../../proto/documents/kinds/plan.ts';
@@ -27,8 +25,6 @@ import { watchUnit } from './watch-unit.ts';
 
 type Parameters = z.output<typeof serviceRestartParameters>;
 const JOURNAL_LINES = 30;
-const LAST_WORDS_LOOKS = 6;
-const LAST_WORDS_EVERY_MS = 500;
 
 /** Carries out a plan of `planRestart`. */
 export async function applyRestart(
@@ -127,9 +123,7 @@ async function resultOf(context: ActionContext, done: Done): Promise<ActionResul
   const { before, after, affected, check, since } = done;
   const outcome = outcomeOf(after);
   const succeeded = outcome === 'running' || outcome === 'ended_well';
-  const journal = succeeded
-    ? await readUnitJournal(context, after.id, JOURNAL_LINES, since)
-    : await readLastWords(context, after.id, since);
+  const journal = await readUnitJournal(context, after.id, JOURNAL_LINES, since);
   const because = succeeded ? null : reasonOf(journal);
   const others = await readUnits(
     context,
@@ -153,19 +147,6 @@ async function resultOf(context: ActionContext, done: Done): Promise<ActionResul
   context.note(result.detail);
   const reason = outcome === 'still_stopping' ? 'stop_timed_out' : 'restart_failed';
   return { succeeded, reason: succeeded ? null : reason, exitStatus: null, result };
-}
-
-/** What a service said before it ended comes to the journal by another way than what systemd says of that. */
-async function readLastWords(
-  context: ActionContext,
-  unit: string,
-  since: string | null,
-): Promise<JournalLine[]> {
-  for (let look = 1; ; look++) {
-    const journal = await readUnitJournal(context, unit, JOURNAL_LINES, since);
-    if (look === LAST_WORDS_LOOKS || journal.some(({ from }) => from !== 'systemd')) return journal;
-    await sleep(LAST_WORDS_EVERY_MS, undefined, { signal: context.signal });
-  }
 }
 
 function outcomeOf({ standing, type }: Unit): ServiceRestartResult['outcome'] {

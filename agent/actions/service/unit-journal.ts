@@ -11,13 +11,18 @@ export async function journalEnd(context: Context): Promise<string | null> {
   return /^-- cursor: (\S+)$/m.exec(done.out)?.[1] ?? null;
 }
 
-/** The last lines of a unit's journal, oldest first; after a place in it when one is given. */
+/**
+ * The last lines of a unit's journal, oldest first; after a place in it when one is given. A service's own
+ * words come there by another way than what systemd says of its end: journald is waited for, which answers
+ * a request to synchronize after everything that was sent to it before (journalctl(1), --sync).
+ */
 export async function readUnitJournal(
   context: Context,
   unit: string,
   lines: number,
   after: string | null = null,
 ): Promise<JournalLine[]> {
+  await context.run(['journalctl', '--quiet', '--sync'], { output: 'capture' });
   const done = await context.run(
     [
       ...['journalctl', '--quiet', '--no-pager', '--output=json', `--lines=${lines}`],
