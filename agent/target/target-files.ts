@@ -131,7 +131,9 @@ export class TargetFiles {
         if (names.length === 0 && !follow) break;
         if (++links > LINKS_MAX) throw new TargetFileError(`${path} is a loop of links`);
         await above.pop()!.close();
-        const target = await readlink(place);
+        const target = await readlink(place).catch(() => {
+          throw new TargetFileError(`${path} changes while it is looked at`);
+        });
         if (target.startsWith('/')) while (above.length > 1) await above.pop()!.close();
         names = [...partsOf(target), ...names];
       }

@@ -36,8 +36,8 @@ export class TargetFolder {
 
   /** A path by which this process reaches one name in the folder. */
   entry(name: string): string {
-    if (name === '' || name === '.' || name === '..' || name.includes('/')) {
-      throw new TypeError(`${JSON.stringify(name)} is no name in a folder`);
+    if (['', '.', '..'].includes(name) || /[/\0]/.test(name)) {
+      throw new TargetPathError('foreign', `${JSON.stringify(name)} is no name in a folder`);
     }
     return `/proc/self/fd/${this.handle.fd}/${name}`;
   }
@@ -95,6 +95,7 @@ class Way {
   }
 
   async go(path: string): Promise<void> {
+    if (path.includes('\0')) throw new TargetPathError('foreign', 'a path holds NUL');
     const ahead = path.split('/');
     for (let name = ahead.shift(); name !== undefined; name = ahead.shift()) {
       if (name === '' || name === '.') continue;
@@ -133,7 +134,9 @@ class Way {
     if (++this.links > MAX_LINKS) {
       throw new TargetPathError('foreign', `${whole} leads over too many symlinks`);
     }
-    const leadsTo = await readlink(at);
+    const leadsTo = await readlink(at).catch(() => {
+      throw new TargetPathError('foreign', `${name} in ${whole} changes while it is looked at`);
+    });
     if (leadsTo.startsWith('/')) while (this.names.length > 0) await this.back();
     return leadsTo.split('/');
   }

@@ -1,6 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { itEach } from '../../../test/fixtures/matrix.ts';
 import { AccessDisk, type Done } from './testing/access-disk.ts';
 
 const ACTION = 'access.reset-password';
@@ -179,7 +180,7 @@ describe('a plan of it', () => {
     expect(await disk.look()).toBe(before);
   });
 
-  it.each([
+  itEach<[what: string, parameters: Record<string, string>, reason: string]>(2, [
     ['nobody is named to seal to', {}, 'no_credential_recipient'],
     ['there is no such user', { user: 'bob' }, 'user_not_found'],
     ['nobody logs in with the account', { user: 'daemon' }, 'not_a_login_account'],
@@ -191,7 +192,7 @@ describe('a plan of it', () => {
     expect(await disk.look()).toBe(before);
   });
 
-  it.each([
+  itEach(1, [
     ['/etc/shadow is missing', 'rm etc/shadow'],
     ['the line in /etc/shadow is broken', `sed -i 's/^root:.*/root:broken/' etc/shadow`],
     ['the line in /etc/passwd is broken', `sed -i 's/^root:.*/root:x/' etc/passwd`],

@@ -3,6 +3,7 @@ import { chmodSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync }
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { itEach } from '../../../test/fixtures/matrix.ts';
 import { TargetRoot } from '../../target/target-root.ts';
 import { planChangeSteps, takeBackChanges, type Change } from './change-steps.ts';
 import { manySteps } from './testing/change-many.ts';
@@ -149,7 +150,7 @@ home/ann/.ssh/keys 600 33 34
 
 describe('a job that is killed on its way', () => {
   // Each of these calls is a moment between two states on disk. Those of one file are in killed-change.test.ts.
-  it.each(['rename', 'symlink', 'mkdir', 'chmod', 'chown'])(
+  itEach(1, [['rename'], ['symlink'], ['mkdir'], ['chmod'], ['chown']])(
     'is taken back whole, killed before any %s',
     async (call) => {
       let kills = 0;
@@ -166,7 +167,7 @@ describe('a job that is killed on its way', () => {
     600_000,
   );
 
-  it.each(['rename', 'chown'])(
+  itEach(1, [['rename'], ['chown']])(
     'is taken back by a second undo when the first is killed before any %s',
     async (call) => {
       let kills = 0;

@@ -3,7 +3,8 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync 
 import { readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect } from 'vitest';
+import { itEach } from '../../../test/fixtures/matrix.ts';
 import { TargetRoot } from '../../target/target-root.ts';
 import { findSavedFiles, restoreFiles } from './restore-files.ts';
 import { fileContext } from './testing/file-context.ts';
@@ -157,7 +158,7 @@ const cases: Case[] = [
 ];
 
 describe.each(cases)('a file that is $name', ({ what, hasFile, path, work, undoing }) => {
-  it.each(work)(
+  itEach(2, work)(
     'is as before or as wanted when the job is killed before any %s, and undo works',
     async (call, atLeast) => {
       const kills = await killAtEach(what, call, hasFile, path, async () => undefined);
@@ -166,7 +167,7 @@ describe.each(cases)('a file that is $name', ({ what, hasFile, path, work, undoi
     300_000,
   );
 
-  it.each(undoing)(
+  itEach(1, undoing)(
     'is put back by a second undo when the first is killed before any %s',
     async (call, atLeast) => {
       const kills = await killAtEach('undo', call, hasFile, path, async () => {

@@ -2,6 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { chmodSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { itEach } from '../../../../test/fixtures/matrix.ts';
 import type { JsonValue } from '../../../../proto/documents/fields.ts';
 import { AccessDisk } from '../testing/access-disk.ts';
 import { copyPrograms } from '../testing/copy-programs.ts';
@@ -92,7 +93,7 @@ it('accounts that are well are left as they are', async () => {
 });
 
 describe('the files of users and passwords', () => {
-  it.each<[what: string, fault: Fault]>([
+  itEach<[what: string, fault: Fault]>(2, [
     [
       'are put back from their older copy: /etc/shadow that is missing',
       {
@@ -203,7 +204,7 @@ describe('the files of users and passwords', () => {
 });
 
 describe('sudo', () => {
-  it.each<[what: string, fault: Fault]>([
+  itEach<[what: string, fault: Fault]>(2, [
     [
       'passes over a file with an error, which is kept beside',
       {
@@ -254,7 +255,7 @@ describe('sudo', () => {
 });
 
 describe('what logging in goes through', () => {
-  it.each<[what: string, fault: Fault]>([
+  itEach<[what: string, fault: Fault]>(2, [
     [
       'gets a stack that is missing',
       {
@@ -319,7 +320,7 @@ describe('what logging in goes through', () => {
 });
 
 describe('one account', () => {
-  it.each<[what: string, fault: Fault]>([
+  itEach<[what: string, fault: Fault]>(2, [
     [
       'is unlocked to the password it had',
       {

@@ -1,6 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { itEach } from '../../../../test/fixtures/matrix.ts';
 import type { JsonValue } from '../../../../proto/documents/fields.ts';
 import { AccessDisk } from '../testing/access-disk.ts';
 import { sshdDisk } from '../testing/sshd-disk.ts';
@@ -76,7 +77,7 @@ describe('the configuration', () => {
     );
   });
 
-  it.each<[what: string, fault: Repaired]>([
+  itEach<[what: string, fault: Repaired]>(2, [
     [
       'a line that sshd does not know made a comment',
       {
@@ -135,7 +136,7 @@ describe('host keys', () => {
     expect(await disk.look()).toBe(before);
   });
 
-  it.each<[what: string, fault: Repaired]>([
+  itEach<[what: string, fault: Repaired]>(1, [
     [
       'replaced where a crash left them empty',
       {
@@ -179,7 +180,7 @@ describe('host keys', () => {
 });
 
 describe('what sshd needs beside', () => {
-  it.each<[what: string, fault: Repaired]>([
+  itEach<[what: string, fault: Repaired]>(3, [
     [
       'the user it gives up its powers to, made',
       {
@@ -280,7 +281,7 @@ describe('what sshd needs beside', () => {
 });
 
 describe('who may log in', () => {
-  it.each<[what: string, fault: Repaired]>([
+  itEach<[what: string, fault: Repaired]>(3, [
     [
       'a list of users that names others',
       {
@@ -458,7 +459,7 @@ describe('a plan of it', () => {
     expect(await disk.look()).toBe(before);
   });
 
-  it.each([
+  itEach<[what: string, script: string, reason: string | RegExp]>(2, [
     ['there is no sshd', 'rm usr/sbin/sshd', 'sshd_missing'],
     ['there is no configuration', 'rm etc/ssh/sshd_config', 'sshd_missing'],
     [
