@@ -3,6 +3,8 @@ import { defineConfig } from 'vitest/config';
 export default defineConfig({
   test: {
     maxWorkers: 2,
+    // A test that passes on its second try is told at the end of the run, as a race to be mended.
+    retry: 1,
     projects: [
       {
         test: {
@@ -19,6 +21,8 @@ export default defineConfig({
       {
         test: {
           name: 'fuzz',
+          // A second try would use other chances.
+          retry: 0,
           include: ['test/fuzz/**/*.test.ts'],
           globalSetup: ['test/fixtures/database-server.ts'],
           testTimeout: 300_000,

@@ -3,6 +3,7 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync
 import { cpus, tmpdir } from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
+import type { RunCounts } from './count-reporter.ts';
 import { faultPage, testsOfFaults } from './fault-table.ts';
 import type { WrittenResults } from './fault-table.ts';
 
@@ -60,46 +61,25 @@ function sum(one: Counts, other: Counts): Counts {
 
 /** Whether each test file that ran has passed, by its path in the project; several parts may run one. */
 const files = new Map<string, boolean>();
-
-interface VitestReport {
-  testResults: { name: string; status: string }[];
-  numPassedTests: number;
-  numFailedTests: number;
-  numPendingTests: number;
-  numTodoTests: number;
-  numFailedTestSuites: number;
-  success: boolean;
-}
+/** Tests that passed on their second try only. */
+const again: string[] = [];
 
 async function vitest(args: string[], environment: Record<string, string> = {}): Promise<Counts> {
-  const folder = mkdtempSync(path.join(tmpdir(), 'iv-report-'));
-  const file = path.join(folder, 'report.json');
+  const folder = mkdtempSync(path.join(tmpdir(), 'iv-counts-'));
+  const file = path.join(folder, 'counts.json');
+  const vitestArgv = [path.join(root, 'node_modules/vitest/vitest.mjs'), 'run', ...args];
+  const reporters = ['--reporter=default', '--reporter=./scripts/count-reporter.ts'];
   try {
-    const status = await command(
-      [
-        bin('node'),
-        path.join(root, 'node_modules/vitest/vitest.mjs'),
-        'run',
-        '--reporter=default',
-        '--reporter=json',
-        `--outputFile.json=${file}`,
-        ...args,
-      ],
-      environment,
-    );
+    const status = await command([bin('node'), ...vitestArgv, ...reporters], {
+      ...environment,
+      INTERVENE_TEST_COUNTS: file,
+    });
     if (!existsSync(file)) return { passed: 0, failed: 1, skipped: 0 };
-    const report = JSON.parse(readFileSync(file, 'utf8')) as VitestReport;
-    for (const { name, status: state } of report.testResults) {
-      const file = path.relative(root, name);
-      files.set(file, state === 'passed' && files.get(file) !== false);
-    }
-    // A run can fail without a failed test: a file that does not load, an error nobody awaited.
-    const failed = report.numFailedTests || (status === 0 && report.success ? 0 : 1);
-    return {
-      passed: report.numPassedTests,
-      failed,
-      skipped: report.numPendingTests + report.numTodoTests,
-    };
+    const counts = JSON.parse(readFileSync(file, 'utf8')) as RunCounts;
+    for (const [name, passed] of counts.files) files.set(name, passed && files.get(name) !== false);
+    again.push(...counts.again);
+    const { passed, failed, skipped } = counts;
+    return { passed, failed: status === 0 ? failed : failed || 1, skipped };
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
@@ -199,5 +179,6 @@ if (existsSync(faultResults)) {
 }
 rmSync(path.dirname(faultResults), { recursive: true, force: true });
 console.log(`\n${lines.join('\n')}\n`);
+for (const name of again) console.log(`passed on its second try: ${name}`);
 console.log(`${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped`);
 process.exitCode = total.failed > 0 || total.passed === 0 ? 1 : 0;
