@@ -9,6 +9,7 @@ const { O_DIRECTORY, O_NOFOLLOW, O_NONBLOCK, O_RDONLY } = constants;
 const LINKS_MAX = 40;
 const READ_MAX_BYTES = 256 * 1024;
 const NAMES_MAX = 4096;
+const PIECE_BYTES = 64 * 1024;
 
 /** Thrown when something is there but is not what is read: no plain file, too long, a loop of links. */
 export class TargetFileError extends Error {
@@ -28,13 +29,18 @@ export class TargetFiles {
 
   /** Text of a file, at most `maxBytes` of it; null when it is not there. */
   async read(path: string, maxBytes = READ_MAX_BYTES): Promise<string | null> {
+    return (await this.readBytes(path, maxBytes))?.toString('utf8') ?? null;
+  }
+
+  /** As `read`, of a file that is no text. */
+  async readBytes(path: string, maxBytes: number): Promise<Buffer | null> {
     const found = await this.find(path, true);
     if (found === null) return null;
     try {
       if (!(await found.stat()).isFile()) throw new TargetFileError(`${path} is no plain file`);
       const file = await open(`/proc/self/fd/${found.fd}`, O_RDONLY | O_NONBLOCK);
       try {
-        return await readText(file, maxBytes);
+        return await readUpTo(file, maxBytes);
       } finally {
         await file.close();
       }
@@ -148,15 +154,15 @@ function partsOf(path: string): string[] {
   return path.split('/').filter((name) => name !== '' && name !== '.');
 }
 
-async function readText(file: FileHandle, maxBytes: number): Promise<string> {
+async function readUpTo(file: FileHandle, maxBytes: number): Promise<Buffer> {
   // What lies in /proc and /sys has no size before it is read.
   const pieces: Buffer[] = [];
   for (let left = maxBytes; left > 0;) {
-    const piece = Buffer.allocUnsafe(Math.min(left, 16 * 1024));
+    const piece = Buffer.allocUnsafe(Math.min(left, PIECE_BYTES));
     const { bytesRead } = await file.read(piece, 0, piece.length, null);
     if (bytesRead === 0) break;
     pieces.push(piece.subarray(0, bytesRead));
     left -= bytesRead;
   }
-  return Buffer.concat(pieces).toString('utf8');
+  return Buffer.concat(pieces);
 }

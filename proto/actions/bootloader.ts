@@ -16,6 +16,13 @@ export const bootloaderRepairParameters = z.strictObject({
     .describe(
       'make these anew although nothing is wrong with them: loader, initramfs, config; what is broken when left out',
     ),
+  kernel: z
+    .string()
+    .regex(/^[\w.+~-]{1,128}$/)
+    .optional()
+    .describe(
+      'start this kernel from now on: its version, or `previous` for the one before the newest',
+    ),
   backupDirectory: absolutePath
     .optional()
     .describe('where the old state is kept; in a rescue system a folder on a durable disk'),

@@ -35,6 +35,10 @@ export function biosBootPartition(volumes: readonly Volume[], disk: string): Vol
   );
 }
 
+export function isEsp({ partitionType }: Volume): boolean {
+  return ESP_TYPES.has(partitionType?.toLowerCase() ?? '');
+}
+
 /** Looks at what a BIOS reads first; changes nothing. */
 export async function readBootSectors(
   context: Pick<ActionContext, 'run'>,
@@ -42,8 +46,7 @@ export async function readBootSectors(
   disk: OpenDisks['disks'][number],
 ): Promise<BootSectors> {
   const own = volumes.filter((volume) => volume.disk === disk.given);
-  const hasEsp = own.some(({ partitionType }) => ESP_TYPES.has(partitionType?.toLowerCase() ?? ''));
-  if (hasEsp && biosBootPartition(volumes, disk.given) === undefined) {
+  if (own.some(isEsp) && biosBootPartition(volumes, disk.given) === undefined) {
     return { firmware: 'uefi', fault: null };
   }
   const handle = await open(disk.loop, 'r');

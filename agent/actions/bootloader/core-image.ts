@@ -8,6 +8,8 @@ const LIST_AT = 0x1f4;
 const PACKED_BYTES_AT = SECTOR_BYTES + 0x08;
 const REDUNDANCY_AT = SECTOR_BYTES + 0x10;
 const MAX_SECTORS = 2048;
+/** An LZMA stream ends in few zeros, if any. */
+const ZEROS_MAX = 4;
 
 /** Bytes that have to be read before `packedModules` can be asked: all sectors that the first one lists. */
 export function coreBytes(first: Buffer): number | null {
@@ -16,16 +18,23 @@ export function coreBytes(first: Buffer): number | null {
 }
 
 /**
- * What is packed into a core image of GRUB: kernel and modules, an LZMA stream without a header. Null where
- * the image does not say where that begins: one that was written without redundancy, or in pieces.
+ * What may be packed into a core image of GRUB: kernel and modules, an LZMA stream without a header. With
+ * redundancy behind it the image says where that ends; without, it ends before the zeros that fill up the
+ * last sector, and may have zeros of its own.
  */
-export function packedModules(core: Buffer): Buffer | null {
+export function packedModules(core: Buffer): Buffer[] {
   const redundancy = core.readUInt32LE(REDUNDANCY_AT);
   const packed = core.readUInt32LE(PACKED_BYTES_AT);
-  const end = core.length - redundancy;
-  const start = end - packed;
-  const isPlausible = redundancy > 0 && packed > 0 && start >= 2 * SECTOR_BYTES;
-  return isPlausible ? core.subarray(start, end) : null;
+  const ends: number[] = [];
+  if (redundancy > 0) ends.push(core.length - redundancy);
+  else {
+    let last = core.length;
+    while (last > 0 && core[last - 1] === 0) last--;
+    for (let end = last; end <= Math.min(last + ZEROS_MAX, core.length); end++) ends.push(end);
+  }
+  return ends
+    .filter((end) => packed > 0 && end - packed >= 2 * SECTOR_BYTES && core[end - packed] === 0)
+    .map((end) => core.subarray(end - packed, end));
 }
 
 /**
@@ -37,17 +46,18 @@ export async function hasModule(
   core: Buffer,
   name: string,
 ): Promise<boolean | null> {
-  const packed = packedModules(core);
-  if (packed === null) return null;
   const filter = '--lzma1=lc=3,lp=0,pb=2,dict=64KiB';
   try {
-    // Its exit status says nothing: these streams have no end mark.
-    const { out } = await context.run(
-      ['xz', '--format=raw', filter, '--decompress', '--stdout', '--quiet'],
-      { input: packed, output: 'capture' },
-    );
-    if (!out.includes('\0normal\0') && !out.includes('biosdisk')) return null;
-    return out.includes(`\0${name}\0`);
+    for (const input of packedModules(core)) {
+      // Its exit status says nothing: these streams have no end mark.
+      const { out } = await context.run(
+        ['xz', '--format=raw', filter, '--decompress', '--stdout', '--quiet'],
+        { input, output: 'capture' },
+      );
+      if (!out.includes('\0normal\0') && !out.includes('biosdisk')) continue;
+      return out.includes(`\0${name}\0`);
+    }
+    return null;
   } catch (error) {
     if (error instanceof CommandStartError) return null;
     throw error;

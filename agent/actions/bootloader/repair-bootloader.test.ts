@@ -1,61 +1,22 @@
 import { createHash } from 'node:crypto';
 import { lstatSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import type { FileRepairResult } from '../../../proto/actions/file-repair-result.ts';
-import type { Plan } from '../../../proto/documents/kinds/plan.ts';
-import { FaultDisk, imageDigest, type MountedSystem } from '../../../test/lab/index.ts';
-import { PLAN_FILE } from '../../jobs/control-messages.ts';
-import { ended, JobsFixture, output } from '../../jobs/jobs-fixture.ts';
-import type { JobSpec } from '../../jobs/job-spec.ts';
-import type { Jobs } from '../../jobs/job.ts';
+import { afterEach, beforeEach, describe, expect, it, type TestContext } from 'vitest';
+import { FaultDisk, type MountedSystem } from '../../../test/lab/index.ts';
+import { BootJobs } from './testing/boot-jobs.ts';
 
 const LIMIT_MS = 600_000;
+const ALL = process.env['INTERVENE_TEST_ALL'] === '1';
 
-let fixture: JobsFixture;
-let jobs: Jobs;
 let disk: FaultDisk;
-beforeAll(async () => {
-  fixture = await JobsFixture.create();
-  jobs = fixture.agent();
-  await jobs.load();
-}, LIMIT_MS);
-afterAll(() => fixture.close());
+let jobs: BootJobs;
 beforeEach(async () => {
   disk = await FaultDisk.copy('bios-gpt');
+  jobs = await BootJobs.on(disk);
 }, LIMIT_MS);
-afterEach(() => disk.close());
+afterEach(() => jobs.close());
 
-async function order(change: Partial<JobSpec>) {
-  const spec = {
-    action: 'bootloader.repair',
-    target: { disk: disk.image },
-    parameters: {},
-    maxRuntimeSeconds: 900,
-    ...change,
-  };
-  const job = await jobs.start(fixture.spec(spec), {});
-  const { outcome, reason, result } = await ended(job);
-  const said = (await output(job, 'note')).toString() + (await output(job, 'err')).toString();
-  return {
-    id: job.id,
-    outcome,
-    reason,
-    said,
-    result: result as unknown as FileRepairResult | null,
-  };
-}
-
-async function plan(parameters: JobSpec['parameters'] = {}) {
-  const job = await order({ mode: 'plan', parameters });
-  expect([job.outcome, job.reason], job.said).toEqual(['succeeded', null]);
-  const bytes = await readFile(join(fixture.directory(job.id), PLAN_FILE));
-  return {
-    bytes: bytes.toString('base64'),
-    steps: (JSON.parse(bytes.toString('utf8')) as Plan).steps.map(({ id }) => id),
-  };
-}
+/** The fault laboratory takes each of these through the whole product, a sample of them by default. */
+const onlyWithAll = ({ skip }: TestContext) => skip(!ALL, 'only with --all');
 
 /** What is in /boot and in the boot sectors: content, mode and owner. */
 async function bootState(): Promise<string[]> {
@@ -75,25 +36,22 @@ async function bootState(): Promise<string[]> {
   return [head, ...lines];
 }
 
-async function expectRepairedAndPutBack(steps: string[]): Promise<void> {
-  const before = await imageDigest(disk.image);
-  const planned = await plan();
-  expect(planned.steps).toEqual(['save', ...steps, 'verify']);
-  expect(await imageDigest(disk.image)).toBe(before);
+async function expectRepairedAndPutBack(
+  steps: string[],
+  parameters: Record<string, string> = {},
+): Promise<void> {
   const was = await bootState();
-  const done = await order({ plan: planned.bytes });
-  expect([done.outcome, done.result?.outcome], done.said).toEqual(['succeeded', 'repaired']);
-  expect((await plan()).steps).toEqual([]);
-  const undone = await order({ mode: 'undo', undoes: done.id });
-  expect([undone.reason, undone.result?.outcome], undone.said).toEqual([null, 'restored']);
+  const { id } = await jobs.repair(steps, parameters);
+  await jobs.undo(id);
   expect(await bootState()).toEqual(was);
 }
 
 describe('what starts a system on a disk', () => {
   it(
     'is left alone where nothing is wrong',
-    async () => {
-      expect((await plan()).steps).toEqual([]);
+    async (test) => {
+      onlyWithAll(test);
+      expect((await jobs.plan()).steps).toEqual([]);
     },
     LIMIT_MS,
   );
@@ -109,7 +67,8 @@ describe('what starts a system on a disk', () => {
 
   it(
     'gets its core image back',
-    async () => {
+    async (test) => {
+      onlyWithAll(test);
       const code = await disk.readBytes(0, 512);
       await disk.writeBytes(Number(code.readBigUInt64LE(0x5c)) * 512, Buffer.alloc(64 * 512));
       await expectRepairedAndPutBack(['loader']);
@@ -119,7 +78,8 @@ describe('what starts a system on a disk', () => {
 
   it(
     'gets a core image that can read the partition table',
-    async () => {
+    async (test) => {
+      onlyWithAll(test);
       const core = await disk.inside(async (system) => {
         const words = ['--prefix=(,gpt2)/boot/grub', '--output=/tmp/core.img', 'biosdisk', 'ext2'];
         await system.ok(['grub-mkimage', '--format=i386-pc', ...words]);
@@ -141,7 +101,8 @@ describe('what starts a system on a disk', () => {
 
   it(
     'gets a menu that names its own root, and an initramfs that is whole',
-    async () => {
+    async (test) => {
+      onlyWithAll(test);
       await disk.inside(async (system) => {
         system.edit('boot/grub/grub.cfg', (text) =>
           text.replaceAll(/root=UUID=[\w-]+/g, 'root=UUID=deadbeef-0000-4000-8000-000000000000'),
@@ -162,6 +123,39 @@ describe('what starts a system on a disk', () => {
   );
 
   it(
+    'starts another kernel from now on, where that is asked for',
+    async (test) => {
+      onlyWithAll(test);
+      const kernel = await disk.look(async (system) => {
+        const names = await system.ok(['sh', '-c', 'ls -v /boot/vmlinuz-*']);
+        return names.split('\n')[0]!.slice('/boot/vmlinuz-'.length);
+      });
+      await expectRepairedAndPutBack(['defaults', 'config'], { kernel });
+      const missing = await jobs.order({ mode: 'plan', parameters: { kernel: '9.9' } });
+      expect([missing.outcome, missing.reason]).toEqual(['failed', 'kernel_missing']);
+    },
+    LIMIT_MS,
+  );
+
+  it(
+    'keeps no choice that its menu has not',
+    async (test) => {
+      onlyWithAll(test);
+      await disk.inside((system) => {
+        system.edit('boot/grub/grub.cfg', (text) =>
+          text.replace('set default="0"', 'set default="${saved_entry}"'),
+        );
+        const block = '# GRUB Environment Block\nsaved_entry=gone\n'.padEnd(1024, '#');
+        system.write('boot/grub/grubenv', block);
+      });
+      await expectRepairedAndPutBack(['config']);
+      await disk.inside((system) => truncateSync(system.path('boot/grub/grubenv'), 100));
+      await expectRepairedAndPutBack(['config']);
+    },
+    LIMIT_MS,
+  );
+
+  it(
     'is put back where the new one does not hold',
     async () => {
       await disk.inside((system) => {
@@ -169,7 +163,7 @@ describe('what starts a system on a disk', () => {
         writeFileSync(system.path('etc/grub.d/10_linux'), '#!/bin/sh\nexit 0\n');
       });
       const was = await bootState();
-      const done = await order({ plan: (await plan()).bytes });
+      const done = await jobs.order({ plan: (await jobs.plan()).bytes });
       expect([done.outcome, done.result?.outcome]).toEqual(['failed', 'rolled_back']);
       expect(done.said).toContain('grub.cfg starts no kernel');
       expect(await bootState()).toEqual(was);
@@ -179,12 +173,13 @@ describe('what starts a system on a disk', () => {
 
   it(
     'is not put back over what somebody changed since',
-    async () => {
+    async (test) => {
+      onlyWithAll(test);
       await disk.inside(async (system) => rmSync(system.path('boot/grub/grub.cfg')));
-      const done = await order({ plan: (await plan()).bytes });
+      const done = await jobs.order({ plan: (await jobs.plan()).bytes });
       await disk.inside(async (system) => writeFileSync(system.path('boot/vmlinuz-9.9'), 'new'));
       const was = await bootState();
-      const undone = await order({ mode: 'undo', undoes: done.id });
+      const undone = await jobs.order({ mode: 'undo', undoes: done.id });
       expect([undone.outcome, undone.reason]).toEqual(['failed', 'changed_since']);
       expect(await bootState()).toEqual(was);
     },

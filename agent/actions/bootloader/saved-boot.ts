@@ -100,13 +100,14 @@ export async function saveBoot(
 
 /**
  * Puts everything back: the old /boot is made beside the new one and takes its place name by name, then the
- * raw stretches. May be cut off anywhere and begun again.
+ * raw stretches. May be cut off anywhere and begun again; of a job that saved none it does nothing.
  */
 export async function restoreBoot(
   context: ActionContext,
   target: Target,
   folder: string,
 ): Promise<void> {
+  if (!(await hasSavedBoot(folder))) return;
   const record = await readRecord(folder);
   const disk = target.layout?.disks.find(({ given }) => given === record.disk);
   if (disk === undefined) {
@@ -136,7 +137,6 @@ export async function restoreBoot(
     await rename(join(boot, name), join(draft, `.now-${name}`)).catch(ignoreMissing);
     await rename(join(draft, name), join(boot, name));
   }
-  await rm(draft, { recursive: true, force: true });
   const handle = await open(disk.loop, 'r+');
   try {
     for (const { file, offset, before } of record.regions) {
@@ -150,10 +150,18 @@ export async function restoreBoot(
   } finally {
     await handle.close();
   }
+  // Last: as long as it is there, an undo is under way.
+  await rm(draft, { recursive: true, force: true });
+}
+
+/** One that wrote to EFI partitions alone saved nothing of /boot. */
+async function hasSavedBoot(folder: string): Promise<boolean> {
+  return (await readdir(folder)).includes(RECORD);
 }
 
 /** Notes boot sectors and /boot as the repair has left them. */
 export async function noteBootAfter(target: Target, folder: string): Promise<void> {
+  if (!(await hasSavedBoot(folder))) return;
   const digest = await bootDigest(target, await readRecord(folder));
   await writeBackup(join(folder, AFTER), JSON.stringify({ version: 1, digest }));
 }

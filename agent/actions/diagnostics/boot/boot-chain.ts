@@ -1,5 +1,6 @@
 import type { Stats } from 'node:fs';
 import { readBlockDevices } from '../filesystems/block-devices.ts';
+import { GRUBENV, savedChoiceFault } from '../../bootloader/boot-choice.ts';
 import { fileEvidence, type NewFinding } from '../finding.ts';
 import { NotApplicable, type Probe, type ProbeContext } from '../probe.ts';
 
@@ -44,6 +45,7 @@ export const bootChain: Probe = {
         ...(await missingKernels(files, file, linux)),
         ...(await badInitrds(files, file, initrds)),
         ...(await staleRoots(context, file, linux)),
+        ...(await savedEntry(files)),
         ...(bootMode === 'uefi' ? await missingLoader(files) : []),
       ],
       facts,
@@ -162,6 +164,22 @@ async function staleRoots(
       evidence: [fileEvidence(file, stale.line, stale.text)],
       suggestion: SUGGESTION,
       byHand: 'update-grub; compare with blkid.',
+    },
+  ];
+}
+
+async function savedEntry(files: ProbeContext['files']): Promise<NewFinding[]> {
+  const fault = await savedChoiceFault(files);
+  if (fault === null) return [];
+  return [
+    {
+      rule: 'boot.saved_entry',
+      severity: 'warning',
+      subject: GRUBENV,
+      title: 'The entry that GRUB keeps as the one to start is none of its menu',
+      evidence: [fileEvidence(GRUBENV, null, fault.text)],
+      suggestion: SUGGESTION,
+      byHand: 'grub-editenv /boot/grub/grubenv unset saved_entry; compare with grub.cfg.',
     },
   ];
 }

@@ -7,11 +7,13 @@ import { openSystem, type Target } from '../../../target/open-target.ts';
 import { readBootSectors } from '../../bootloader/boot-sectors.ts';
 import { inspectDevice } from '../../../target/block-device.ts';
 import { findDamagedTable } from '../../bootloader/partition-table.ts';
-import { bounded, commandEvidence, cut } from '../finding.ts';
+import { bounded, commandEvidence, cut, type NewFinding } from '../finding.ts';
 import { judgeDisksOfOrder } from '../hardware/require-sound-disks.ts';
 import type { Probe } from '../probe.ts';
 import { runProbes, type Collected } from '../run-probes.ts';
 import { inTarget } from './borrowed-programs.ts';
+import { judgeEfiPartitions } from './efi-partitions.ts';
+import { judgeInitramfs } from './initramfs.ts';
 import { offlineContext } from './offline-context.ts';
 import { judgeVolume } from './volume-state.ts';
 
@@ -70,6 +72,8 @@ async function judgeDisksAndSystem(
     collected.findings.push(withoutSystem(error));
     return;
   }
+  await judgeBoot(context, collected, 'boot.efi', () => judgeEfiPartitions(context, target));
+  await judgeBoot(context, collected, 'boot.initramfs', () => judgeInitramfs(target));
   await judgeSystem(target, probes, look, collected);
 }
 
@@ -162,6 +166,25 @@ async function judgeTables({ disks }: OpenDisks, { findings }: Collected): Promi
       }),
     );
   }
+}
+
+/** One look at what a boot goes through; another that fails keeps none of the others back. */
+async function judgeBoot(
+  context: ActionContext,
+  { findings, reports }: Collected,
+  probe: string,
+  judge: () => Promise<NewFinding[]>,
+): Promise<void> {
+  const began = performance.now();
+  let [outcome, detail]: ['done' | 'probe_failed', string] = ['done', ''];
+  try {
+    findings.push(...(await judge()).map((one) => bounded({ ...one, area: 'boot' })));
+  } catch (error) {
+    context.signal.throwIfAborted();
+    [outcome, detail] = ['probe_failed', cut((error as Error).message, 300)];
+  }
+  const durationMs = Math.round(performance.now() - began);
+  reports.push({ probe, area: 'boot', outcome, detail, durationMs });
 }
 
 async function judgeSystem(

@@ -1,0 +1,29 @@
+import type { Target } from '../../target/open-target.ts';
+import { initramfsOf } from './boot-menu.ts';
+
+const LOOK_WITHIN_MS = 2 * 60_000;
+/** Shorter than any that finds a root file system. */
+const INITRAMFS_MIN_BYTES = 1024 * 1024;
+
+/** lsinitramfs ends with 0 whatever it finds: its words and its list tell (initramfs-tools). */
+export async function isInitramfsWhole(
+  { files, layout, runInside }: Target,
+  version: string,
+): Promise<boolean> {
+  const path = initramfsOf(version);
+  const found = await files.stat(path).catch(() => null);
+  if (found === null || !found.isFile() || found.size < INITRAMFS_MIN_BYTES) return false;
+  const listed = await runInside(['lsinitramfs', path], {
+    output: 'capture',
+    timeoutMs: LOOK_WITHIN_MS,
+  });
+  if (listed.exitStatus !== 0 || /premature|error|cannot|not found|corrupt/i.test(listed.err)) {
+    return false;
+  }
+  if (!/^(?:\.\/)?(?:init|scripts\/|usr\/|bin)/m.test(listed.out)) return false;
+  const builtIn = await files.read(`/lib/modules/${version}/modules.builtin`).catch(() => null);
+  const driver = layout?.system.root.type;
+  // Without the driver of its root the kernel finds none.
+  const pattern = new RegExp(`/${driver}\\.ko(?:\\.\\w+)?$`, 'm');
+  return driver === undefined || pattern.test(listed.out) || pattern.test(builtIn ?? '');
+}

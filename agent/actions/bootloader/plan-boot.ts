@@ -1,0 +1,234 @@
+import type { BootPart } from '../../../proto/actions/bootloader.ts';
+import type { PlanStep } from '../../../proto/documents/kinds/plan.ts';
+import { contentDigest } from '../files/file-state.ts';
+import { planChangeSteps, type PlannedSteps } from '../files/change-steps.ts';
+import { unifiedDiff } from '../files/unified-diff.ts';
+import { backupFolderInPlan } from '../filesystem/backup-place.ts';
+import type { ActionContext } from '../../runner/action.ts';
+import type { Target } from '../../target/open-target.ts';
+import type { PlanBody } from '../same-plan.ts';
+import { DEFAULTS, GRUBENV } from './boot-choice.ts';
+import { GRUB_CFG, initramfsOf } from './boot-menu.ts';
+import type { EspState, EspWrite } from './esp/inspect-esps.ts';
+import type { BootState } from './inspect-boot.ts';
+import { namesInBoot, regionsOf } from './saved-boot.ts';
+
+const BOUND_SECONDS = 15 * 60;
+/** Without it the module for the partition table is left out where GRUB cannot see the table itself. */
+const MODULES = 'part_gpt part_msdos';
+const FOLDERS_MAX = 16;
+
+export const texts = {
+  save: { id: 'save', description: 'Keep everything that the next steps write', interrupt: 'now' },
+  loader: { id: 'loader', description: 'Install GRUB on the disk', interrupt: 'finish' },
+  initramfs: { id: 'initramfs', description: 'Make the initramfs anew', interrupt: 'finish' },
+  config: { id: 'config', description: 'Make the boot menu anew', interrupt: 'finish' },
+  verify: {
+    id: 'verify',
+    description: 'Look whether all is there that a boot needs; if not, put everything back',
+    interrupt: 'finish',
+  },
+  undo: {
+    id: 'undo-boot',
+    description: 'Put back everything that the job wrote, as it was',
+    interrupt: 'finish',
+  },
+} as const;
+
+const what = { loader: 'GRUB on the disk', initramfs: 'the initramfs', config: 'the boot menu' };
+
+export interface BootPlan {
+  body: PlanBody;
+  /** The file that says which entry is started from now on; no step where that is as wanted. */
+  defaults: PlannedSteps;
+  backupBytes: number;
+}
+
+/** Programs of the target write to /boot, and to the disk's boot sectors. */
+export function writesBoot({ installsOnDisk, wanted }: BootState): boolean {
+  return installsOnDisk || wanted.includes('initramfs') || wanted.includes('config');
+}
+
+/** What is run for a part, in the target. */
+export function commandsOf(part: BootPart, state: BootState): string[][] {
+  switch (part) {
+    case 'loader':
+      return state.installsOnDisk
+        ? [
+            [
+              'grub-install',
+              '--target=i386-pc',
+              '--recheck',
+              `--modules=${MODULES}`,
+              state.disk.loop,
+            ],
+          ]
+        : [];
+    case 'initramfs':
+      return state.brokenInitramfs.map((version) => [
+        ...['mkinitramfs', '-o', initramfsOf(version)],
+        version,
+      ]);
+    case 'config':
+      return [
+        ...(state.makesMenu ? [['grub-mkconfig', '--output', GRUB_CFG]] : []),
+        ...(state.saved === 'gone' ? [['grub-editenv', GRUBENV, 'unset', 'saved_entry']] : []),
+        ...(state.saved === 'broken' ? [['grub-editenv', GRUBENV, 'create']] : []),
+      ];
+  }
+}
+
+export async function planBoot(
+  context: ActionContext,
+  target: Target,
+  state: BootState,
+): Promise<BootPlan> {
+  const { wanted, faults, versions, choice, esps } = state;
+  const defaults = await planChangeSteps(context, target.root, defaultsSteps(state));
+  const parts = wanted.map((part) => what[part]);
+  const chosen = choice === null ? [] : [`which kernel is started: ${choice.id}`];
+  const backupBytes = await bytesOf(target, state);
+  const body: PlanBody = {
+    target: { ...target.ids, kernels: versions },
+    summary:
+      wanted.length === 0 && defaults.steps.length === 0
+        ? 'Nothing to do: loader, initramfs and boot menu are there, and fit together.'
+        : `Make anew: ${[...parts, ...chosen].join(', ')}. Every other file stays as it is.`,
+    findings: Object.values(faults).flat().slice(0, 50),
+    preconditions: [
+      {
+        what: 'what a boot goes through',
+        digest: contentDigest(Buffer.from(JSON.stringify([faults, versions, wanted]))),
+      },
+      ...esps.flatMap(espPreconditions),
+      ...defaults.preconditions,
+    ],
+    steps: [],
+  };
+  if (wanted.length === 0 && defaults.steps.length === 0) return { body, defaults, backupBytes };
+  const steps = wanted.map((part) => partStep(context, part, state));
+  const menu = wanted.indexOf('config');
+  // The menu is made from it.
+  steps.splice(menu < 0 ? steps.length : menu, 0, ...defaults.steps.map(({ step }) => step));
+  body.steps = [saveStep(context, backupBytes, state), ...steps, verifyStep()];
+  return { body, defaults, backupBytes };
+}
+
+function defaultsSteps({ choice }: BootState) {
+  if (choice === null || choice.defaults === null) return [];
+  const content = Buffer.from(choice.defaults);
+  return [
+    {
+      id: 'defaults',
+      description: 'Say which entry of the boot menu is started',
+      changes: [{ kind: 'file' as const, path: DEFAULTS, content, mode: 0o644 }],
+      verify: 'The boot menu that is made from it starts this entry.',
+    },
+  ];
+}
+
+const espPath = ({ place }: EspState, { path }: EspWrite) => `${place}${path}`;
+
+function espPreconditions(esp: EspState): PlanBody['preconditions'] {
+  return esp.writes.map((write) => ({
+    what: `${espPath(esp, write)}, as it is to become`,
+    digest: contentDigest(write.bytes),
+  }));
+}
+
+function espChanges(esp: EspState): PlanStep['changes'] {
+  return esp.writes.map((write) => {
+    const path = espPath(esp, write);
+    if (write.source !== null) return { type: 'command', argv: ['cp', write.source, path] };
+    const after = write.bytes.toString('utf8');
+    return { type: 'diff', path, diff: unifiedDiff(path, write.before, after) };
+  });
+}
+
+/** Of what is saved; sizes of files as they are now. */
+async function bytesOf({ files }: Target, state: BootState): Promise<number> {
+  // What a file takes, with what leads to it, as it is and as it will be.
+  let bytes = state.esps
+    .flatMap(({ writes }) => writes)
+    .reduce((sum, write) => sum + 3 * write.bytes.length + 64 * 1024, 0);
+  if (!writesBoot(state)) return bytes;
+  bytes += regionsOf(state).reduce((sum, region) => sum + region.bytes, 0);
+  const add = async (path: string, depth: number): Promise<void> => {
+    const found = await files.lstat(path).catch(() => null);
+    if (found === null || depth > 8) return;
+    if (!found.isDirectory()) {
+      bytes += found.size + 1024;
+      return;
+    }
+    for (const name of await files.list(path)) await add(`${path}/${name}`, depth + 1);
+  };
+  for (const name of await namesInBoot({ files })) await add(`/boot/${name}`, 0);
+  return bytes;
+}
+
+function saveStep(context: ActionContext, bytes: number, state: BootState): PlanStep {
+  const where = backupFolderInPlan(context);
+  const kept = [
+    ...(writesBoot(state) ? ['boot code, core image, and everything in /boot'] : []),
+    ...(state.esps.length > 0 ? ['every sector of the EFI partition that is written'] : []),
+  ];
+  return {
+    ...texts.save,
+    changes: [],
+    declaredFolders: [where],
+    backup: { what: kept.join('; ') || 'nothing', bytes, where },
+    verify: 'What is saved is on disk with its digest before anything is written.',
+    undo: { possible: true, how: 'Nothing is changed.' },
+    interruptBoundSeconds: 60,
+  };
+}
+
+function partStep(context: ActionContext, part: BootPart, state: BootState): PlanStep {
+  // The loop device has another number in every job.
+  const named = { ...state, disk: { ...state.disk, loop: state.disk.given } };
+  const backup = { what: 'nothing more', bytes: 0, where: backupFolderInPlan(context) };
+  const run = commandsOf(part, named).map((argv) => ({ type: 'command' as const, argv }));
+  return {
+    ...texts[part],
+    changes: part === 'loader' ? [...run, ...state.esps.flatMap(espChanges)] : run,
+    declaredFolders: part === 'loader' ? loaderFolders(state) : ['/boot'],
+    backup,
+    verify: 'The last step.',
+    undo: { possible: true, how: 'What was saved is put back.' },
+    interruptBoundSeconds: BOUND_SECONDS,
+  };
+}
+
+/** On an EFI partition nothing is written but what is listed; its folders may be new. */
+function loaderFolders({ installsOnDisk, disk, esps }: BootState): string[] {
+  const folders = esps.flatMap((esp) =>
+    esp.writes.map((write) => espPath(esp, write).replace(/\/[^/]*$/, '')),
+  );
+  const own = installsOnDisk ? ['/boot', disk.given] : [];
+  return [...own, ...new Set(folders)].slice(0, FOLDERS_MAX);
+}
+
+function verifyStep(): PlanStep {
+  return {
+    ...texts.verify,
+    changes: [],
+    declaredFolders: [],
+    backup: null,
+    verify:
+      'The loader, every kernel, initramfs and root that the menu names are there; every other file of an EFI partition is the same.',
+    undo: { possible: true, how: 'Nothing is changed.' },
+    interruptBoundSeconds: BOUND_SECONDS,
+  };
+}
+
+export function filesOf(state: BootState): string[] {
+  const { wanted, brokenInitramfs, disk, installsOnDisk, esps, choice } = state;
+  return [
+    ...(installsOnDisk ? [disk.given, '/boot/grub'] : []),
+    ...esps.flatMap((esp) => esp.writes.map((write) => espPath(esp, write))),
+    ...(wanted.includes('initramfs') ? brokenInitramfs.map(initramfsOf) : []),
+    ...(choice === null || choice.defaults === null ? [] : [DEFAULTS]),
+    ...(state.makesMenu ? [GRUB_CFG] : []),
+    ...(state.saved === null ? [] : [GRUBENV]),
+  ];
+}
