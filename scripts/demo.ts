@@ -1,70 +1,22 @@
-import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { once } from 'node:events';
-import {
-  createReadStream,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs';
-import { tmpdir } from 'node:os';
+import { createReadStream, existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { pipeline } from 'node:stream/promises';
-import { parseArgs, styleText } from 'node:util';
+import { parseArgs } from 'node:util';
 import { makeDamagedExt4 } from '../test/fixtures/damaged-ext4.ts';
 import { Daemon, eventually, run } from '../test/harness/process.ts';
-import type { Finished } from '../test/harness/process.ts';
 import { freePort } from '../test/harness/stack.ts';
+import { bold, DemoStage, root } from './demo-stage.ts';
+import { secondAct } from './demo-second-act.ts';
 
 const { values: options } = parseArgs({ options: { keep: { type: 'boolean', default: false } } });
 
-const root = path.dirname(import.meta.dirname);
 const intervene = path.join(root, 'scripts/intervene');
 const interveneAgent = path.join(root, 'scripts/intervene-agent');
-const folder = mkdtempSync(path.join(tmpdir(), 'iv-demo-'));
-const inFolder = (name: string) => path.join(folder, name);
+const stage = new DemoStage();
+const inFolder = (name: string) => stage.file(name);
 const image = inFolder('disk.img');
 const began = performance.now();
-
-const bold = (text: string) => styleText('bold', text, { stream: process.stdout });
-const dim = (text: string) => styleText('dim', text, { stream: process.stdout });
-
-let chapter = 0;
-function heading(text: string): void {
-  chapter++;
-  console.log(`\n${bold(`${chapter}. ${text}`)}`);
-}
-
-const environment = { INTERVENE_HOME: inFolder('home') };
-
-function shown(program: string, words: readonly string[]): string {
-  const quoted = words.map((word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word}'`));
-  return `${dim('$')} ${program} ${quoted.join(' ')}`;
-}
-
-/** Runs a command of the product and lets its output through, as a person would see it. */
-async function show(words: readonly string[], expected = 0): Promise<void> {
-  console.log(shown('intervene', words));
-  const child = spawn(intervene, [...words], {
-    stdio: ['ignore', 'inherit', 'inherit'],
-    env: { ...process.env, ...environment },
-  });
-  const [status] = (await once(child, 'close')) as [number | null];
-  if (status !== expected) throw new Error(`ended with ${status}, not ${expected}`);
-}
-
-async function quiet(words: readonly string[]): Promise<Finished> {
-  console.log(shown('intervene', words));
-  const done = await run([intervene, ...words], { env: environment });
-  if (done.status !== 0) throw new Error(`ended with ${done.status}: ${done.stderr}`);
-  return done;
-}
-
-async function json<T>(words: readonly string[]): Promise<T> {
-  return JSON.parse((await quiet([...words, '--json'])).stdout) as T;
-}
 
 async function checksum(file: string): Promise<string> {
   const hash = createHash('sha256');
@@ -101,10 +53,11 @@ const controlPlane = new Daemon([intervene, ...upWords], inFolder('control-plane
 const agent = new Daemon([interveneAgent, 'run', ...agentFiles], inFolder('agent.log'));
 
 async function stop(): Promise<void> {
+  await stage.clear();
   await agent.end('SIGTERM');
   if (existsSync(inFolder('agent'))) await run([interveneAgent, 'lock', ...agentFiles]);
   await controlPlane.end('SIGTERM');
-  rmSync(folder, { recursive: true, force: true });
+  rmSync(stage.folder, { recursive: true, force: true });
 }
 
 let isStopping = false;
@@ -128,19 +81,19 @@ function writeStopScript(): string {
     `for pid in ${agent.pid} ${controlPlane.pid}; do`,
     '  while [ -e "/proc/$pid/exe" ]; do sleep 0.1; done',
     'done',
-    `rm -rf ${folder}`,
+    `rm -rf ${stage.folder}`,
     "echo 'Stopped; nothing is left.'",
   ];
   writeFileSync(file, `${lines.join('\n')}\n`, { mode: 0o700 });
   return file;
 }
 
-async function demo(): Promise<void> {
-  heading('The provider starts a control plane and makes its root of trust');
-  console.log(shown('intervene', upWords));
+async function firstAct(): Promise<void> {
+  stage.heading('The provider starts a control plane and makes its root of trust');
+  stage.typed('intervene', upWords);
   controlPlane.start();
   await eventually('control plane', async () => (await fetch(`${url}/readyz`)).ok, 60_000);
-  await show([
+  await stage.show([
     '--profile',
     'erin',
     'init',
@@ -151,9 +104,16 @@ async function demo(): Promise<void> {
     inFolder('data/admin-token'),
     '--no-passphrase',
   ]);
-  await quiet(['--profile', 'admin', 'login', url, '--token-file', inFolder('data/admin-token')]);
-  await quiet(['--profile', 'admin', 'accounts', 'add', 'acme']);
-  const invited = await json<{ invitation: string }>([
+  await stage.quiet([
+    '--profile',
+    'admin',
+    'login',
+    url,
+    '--token-file',
+    inFolder('data/admin-token'),
+  ]);
+  await stage.quiet(['--profile', 'admin', 'accounts', 'add', 'acme']);
+  const invited = await stage.json<{ invitation: string }>([
     '--profile',
     'admin',
     'people',
@@ -165,11 +125,18 @@ async function demo(): Promise<void> {
     'acme',
   ]);
   writeFileSync(inFolder('invitation'), invited.invitation, { mode: 0o600 });
-  await quiet(['--profile', 'erin', 'servers', 'add', 'web-04', '--account', 'acme']);
+  await stage.quiet(['--profile', 'erin', 'servers', 'add', 'web-04', '--account', 'acme']);
 
-  heading('The client, carol, makes her own keys and opts web-04 in');
-  await quiet(['--profile', 'carol', 'login', url, '--invitation-file', inFolder('invitation')]);
-  await show([
+  stage.heading('The client, carol, makes her own keys and opts web-04 in');
+  await stage.quiet([
+    '--profile',
+    'carol',
+    'login',
+    url,
+    '--invitation-file',
+    inFolder('invitation'),
+  ]);
+  await stage.show([
     '--profile',
     'carol',
     'keys',
@@ -178,7 +145,7 @@ async function demo(): Promise<void> {
     '--recovery-out',
     inFolder('recovery-key'),
   ]);
-  const enrollment = await json<Record<string, string>>([
+  const enrollment = await stage.json<Record<string, string>>([
     '--profile',
     'carol',
     'enroll',
@@ -188,21 +155,19 @@ async function demo(): Promise<void> {
   ]);
   await startAgent(enrollment);
 
-  heading('A disk is damaged: inodes and a directory cleared, the journal left dirty');
+  stage.heading('A disk is damaged: inodes and a directory cleared, the journal left dirty');
   await makeDamagedExt4(image);
   const damaged = await checksum(image);
-  console.log(
-    `  ${image.replaceAll(folder, '.')}  sha256 ${damaged.slice(0, 16)}…  ${await fsckSays()}`,
-  );
+  stage.say(`${image}  sha256 ${damaged.slice(0, 16)}…  ${await fsckSays()}`);
 
-  heading('Nobody authorized anything yet: the agent refuses, and signs that it did');
-  await show(
+  stage.heading('Nobody authorized anything yet: the agent refuses, and signs that it did');
+  await stage.show(
     ['--profile', 'erin', 'run', 'web-04', 'filesystem.check', '--param', `device=${image}`],
     3,
   );
 
-  heading('The client authorizes: file systems only, four hours');
-  await show([
+  stage.heading('The client authorizes: file systems only, four hours');
+  await stage.show([
     '--profile',
     'carol',
     'authorize',
@@ -222,8 +187,8 @@ async function demo(): Promise<void> {
     '--yes',
   ]);
 
-  heading('The engineer looks, plans and repairs');
-  await show([
+  stage.heading('The engineer looks, plans and repairs');
+  await stage.show([
     '--profile',
     'erin',
     'run',
@@ -232,7 +197,7 @@ async function demo(): Promise<void> {
     '--param',
     `device=${image}`,
   ]);
-  await show([
+  await stage.show([
     '--profile',
     'erin',
     'plan',
@@ -242,7 +207,7 @@ async function demo(): Promise<void> {
     `device=${image}`,
   ]);
   const plans = await jobsOf('plan');
-  await show([
+  await stage.show([
     '--profile',
     'erin',
     'run',
@@ -252,20 +217,18 @@ async function demo(): Promise<void> {
     plans[0]?.planDigest ?? '',
     '--yes',
   ]);
-  console.log(`  ${await fsckSays()}`);
+  stage.say(await fsckSays());
 
-  heading('And takes it back: the same bytes as before');
+  stage.heading('And takes it back: the same bytes as before');
   const [repair] = await jobsOf('apply');
   if (repair === undefined) throw new Error('the repair is not in the list of jobs');
-  await show(['--profile', 'erin', 'jobs', 'undo', repair.name, '--yes']);
+  await stage.show(['--profile', 'erin', 'jobs', 'undo', repair.name, '--yes']);
   const undone = await checksum(image);
-  console.log(
-    `  sha256 ${undone.slice(0, 16)}…  ${undone === damaged ? 'identical' : 'DIFFERENT'}`,
-  );
+  stage.say(`sha256 ${undone.slice(0, 16)}…  ${undone === damaged ? 'identical' : 'DIFFERENT'}`);
   if (undone !== damaged) throw new Error('the undo did not give the bytes back');
 
-  heading('The client verifies everything, offline, with nothing but her pinned keys');
-  await quiet([
+  stage.heading('The client verifies everything, offline, with nothing but her pinned keys');
+  await stage.quiet([
     '--profile',
     'carol',
     'interventions',
@@ -274,13 +237,20 @@ async function demo(): Promise<void> {
     '--output',
     inFolder('pack.json'),
   ]);
-  await show(['--profile', 'carol', 'verify', inFolder('pack.json')]);
+  await stage.show(['--profile', 'carol', 'verify', inFolder('pack.json')]);
 }
+
+/** What anybody may ever do on web-04; each permission of the client is narrower. */
+const POLICY = [
+  'version = 1',
+  'allow = ["filesystem.*", "diagnostics.*", "boot.*", "bootloader.*", "access.*"]',
+  'highest-class = "C"',
+  '',
+].join('\n');
 
 /** The repairs of this mode, the newest first; asked without showing it, since a person has read it above. */
 async function jobsOf(mode: string): Promise<{ name: string; planDigest: string }[]> {
-  const words = ['--profile', 'erin', 'jobs', 'list', '--json'];
-  const done = await run([intervene, ...words], { env: environment });
+  const done = await stage.unseen(['--profile', 'erin', 'jobs', 'list', '--json']);
   const { items } = JSON.parse(done.stdout) as {
     items: { name: string; mode: string; action: string; planDigest: string }[];
   };
@@ -293,11 +263,7 @@ async function startAgent(enrollment: Record<string, string>): Promise<void> {
   writeFileSync(inFolder('agent.toml'), `control-plane = ["127.0.0.1:${agentPort}"]\n`, {
     mode: 0o600,
   });
-  writeFileSync(
-    inFolder('policy.toml'),
-    'version = 1\nallow = ["filesystem.*", "diagnostics.*"]\nhighest-class = "C"\n',
-    { mode: 0o600 },
-  );
+  writeFileSync(inFolder('policy.toml'), POLICY, { mode: 0o600 });
   const words = [
     'enroll',
     ...agentFiles,
@@ -315,22 +281,21 @@ async function startAgent(enrollment: Record<string, string>): Promise<void> {
     'resident',
     '--yes',
   ];
-  console.log(shown('intervene-agent', words));
+  stage.typed('intervene-agent', words);
   const done = await run([interveneAgent, ...words]);
   if (done.status !== 0) throw new Error(`enrolment: ${done.stderr}`);
-  console.log(shown('intervene-agent', ['run', ...agentFiles]));
+  stage.typed('intervene-agent', ['run', ...agentFiles]);
   agent.start();
   await eventually('the agent is connected', async () => {
-    const listed = await run([intervene, '--profile', 'erin', 'agents', 'list', '--json'], {
-      env: environment,
-    });
+    const listed = await stage.unseen(['--profile', 'erin', 'agents', 'list', '--json']);
     return listed.stdout.includes('"connected"');
   });
 }
 
 let failed = false;
 try {
-  await demo();
+  await firstAct();
+  await secondAct(stage);
   const seconds = ((performance.now() - began) / 1000).toFixed(0);
   console.log(`\n${bold('Done')} in ${seconds} s.`);
 } catch (error) {
@@ -344,7 +309,7 @@ try {
 if (options.keep && !failed) {
   console.log(`
 Everything stays up. Go on by hand:
-  export INTERVENE_HOME=${environment.INTERVENE_HOME} PATH=${path.join(root, 'scripts')}:$PATH
+  export INTERVENE_HOME=${stage.home} PATH=${path.join(root, 'scripts')}:$PATH
   intervene --profile erin run web-04 filesystem.check --param device=${image}
   intervene --profile carol revoke G-301
 Stop it:
@@ -355,6 +320,7 @@ Stop it:
   await stop();
   console.log('Nothing is left running.');
 } else {
+  await stage.clear();
   await agent.end('SIGTERM');
   await controlPlane.end('SIGTERM');
   process.exitCode = 1;
