@@ -1,33 +1,47 @@
 import { describe, expect, it } from 'vitest';
-import { faultPage } from './fault-table.ts';
+import { faultPage, testsOfFaults } from './fault-table.ts';
+import type { FaultRun } from './fault-table.ts';
+
+const BOOT_LOOP = 'agent/actions/diagnostics/log/boot-loop.test.ts';
+
+function page(run: Partial<FaultRun>): string {
+  const nothing = new Map<string, never>();
+  return faultPage({ onDisk: nothing, files: nothing, waiting: nothing, ...run }, 'a machine');
+}
+
+const row = (text: string, id: string) =>
+  text.split('\n').find((line) => line.startsWith(`| ${id} |`));
 
 describe('the page of faults', () => {
-  const page = faultPage(
-    {
+  it('has a row for each, proven or not', () => {
+    const text = page({});
+    expect(text.match(/^\| [A-Z]\d\d \| .* \| no \| .+ \| {2}\|$/gm)).toHaveLength(93);
+    expect(text).toContain('Of 93 faults that clients call about 0 are proven');
+  });
+
+  it('tells what was repaired and booted, what failed and what waits', () => {
+    const text = page({
       onDisk: new Map([
-        ['P02', { state: 'passed', seconds: 17.4, note: '' }],
-        ['R01', { state: 'failed', seconds: 3, note: 'line 1 |\nline 2' }],
+        ['P01', { state: 'passed', seconds: 12.4, note: '' }],
+        ['B05', { state: 'passed', seconds: 60, note: 'booted' }],
+        ['F13', { state: 'passed', seconds: 9, note: '' }],
+        ['P02', { state: 'failed', seconds: 3, note: 'found | only\nnothing' }],
       ]),
-      files: new Map([['test/system/services.test.ts', false]]),
-      waiting: new Map([['B01', 'there is no bootloader.repair yet']]),
-    },
-    'two cores',
-  );
-  const row = (id: string) => page.split('\n').find((line) => line.startsWith(`| ${id} `));
-
-  it('has a row for each of the 93 and counts them', () => {
-    expect(page.match(/^\| [A-Z]\d\d \|/gm)).toHaveLength(93);
-    expect(page).toContain('Of 93 faults that clients call about, 1 passed, 2 failed, 90 were not');
+      waiting: new Map([['N10', 'not proven yet']]),
+    });
+    expect(text).toContain('3 are proven: 3 on disks, 0 apart, 0 by recorded output; 1 failed');
+    expect(row(text, 'P01')).toContain('| yes | repaired | 12 |');
+    expect(row(text, 'B05')).toContain('| yes | repaired, booted | 60 |');
+    expect(row(text, 'F13')).toContain('| yes | told | 9 |');
+    expect(row(text, 'P02')).toContain(String.raw`| failed | found \| only nothing | 3 |`);
+    expect(row(text, 'N10')).toContain('| no | not proven yet |');
   });
 
-  it('says how each went, and why one was not run', () => {
-    expect(row('P02')).toMatch(/\| repaired \| passed \| {2}\| 17 \|$/);
-    expect(row('S06')).toMatch(/\| live \| failed \| `test\/system\/services\.test\.ts` \|/);
-    expect(row('B01')).toMatch(/\| not here \| there is no bootloader\.repair yet \|/);
-    expect(row('B18')).toMatch(/\| not here \| no Windows is repaired yet \|/);
-  });
-
-  it('keeps what a failure says within its cell', () => {
-    expect(row('R01')).toContain(String.raw`| line 1 \| line 2 | 3 |`);
+  it('says why something is proven by recorded output, and by which test', () => {
+    expect(testsOfFaults()).toContain(BOOT_LOOP);
+    const text = page({ files: new Map([[BOOT_LOOP, true]]) });
+    expect(row(text, 'D03')).toMatch(/\| yes \| recorded: the disks .*boot-loop\.test\.ts` \|/);
+    const failed = page({ files: new Map([[BOOT_LOOP, false]]) });
+    expect(row(failed, 'D03')).toContain('| failed | recorded: ');
   });
 });
