@@ -10,8 +10,8 @@ export interface FstabEntry {
 
 export interface Fstab {
   entries: FstabEntry[];
-  /** Lines that mount(8) ignores, and why. */
-  bad: { line: number; text: string; why: string }[];
+  /** Lines that mount(8) ignores, and why; `mountPoint` as far as there is one. */
+  bad: { line: number; text: string; mountPoint: string | null; why: string }[];
 }
 
 /** Reads fstab the way libmount does: fields between blanks, octal escapes, comments at the line's start. */
@@ -25,7 +25,10 @@ export function parseFstab(text: string): Fstab {
     const [source, mountPoint, type, options = 'defaults', frequency = '0', pass = '0'] = fields;
     const why = whyBad(fields, mountPoint, frequency, pass);
     if (source === undefined || mountPoint === undefined || type === undefined || why !== null) {
-      fstab.bad.push({ line, text: trimmed, why: why ?? 'a field is missing' });
+      fstab.bad.push({
+        ...{ line, text: trimmed, mountPoint: mountPoint ?? null },
+        why: why ?? 'a field is missing',
+      });
       continue;
     }
     fstab.entries.push({
@@ -49,9 +52,7 @@ function whyBad(
   if (fields.length < 3) return 'a field is missing';
   const isPlace = mountPoint!.startsWith('/') || ['none', 'swap'].includes(mountPoint!);
   if (!isPlace) return 'the mount point is no absolute path';
-  const rest = fields.slice(6);
   if (!/^\d+$/.test(frequency) || !/^\d+$/.test(pass)) return 'field 5 or 6 is no number';
-  if (rest.length > 0 && !rest[0]!.startsWith('#')) return 'there are more than six fields';
   return null;
 }
 
@@ -59,4 +60,9 @@ function unescape(text: string): string {
   return text.replace(/\\([0-7]{3})/g, (_, digits: string) =>
     String.fromCharCode(Number.parseInt(digits, 8)),
   );
+}
+
+/** A line as people are shown it: file servers take their passwords there, too. */
+export function withoutPasswords(line: string): string {
+  return line.replace(/\b(pass(?:word)?\d?)=[^,\s]*/gi, '$1=…');
 }

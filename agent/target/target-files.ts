@@ -8,6 +8,7 @@ const { O_DIRECTORY, O_NOFOLLOW, O_NONBLOCK, O_RDONLY } = constants;
 
 const LINKS_MAX = 40;
 const READ_MAX_BYTES = 256 * 1024;
+const WHOLE_MAX_BYTES = 1024 * 1024;
 const NAMES_MAX = 4096;
 const PIECE_BYTES = 64 * 1024;
 
@@ -47,6 +48,18 @@ export class TargetFiles {
     } finally {
       await found.close();
     }
+  }
+
+  /**
+   * The bytes of a file, all of them; null when it is not there. For what is written back: throws
+   * TargetFileError where there are more than 1 MiB.
+   */
+  async readWhole(path: string): Promise<Buffer | null> {
+    const bytes = await this.readBytes(path, WHOLE_MAX_BYTES + 1);
+    if (bytes !== null && bytes.length > WHOLE_MAX_BYTES) {
+      throw new TargetFileError(`${path} is longer than any file that is changed`);
+    }
+    return bytes;
   }
 
   /** Names in a folder, sorted; empty when it is not there. */

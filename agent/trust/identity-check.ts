@@ -22,12 +22,16 @@ export function requireExpectedMachine(order: Order, { facts }: TrustState): voi
  */
 export function requireIdentified(order: Order, actionClass: ActionClass, state: TrustState): void {
   if (state.self.mode !== 'rescue' || actionClass === 'A') return;
-  if (Object.values(order.expect).every((value) => value === undefined || value.length === 0)) {
-    throw new DocumentError(
-      'unidentified',
-      'in rescue, an order that changes something must say which machine it expects',
-    );
-  }
+  const { serial, macAddresses, ...ofSystem } = order.expect;
+  // Host name and machine id are those of the system on the disks, and not every action opens it.
+  const needed = { serial, macAddresses, ...(order.target === null ? ofSystem : {}) };
+  if (Object.values(needed).some((value) => value !== undefined && value.length > 0)) return;
+  throw new DocumentError(
+    'unidentified',
+    order.target === null
+      ? 'in rescue, an order that changes something must say which machine it expects'
+      : 'in rescue, an order that changes a disk must expect the serial number or a network address (MAC) of its machine',
+  );
 }
 
 function findMismatch(expected: Identity, facts: Identity): string | undefined {

@@ -6,8 +6,10 @@ const ESP = { type: 'vfat', uuid: 'E5B0-0001', label: null };
 const facts: FstabFacts = {
   filesystems: [
     known(ROOT),
-    known({ ...ESP, partitionType: 'c12a7328-f81f-11d2-ba4b-00c93ec93bec' }),
+    known({ ...ESP, partitionType: 'C12A7328-F81F-11D2-BA4B-00A0C93EC93B' }),
     known({ type: 'xfs', uuid: 'bbbb-data', label: 'data', partitionUuid: 'cccc' }),
+    known({ type: 'ntfs', uuid: '77AA', partitionLabel: 'Basic data' }),
+    known({ type: 'swsuspend', uuid: 'dddd-swap' }),
   ],
   root: known(ROOT),
   hasDevice: () => null,
@@ -43,6 +45,12 @@ describe('a line of fstab', () => {
     ['UUID=gone /data ext4 nofail 0 0'],
     ['UUID=aaaa-root /x auto bind 0 0'],
     ['# UUID=gone / ext4'],
+    ['UUID=aaaa-root / ext4 defaults 0 1 extra'],
+    ['UUID=aaaa-root /'],
+    ['x /usr'],
+    ['UUID=77AA /win ntfs3 defaults 0 0'],
+    ['/dev/disk/by-partlabel/Basic\\x20data /win lowntfs-3g defaults 0 0'],
+    ['UUID=dddd-swap none swap sw 0 0'],
     [''],
   ])('that keeps nothing from booting stays as it is: %s', (line) => {
     expect(findLineChanges(line, facts)).toEqual([]);
@@ -82,6 +90,11 @@ describe('a line of fstab', () => {
     const filesystems = [...facts.filesystems, two];
     const text = 'UUID=gone /boot/efi vfat umask=0077 0 1\n';
     expect(repaired(text, { filesystems })).toMatch(/umask=0077,nofail/);
+  });
+
+  it('for what may lie in a volume that is not opened counts as there', () => {
+    const filesystems = [...facts.filesystems, known({ type: 'crypto_LUKS' })];
+    expect(findLineChanges('UUID=gone /data ext4', { ...facts, filesystems })).toEqual([]);
   });
 
   it('by a name of the kernel counts as missing only where somebody knows', () => {

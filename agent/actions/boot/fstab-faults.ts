@@ -1,5 +1,6 @@
 import type { FstabEntry } from '../../target/fstab-lines.ts';
 import { parseFstab } from '../../target/fstab-lines.ts';
+import { isEfiSystemPartition } from '../../target/efi-system-partition.ts';
 import type { Volume } from '../../target/offline/volumes.ts';
 
 /** A file system of this server, as its line of fstab could name it. */
@@ -31,8 +32,8 @@ const DEVICELESS =
 /** Without these a boot does not wait for the device. */
 const OPTIONAL = ['nofail', 'noauto', 'x-systemd.automount'];
 const NOFAIL = 'nofail,x-systemd.device-timeout=10s';
-/** EFI system partition, by GPT type and by MBR type. */
-const ESP_TYPES = new Set(['c12a7328-f81f-11d2-ba4b-00c93ec93bec', '0xef']);
+/** Inside these may be any file system, seen only once they are opened. */
+const CLOSED = new Set(['LVM2_member', 'linux_raid_member', 'crypto_LUKS']);
 const NEEDED = new Set(['/', '/usr', '/boot', '/etc', '/var']);
 
 /**
@@ -48,9 +49,11 @@ export function findLineChanges(
   const { entries, bad } = parseFstab(text);
   const raw = text.split('\n');
   const changes = [
-    ...bad.map(({ line, why }): LineChange => {
+    ...bad.flatMap(({ line, mountPoint, why }): LineChange[] => {
+      // What such a line is to mount nothing here can tell, and without it the system is none.
+      if (NEEDED.has(mountPoint ?? '')) return [];
       const before = raw[line - 1]!;
-      return { line, before, after: `# ${before}`, why: `mount ignores it: ${why}` };
+      return [{ line, before, after: `# ${before}`, why: `mount ignores it: ${why}` }];
     }),
     ...entries.flatMap((entry) => changeOf(entry, raw[entry.line - 1]!, facts)),
   ];
@@ -109,8 +112,7 @@ function rightSource({ mountPoint }: FstabEntry, facts: FstabFacts): string | nu
   if (mountPoint === '/') return facts.root?.uuid == null ? null : `UUID=${facts.root.uuid}`;
   if (mountPoint !== '/boot/efi' && mountPoint !== '/efi') return null;
   const esps = facts.filesystems.filter(
-    ({ partitionType, type }) =>
-      type === 'vfat' && ESP_TYPES.has(partitionType?.toLowerCase() ?? ''),
+    ({ partitionType, type }) => type === 'vfat' && isEfiSystemPartition(partitionType),
   );
   return esps.length === 1 && esps[0]!.uuid !== null ? `UUID=${esps[0]!.uuid}` : null;
 }
@@ -123,8 +125,10 @@ function filesystemOf(source: string, facts: FstabFacts): KnownFilesystem | null
     [];
   if (tag !== undefined) {
     const key = TAGS[tag.toLowerCase() as keyof typeof TAGS];
-    const wanted = value!.toLowerCase();
-    return facts.filesystems.find((one) => one[key]?.toLowerCase() === wanted) ?? null;
+    const wanted = unescape(value!).toLowerCase();
+    const found = facts.filesystems.find((one) => one[key]?.toLowerCase() === wanted);
+    if (found !== undefined) return found;
+    return facts.filesystems.some(({ type }) => CLOSED.has(type ?? '')) ? 'unknown' : null;
   }
   if (!source.startsWith('/dev/')) return 'unknown';
   return facts.hasDevice(source) === false ? null : 'unknown';
@@ -138,8 +142,22 @@ const TAGS = {
 } as const;
 
 function isSameType(said: string, there: string): boolean {
-  const family = (type: string) => type.replace(/^ext[234]$/, 'ext').replace(/^msdos$/, 'vfat');
-  return family(said) === family(there) || (said === 'ntfs-3g' && there === 'ntfs');
+  const family = (type: string) =>
+    type
+      .replace(/^ext[234]$/, 'ext')
+      .replace(/^msdos$/, 'vfat')
+      .replace(/^(?:ntfs3|ntfs-3g|lowntfs-3g)$/, 'ntfs')
+      // As a system leaves it that sleeps on disk.
+      .replace(/^swsuspend$/, 'swap');
+  return family(said) === family(there);
+}
+
+/** Names below /dev/disk, as udev writes what no file name should hold. */
+function unescape(name: string): string {
+  const bytes = name.replace(/\\x([\da-f]{2})/gi, (_, digits: string) =>
+    String.fromCharCode(Number.parseInt(digits, 16)),
+  );
+  return bytes === name ? name : Buffer.from(bytes, 'latin1').toString();
 }
 
 /** The line with one field replaced and every blank as it was; a field that is missing comes at the end. */

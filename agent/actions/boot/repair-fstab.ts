@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs';
 import { repairFstabParameters } from '../../../proto/actions/boot.ts';
 import { ActionError, type ActionContext } from '../../runner/action.ts';
 import type { Target } from '../../target/open-target.ts';
+import { withoutPasswords } from '../../target/fstab-lines.ts';
 import { parseLsblk } from '../diagnostics/filesystems/block-devices.ts';
 import { fileRepair, type FileRepairPlan } from '../files/file-repair.ts';
 import {
@@ -49,7 +50,8 @@ async function inspect(context: ActionContext, target: Target): Promise<FileRepa
                 {
                   kind: 'file',
                   path: FILE,
-                  content: Buffer.from(withChanges(text, changes)),
+                  content: Buffer.from(withChanges(text, changes), 'latin1'),
+                  shown: withoutPasswords,
                   mode: 0o644,
                 },
               ],
@@ -65,8 +67,9 @@ async function lookAt(
   target: Target,
 ): Promise<{ text: string; changes: LineChange[] }> {
   const { lines } = repairFstabParameters.parse(context.spec.parameters);
-  const text = await target.files.read(FILE);
-  if (text === null) throw new ActionError('fstab_missing', `there is no ${FILE}`);
+  // Byte for byte: what is written back is this text.
+  const text = (await target.files.readWhole(FILE))?.toString('latin1');
+  if (text === undefined) throw new ActionError('fstab_missing', `there is no ${FILE}`);
   const facts = target.layout === null ? await liveFacts(context) : offlineFacts(target.layout);
   return { text, changes: findLineChanges(text, facts, lines) };
 }
@@ -91,7 +94,7 @@ async function liveFacts(context: ActionContext): Promise<FstabFacts> {
     label: device.label,
     partitionUuid: device.partuuid,
     partitionLabel: device.partlabel,
-    partitionType: null,
+    partitionType: device.parttype,
   }));
   return {
     filesystems,

@@ -4,9 +4,9 @@ import { ActionError } from '../../runner/action.ts';
 import { TargetPathError, type TargetFolder, type TargetRoot } from '../../target/target-root.ts';
 import { makeFolders } from './folders.ts';
 
-/** What a link is before it takes its name. */
+/** What a link is before it takes its name: nobody else's files are called so. */
 export function linkDraftName(name: string): string {
-  return `.${name.slice(0, 200)}.new`;
+  return `.${name.slice(0, 200)}.intervene-link`;
 }
 
 /** Makes a symlink, or takes one away; whatever lay there under its name is gone. Durable when it returns. */

@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer';
 import type { ActionContext } from '../../runner/action.ts';
 import type { Target } from '../../target/open-target.ts';
 import type { TargetFiles } from '../../target/target-files.ts';
@@ -39,6 +40,12 @@ export function together(all: readonly FileRepairs[]): FileRepairs {
     findings: all.flatMap(({ findings }) => findings),
     removals: all.flatMap(({ removals }) => removals),
   };
+}
+
+/** A file of rules, whole: null where there is none, and where it is none that could be written back. */
+export async function readRules(files: TargetFiles, path: string): Promise<string | null> {
+  const bytes = await files.readWhole(path).catch(() => null);
+  return bytes !== null && isUtf8(bytes) ? bytes.toString() : null;
 }
 
 /** Whether a unit starts with the system: some unit wants it. */

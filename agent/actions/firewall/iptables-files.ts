@@ -6,6 +6,7 @@ import {
   isUnitEnabled,
   LETS_IN,
   nothingToRepair,
+  readRules,
   together,
   type FileRepairs,
   type Look,
@@ -43,7 +44,7 @@ export async function iptablesFileRepairs(look: Look): Promise<FileRepairs> {
 
 async function repairsOf(look: Look, { path, version, unit }: RulesFile): Promise<FileRepairs> {
   const { files } = look.target;
-  const text = await files.read(path).catch(() => null);
+  const text = await readRules(files, path);
   if (text === null || !(await isUnitEnabled(files, unit))) return nothingToRepair;
   const errorLine = (candidate: string) => findErrorLine(look, version, candidate);
   const error = await errorLine(text);

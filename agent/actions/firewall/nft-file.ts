@@ -10,6 +10,7 @@ import {
   isUnitEnabled,
   LETS_IN,
   nothingToRepair,
+  readRules,
   type FileRepairs,
   type Look,
 } from './file-repair.ts';
@@ -34,7 +35,7 @@ export async function nftFileRepairs(look: Look): Promise<FileRepairs> {
   const { target } = look;
   if (!(await isUnitEnabled(target.files, UNIT))) return nothingToRepair;
   for (const path of PATHS) {
-    const text = await target.files.read(path).catch(() => null);
+    const text = await readRules(target.files, path);
     if (text !== null) return repairsOf(look, path, text);
   }
   return nothingToRepair;

@@ -8,7 +8,7 @@ import type { ChangeStep } from '../files/change-steps.ts';
 import { bannedOpenings } from './fail2ban.ts';
 import { fail2banDatabaseRepairs } from './fail2ban-database.ts';
 import type { FileRepairs, Look } from './file-repair.ts';
-import { hostsDenyRepairs } from './hosts-deny.ts';
+import { hostsAccessRepairs } from './hosts-access.ts';
 import { iptablesFileRepairs } from './iptables-files.ts';
 import type { LiveOpening } from './live-opening.ts';
 import { liveBarriers, readLiveRules } from './live-rules.ts';
@@ -38,7 +38,7 @@ const FILE_REPAIRS: readonly ((look: Look) => Promise<FileRepairs>)[] = [
   nftFileRepairs,
   iptablesFileRepairs,
   ufwFileRepairs,
-  hostsDenyRepairs,
+  hostsAccessRepairs,
   fail2banDatabaseRepairs,
 ];
 

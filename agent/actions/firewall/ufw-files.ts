@@ -1,4 +1,4 @@
-import { nothingToRepair, type FileRepairs, type FilesLook } from './file-repair.ts';
+import { nothingToRepair, readRules, type FileRepairs, type FilesLook } from './file-repair.ts';
 import { iptablesBarrier } from './barrier.ts';
 import { iptablesOpening } from './live-opening.ts';
 import type { Packet } from '../diagnostics/firewall/packet-path.ts';
@@ -23,7 +23,7 @@ export async function ufwFileRepairs({ target, packets }: FilesLook): Promise<Fi
   const removals: string[][] = [];
   for (const version of hasVersion6 ? ([4, 6] as const) : ([4] as const)) {
     const path = FILES[version];
-    const text = await target.files.read(path).catch(() => null);
+    const text = await readRules(target.files, path);
     if (text === null) continue;
     const own = packets.filter((packet) => packet.version === version);
     let after = text;

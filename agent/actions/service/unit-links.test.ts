@@ -85,6 +85,20 @@ describe('the links that say when units start', () => {
     expect(now.links).toEqual({ ...before.links, [`${SYSTEM}/theirs.service`]: '/dev/null' });
   });
 
+  it('are not put over a file that somebody wrote in the place of one', async () => {
+    link(`${SYSTEM}/masked.service`, '/dev/null');
+    const before = await readLinks(root);
+    rmSync(at(`${SYSTEM}/masked.service`));
+    rmSync(at(`${WANTS}/nginx.service`));
+    const after = await readLinks(root);
+    writeFileSync(at(`${SYSTEM}/masked.service`), '[Service]\n');
+    requireLinksUnchanged(before, after, await readLinks(root));
+    const now = look();
+    const restored = restoreLinks(root, before, after);
+    await expect(restored).rejects.toMatchObject({ reason: 'changed_since' });
+    expect(look()).toEqual(now);
+  });
+
   it('are not put over what somebody has changed since', async () => {
     const before = await readLinks(root);
     link(`${SYSTEM}/nginx.service`, '/dev/null');

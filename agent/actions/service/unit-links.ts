@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { ActionError } from '../../runner/action.ts';
 import { TargetPathError, type TargetRoot } from '../../target/target-root.ts';
 import { removeFolders } from '../files/folders.ts';
-import { putLink } from '../files/put-link.ts';
+import { putLink, readLink } from '../files/put-link.ts';
 
 /**
  * Where `systemctl enable` and `mask` put their symlinks: systemd's own folders, and those of the runlevels,
@@ -110,16 +110,24 @@ export function requireLinksUnchanged(
 
 /**
  * Puts back the links that differ between `before` and `after`, and the folders that were made or removed
- * with them. Others are left alone. May be cut off anywhere and begun again.
+ * with them. Others are left alone. May be cut off anywhere and begun again. Throws ActionError `changed_since`
+ * before the first change where something else than a link lies in the place of one by now.
  */
 export async function restoreLinks(
   root: TargetRoot,
   before: LinkSnapshot,
   after: LinkSnapshot,
 ): Promise<void> {
-  for (const path of changedLinks(before, after)) {
-    await putLink(root, path, before.links[path]);
-  }
+  const paths = changedLinks(before, after);
+  for (const path of paths) await requireNothingElse(root, path);
+  for (const path of paths) await putLink(root, path, before.links[path]);
   const made = after.folders.filter((path) => !before.folders.includes(path));
   await removeFolders(root, made);
+}
+
+async function requireNothingElse(root: TargetRoot, path: string): Promise<void> {
+  await readLink(root, path).catch((error: unknown) => {
+    if (!(error instanceof ActionError)) throw error;
+    throw new ActionError('changed_since', `${path} was a symlink after the job, and is none now`);
+  });
 }

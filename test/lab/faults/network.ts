@@ -246,7 +246,7 @@ export const networkFaults: readonly Fault[] = [
     finding: 'fw.hosts_deny',
     inject: (disk) => disk.inside((system) => system.write('etc/hosts.deny', 'sshd: ALL\n')),
     check: (disk) =>
-      disk.look((system) => assert.doesNotMatch(system.read('etc/hosts.deny'), /^sshd: ALL/m)),
+      disk.look((system) => assert.match(system.read('etc/hosts.allow'), /^sshd: ALL\n/)),
   }),
   network({
     id: 'N08',

@@ -11,6 +11,8 @@ export interface BlockDeviceNode {
   uuid: string | null;
   partuuid: string | null;
   partlabel: string | null;
+  /** GUID of the partition's type, or the hexadecimal number of an MBR's. */
+  parttype: string | null;
   model: string | null;
 }
 
@@ -49,6 +51,7 @@ function onDisks(volumes: readonly Volume[]): BlockDevices {
       uuid: volume.uuid,
       partuuid: volume.partitionUuid,
       partlabel: volume.partitionLabel,
+      parttype: volume.partitionType,
       model: null,
     })),
     // What is damaged may have been the one that is looked for, and still is not there for a boot.
@@ -100,6 +103,7 @@ export function parseLsblk(seen: Pick<Observation, 'out'>): BlockDeviceNode[] {
       uuid: listed.uuid ?? null,
       partuuid: listed.partuuid ?? null,
       partlabel: listed.partlabel ?? null,
+      parttype: listed.parttype ?? null,
       model: listed.model ?? null,
     });
     for (const child of listed.children ?? []) add(child, depth + 1);

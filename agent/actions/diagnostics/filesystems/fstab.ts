@@ -1,7 +1,7 @@
 import { fileEvidence, type NewFinding } from '../finding.ts';
 import { NotApplicable, type Probe, type ProbeContext } from '../probe.ts';
 import { readBlockDevices, type BlockDeviceNode, type BlockDevices } from './block-devices.ts';
-import { parseFstab, type FstabEntry } from '../../../target/fstab-lines.ts';
+import { parseFstab, withoutPasswords, type FstabEntry } from '../../../target/fstab-lines.ts';
 
 const FILE = '/etc/fstab';
 const SUGGESTED = 'boot.repair-fstab';
@@ -31,7 +31,7 @@ export const fstab: Probe = {
       severity: 'warning',
       subject: `line ${line}`,
       title: `Line ${line} of /etc/fstab is ignored: ${why}`,
-      evidence: [fileEvidence(FILE, line, said)],
+      evidence: [fileEvidence(FILE, line, withoutPasswords(said))],
       suggestion: { action: SUGGESTED, parameters: {} },
       byHand: `Correct line ${line} of /etc/fstab, or put # before it; then: findmnt --verify.`,
     }));
@@ -74,7 +74,7 @@ function judgeEntries(
         severity: stops ? 'critical' : 'notice',
         subject: source,
         title: `${stops ? 'The next boot stops: ' : ''}${source} for ${what} ${missing}`,
-        evidence: [fileEvidence(FILE, line, text)],
+        evidence: [fileEvidence(FILE, line, withoutPasswords(text))],
         suggestion: stops ? { action: SUGGESTED, parameters: {} } : null,
         byHand: isNeeded
           ? `Correct the device in line ${line} of /etc/fstab, or add the option nofail.`
@@ -98,7 +98,7 @@ function judgeTypes(
         severity: 'critical',
         subject: source,
         title: `/etc/fstab says ${type} for ${source}, which holds ${there}`,
-        evidence: [fileEvidence(FILE, line, text)],
+        evidence: [fileEvidence(FILE, line, withoutPasswords(text))],
         suggestion: { action: SUGGESTED, parameters: {} },
         byHand: `Write ${there} as the type in line ${line} of /etc/fstab.`,
       },
@@ -121,7 +121,7 @@ async function missingFolders(
       severity: 'warning',
       subject: mountPoint,
       title: `Nothing can be mounted at ${mountPoint}, which is no folder`,
-      evidence: [fileEvidence(FILE, line, text)],
+      evidence: [fileEvidence(FILE, line, withoutPasswords(text))],
       suggestion: null,
       byHand: `Make a folder of ${mountPoint}, or correct line ${line} of /etc/fstab.`,
     });

@@ -1,5 +1,5 @@
 import { bannedAddresses } from '../../firewall/fail2ban-database.ts';
-import { hostsDenyRepairs } from '../../firewall/hosts-deny.ts';
+import { hostsAccessRepairs } from '../../firewall/hosts-access.ts';
 import { ufwFileRepairs } from '../../firewall/ufw-files.ts';
 import { fileEvidence } from '../finding.ts';
 import { NotApplicable, nothingFound, ProbeFailure, type Probe } from '../probe.ts';
@@ -77,7 +77,8 @@ export const hostsDeny: Probe = {
   offline: true,
   limitMs: 2_000,
   async look({ files }) {
-    const { steps } = await hostsDenyRepairs({ target: { files } });
+    const packets = [{ port: 22, version: 4 as const, source: null }];
+    const { steps } = await hostsAccessRepairs({ target: { files }, packets });
     if (steps.length === 0) return nothingFound;
     return {
       findings: [
@@ -90,7 +91,7 @@ export const hostsDeny: Probe = {
             fileEvidence('/etc/hosts.deny', null, (await files.read('/etc/hosts.deny')) ?? ''),
           ],
           suggestion: SUGGESTION,
-          byHand: 'Make comments of the lines for sshd or ALL that shut out ALL.',
+          byHand: 'Add a line like sshd: ADDRESS to /etc/hosts.allow, which comes before it.',
         },
       ],
     };

@@ -48,6 +48,7 @@ export class JobsInNetwork {
       'iptables',
       'ufw',
       'default/ufw',
+      'hosts.allow',
       'hosts.deny',
       'systemd/system',
     ]) {
