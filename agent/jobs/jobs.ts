@@ -31,6 +31,7 @@ import { systemCallFilter } from './system-call-filter.ts';
 import { deviceNodePath, resolveSandboxPaths, type SandboxPlaces } from './sandbox-paths.ts';
 import { dismissSpare, SPARE_PREFIX, SpareKeeper } from './spare.ts';
 import { SPOOL_FILE } from './spool-writer.ts';
+import { removeLeftovers } from '../target/offline/stack/leftovers.ts';
 
 const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 /** A runner that answers late is looked after in the background from then on. */
@@ -97,6 +98,7 @@ class HeldJobs implements Jobs {
     await Promise.all(names.map((name) => this.loadFolder(name)));
     const { stateDirectory } = this.places;
     await forgetObservations(stateDirectory, (job) => this.held.get(job)?.ended === null);
+    await this.removeLeftovers();
   }
 
   async start(
@@ -219,7 +221,26 @@ class HeldJobs implements Jobs {
   private add(job: HeldJob): void {
     this.held.set(job.id, job);
     if (this.isConnected !== null) job.setConnected(this.isConnected);
+    if (job.ended === null) {
+      const stop = job.onChange(() => {
+        if (job.ended === null) return;
+        stop();
+        void this.removeLeftovers();
+      });
+    }
     for (const listener of this.listeners) listener(job);
+  }
+
+  /** What a job that was killed had opened of its disks. */
+  private async removeLeftovers(): Promise<void> {
+    const running = [...this.held.values()].filter((job) => job.ended === null);
+    try {
+      const gone = await removeLeftovers(running.map(({ id }) => id));
+      if (gone.length > 0)
+        this.log.warn({ devices: gone }, 'what a job left behind was taken apart');
+    } catch (error) {
+      this.log.warn({ err: error }, 'what killed jobs left cannot be looked for');
+    }
   }
 
   private keepGuard(job: HeldJob, spec: JobSpec | null): void {

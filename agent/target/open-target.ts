@@ -11,6 +11,8 @@ import {
   runInside,
   type InsideOptions,
 } from './offline/run-inside.ts';
+import type { StorageProblem } from './offline/stack/storage-problem.ts';
+import { describeVolume } from './offline/volumes.ts';
 import { TargetFiles } from './target-files.ts';
 import { TargetRoot } from './target-root.ts';
 
@@ -41,7 +43,8 @@ export interface Target {
  * replayed, so that not a byte of its disks changes. Everything is taken apart when `body` is over, and by
  * the kernel when the job is killed.
  *
- * Throws ActionError: `no_system`, `system_ambiguous`, `system_missing`, and those of `withDisks`.
+ * Throws ActionError: `no_system`, `system_ambiguous`, `system_missing`, in the place of the first and the last
+ * the reason of what could not be opened (`StorageProblem`), and those of `withDisks`.
  */
 export async function withTarget<T>(
   context: ActionContext,
@@ -61,7 +64,7 @@ export async function openSystem(
   write: boolean,
 ): Promise<Target> {
   const search = await findSystems(context, open.volumes, open.place);
-  const system = chooseSystem(search, context.spec.target?.['filesystem']);
+  const system = chooseSystem(search, open.problems, context.spec.target?.['filesystem']);
   requireExpected(system, context.spec.expect);
   const point = join(open.place, 'root');
   const mounted = await mountSystem(context, open.mounts, system, open.volumes, point, { write });
@@ -101,6 +104,7 @@ function offlineTarget(
     ids: {
       offline: { disk: open.named, filesystem: system.id },
       system: system.name ?? 'an unknown system',
+      ...(system.root.layers.length > 0 && { storage: describeVolume(system.root) }),
     },
     root: mounted.root,
     files: mounted.files,
@@ -117,16 +121,23 @@ function offlineTarget(
 }
 
 /** The one that was named, or the only one; never one of several. */
-function chooseSystem({ systems, problems }: SystemSearch, named: unknown): FoundSystem {
+function chooseSystem(
+  { systems, problems }: SystemSearch,
+  closed: readonly StorageProblem[],
+  named: unknown,
+): FoundSystem {
   const list = systems.map(describe).join('; ');
   if (typeof named === 'string') {
     const chosen = systems.filter(({ id }) => id === named);
     if (chosen.length === 1) return chosen[0]!;
-    const [why, what] =
-      chosen.length === 0
-        ? ['system_missing', 'is on none of the disks']
-        : ['system_ambiguous', 'is there more than once: a disk and its copy?'];
-    throw new ActionError(why!, `the system ${named} ${what}. Found: ${list || 'none'}`);
+    if (chosen.length === 0) {
+      const found = `the system ${named} is on none of the disks. Found: ${list || 'none'}`;
+      throw missing('system_missing', found, closed);
+    }
+    throw new ActionError(
+      'system_ambiguous',
+      `the system ${named} is there more than once: a disk and its copy? Found: ${list}`,
+    );
   }
   if (systems.length === 1) return systems[0]!;
   if (systems.length > 1) {
@@ -136,10 +147,17 @@ function chooseSystem({ systems, problems }: SystemSearch, named: unknown): Foun
     );
   }
   const unreadable = problems.map(({ volume, why }) => `${volume.name}: ${why}`).join('; ');
-  throw new ActionError(
+  throw missing(
     'no_system',
     `no operating system was found on the disks${unreadable && `. Not readable: ${unreadable}`}`,
+    closed,
   );
+}
+
+/** What could not be opened is the likely reason. */
+function missing(reason: string, what: string, closed: readonly StorageProblem[]): ActionError {
+  const list = closed.map(({ subject, why }) => `${subject}: ${why}`).join('; ');
+  return new ActionError(closed[0]?.reason ?? reason, list === '' ? what : `${what}. ${list}`);
 }
 
 /** The order says which system it means; another one is left alone, whatever disk it lies on. */
@@ -156,5 +174,6 @@ function requireExpected(system: FoundSystem, expected: ActionContext['spec']['e
 }
 
 function describe({ id, name, hostname, root }: FoundSystem): string {
-  return `${id} (${name ?? 'unknown'}${hostname === null ? '' : `, ${hostname}`}, ${root.name})`;
+  const where = describeVolume(root);
+  return `${id} (${name ?? 'unknown'}${hostname === null ? '' : `, ${hostname}`}, ${where})`;
 }

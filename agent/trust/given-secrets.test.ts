@@ -7,7 +7,7 @@ import { createPasskey } from '../../test/fixtures/passkey.ts';
 import { classC } from '../../test/fixtures/refusal-cases/refusal-kit.ts';
 import { createWorldKey, uuidV7 } from '../../test/fixtures/trust-world.ts';
 import type { SignedDocument } from '../../test/fixtures/trust-world.ts';
-import type { ActionDeclaration } from '../../proto/actions/declaration.ts';
+import { DISK_KEY, type ActionDeclaration } from '../../proto/actions/declaration.ts';
 import { findAction } from '../../proto/actions/catalogue.ts';
 import { digestOf } from '../../proto/documents/document.ts';
 import { givenReference } from '../../proto/documents/given-reference.ts';
@@ -232,6 +232,36 @@ describe('a secret that the client gave', () => {
       sealedInputs: { stdin: givenReference(given.digest) },
     });
     expect(await refusalOf({ ...delivery, given: [given] })).toMatch('not for an undo');
+  });
+
+  it('opens the disks of a target, and is no secret of the running system', async () => {
+    const given = await give({ action: 'diagnostics.collect', input: DISK_KEY });
+    const look: Partial<Order> = {
+      ...{ action: 'diagnostics.collect', parameters: {}, target: { disk: 'all' } },
+      sealedInputs: { [DISK_KEY]: givenReference(given.digest) },
+    };
+    const trust = await its.openTrust();
+    const admission = requireAdmitted(await trust.admit(order(given, look)));
+    expect(admission.sealedInputs).toEqual({ [DISK_KEY]: SECRET });
+    expect(await refusalOf(order(given, { ...look, target: null, job: uuidV7() }))).toMatch(
+      'diagnostics.collect takes no secret "disk-key"',
+    );
+  });
+
+  it('opens the disks of a target for an undo, too', async () => {
+    const repair = findAction('filesystem.repair')!;
+    const trust = await its.openTrust({ findAction: () => ({ ...repair, plans: false }) });
+    const given = await give({ action: repair.id, input: DISK_KEY });
+    const applied: Partial<Order> = {
+      ...{ action: repair.id, parameters: { partition: 2 }, target: { disk: 'all' } },
+      sealedInputs: { [DISK_KEY]: givenReference(given.digest) },
+      job: uuidV7(),
+    };
+    requireAdmitted(await trust.admit(order(given, applied)));
+    const undo: Partial<Order> = { mode: 'undo', undoes: applied.job!, job: uuidV7() };
+    const nonce = Buffer.alloc(16, 7).toString('base64url');
+    const admission = await trust.admit(order(given, { ...applied, ...undo, nonce }));
+    expect(requireAdmitted(admission).sealedInputs).toEqual({ [DISK_KEY]: SECRET });
   });
 
   it('is opened no more once it was withdrawn, also when nobody mentions that again', async () => {

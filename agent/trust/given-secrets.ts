@@ -1,3 +1,4 @@
+import { DISK_KEY } from '../../proto/actions/declaration.ts';
 import type { VerifiedDocument } from '../../proto/documents/document.ts';
 import { digestOf, DocumentError } from '../../proto/documents/document.ts';
 import { readGivenReference } from '../../proto/documents/given-reference.ts';
@@ -31,7 +32,9 @@ export function requireGivenSecrets(
   for (const [input, text] of Object.entries(order.sealedInputs)) {
     const digest = readGivenReference(text);
     if (digest === null) continue;
-    if (order.mode === 'undo') throw unreadable(input, 'what a client gives is not for an undo');
+    // But the disks of the job that is undone are to be opened again.
+    if (order.mode === 'undo' && input !== DISK_KEY)
+      throw unreadable(input, 'what a client gives is not for an undo');
     const delivered = delivery.given.find((one) => hasDigest(one, digest));
     if (delivered === undefined) {
       throw unreadable(input, 'what the client gave did not come; they may have withdrawn it');

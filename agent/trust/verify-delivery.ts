@@ -1,4 +1,4 @@
-import type { ActionDeclaration } from '../../proto/actions/declaration.ts';
+import { secretsOf, type ActionDeclaration } from '../../proto/actions/declaration.ts';
 import { orderClass } from '../../proto/documents/coverage.ts';
 import { DocumentError, openDocument } from '../../proto/documents/document.ts';
 import type { VerifiedDocument } from '../../proto/documents/document.ts';
@@ -209,9 +209,8 @@ function requireTargetSupported({ target }: Order, { id, offline }: ActionDeclar
 }
 
 function requireInputNames(order: Order, action: ActionDeclaration): void {
-  const unknown = Object.keys(order.sealedInputs).find(
-    (name) => !action.sealedInputs.includes(name),
-  );
+  const known = secretsOf(action, order.target);
+  const unknown = Object.keys(order.sealedInputs).find((name) => !known.includes(name));
   if (unknown !== undefined) {
     throw new DocumentError(
       'sealed_input_unreadable',

@@ -1,4 +1,5 @@
 import { findAction } from '../../proto/actions/catalogue.ts';
+import { secretsOf } from '../../proto/actions/declaration.ts';
 import { shell } from '../../proto/documents/command-text.ts';
 import { digestOf, openDocument } from '../../proto/documents/document.ts';
 import { matchesAction } from '../../proto/documents/fields.ts';
@@ -199,7 +200,8 @@ function requireGrant(
       `${name} does not allow ${signed.action}.`,
     );
   }
-  if (findAction(signed.action)?.sealedInputs.includes(signed.input) !== true) {
+  const action = findAction(signed.action);
+  if (action === undefined || !secretsOf(action).includes(signed.input)) {
     throw new DomainError(
       'invalid',
       'input_unknown',

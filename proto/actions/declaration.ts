@@ -46,7 +46,7 @@ export interface ActionDeclaration {
   result: z.ZodType;
   /** Parameters that bring something in; a grant must name their values. */
   bringsIn: readonly string[];
-  /** Names of secrets an order may seal to the agent for this action. */
+  /** Names of secrets an order may seal to the agent for this action; see `secretsOf`. */
   sealedInputs: readonly string[];
   interrupt: 'now' | 'finish' | 'rollback';
   /** How long it usually takes, as people read it. */
@@ -64,6 +64,17 @@ export interface ActionDeclaration {
    * parameter `sessionKey` is the engineer's half of the key, see `proto/terminal`.
    */
   interactive?: true;
+}
+
+/** The secret of an order for disks that opens the encrypted volumes on them. */
+export const DISK_KEY = 'disk-key';
+
+/** Names of the secrets that an order of this action may bring, for one of its targets or, without, for any. */
+export function secretsOf(
+  { sealedInputs, offline }: Pick<ActionDeclaration, 'sealedInputs' | 'offline'>,
+  target?: object | null,
+): readonly string[] {
+  return offline === undefined || target === null ? sealedInputs : [...sealedInputs, DISK_KEY];
 }
 
 /** The declaration as it holds for the target of one order: what is given differs, all else does not. */

@@ -79,6 +79,7 @@ const HARDWARE_RULES = new Set([
   'hw.io_errors',
   'hw.mce_edac',
   'raid.degraded',
+  'lvm.partial',
 ]);
 
 /** Those of a diagnosis that stop every repair and go to the data centre. */

@@ -28,7 +28,8 @@ export interface DamagedTable {
 export async function findDamagedTable(device: BlockDevice): Promise<DamagedTable | null> {
   const last = Math.floor(device.bytes / SECTOR_BYTES) - 1;
   if (last <= 2 * ENTRIES_SECTOR) return null;
-  const handle = await openDevice(device, 'read');
+  // What lies on its partitions, such as a RAID, may be open.
+  const handle = await openDevice(device, 'look');
   try {
     if ((await readTable(handle, 1, last)) !== null) return null;
     const copy = await readTable(handle, last, last);

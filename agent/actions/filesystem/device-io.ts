@@ -5,11 +5,15 @@ import { ActionError } from '../../runner/action.ts';
 
 /**
  * Opens a device or image. A block device is claimed for as long as it is open (O_EXCL, open(2)), so that
- * nobody mounts it meanwhile. Throws ActionError `device_in_use`.
+ * nobody mounts it meanwhile; not by `look`, which also sees one that others have opened. Throws ActionError
+ * `device_in_use`.
  */
-export async function openDevice(device: BlockDevice, mode: 'read' | 'write'): Promise<FileHandle> {
-  const access = mode === 'read' ? constants.O_RDONLY : constants.O_RDWR;
-  const claim = device.kind === 'block' ? constants.O_EXCL : 0;
+export async function openDevice(
+  device: BlockDevice,
+  mode: 'look' | 'read' | 'write',
+): Promise<FileHandle> {
+  const access = mode === 'write' ? constants.O_RDWR : constants.O_RDONLY;
+  const claim = device.kind === 'block' && mode !== 'look' ? constants.O_EXCL : 0;
   try {
     return await open(device.path, access | claim);
   } catch (error) {

@@ -18,8 +18,6 @@ export interface AttachedDisk {
   device: BlockDevice;
   /** `/dev/loopN`; its partitions are `/dev/loopNpK`. */
   loop: string;
-  /** `loopN`. */
-  loopName: string;
 }
 
 type Context = Pick<ActionContext, 'run' | 'signal'>;
@@ -51,7 +49,6 @@ export async function attachDisk(
     given,
     device,
     loop,
-    loopName: loop.slice('/dev/'.length),
     async [Symbol.asyncDispose]() {
       await handle.close();
     },
@@ -110,7 +107,7 @@ async function attach(
 }
 
 /** The kernel may have found the partitions already; partx reads also what it does not (partx(8)). */
-async function showPartitions(context: Context, loop: string): Promise<void> {
+export async function showPartitions(context: Context, loop: string): Promise<void> {
   const table = await context.run(['blkid', '-p', '-o', 'value', '-s', 'PTTYPE', loop], {
     output: 'capture',
     signal: context.signal,

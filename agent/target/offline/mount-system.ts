@@ -102,7 +102,7 @@ export function volumeOf(source: string, volumes: readonly Volume[]): Volume | u
     const wanted = tagged[2]!.toLowerCase();
     return volumes.find((volume) => volume[key]?.toLowerCase() === wanted);
   }
-  const mapped = volumes.find(({ device }) => device === source);
+  const mapped = volumes.find(({ device, paths }) => device === source || paths.includes(source));
   if (mapped !== undefined) return mapped;
   // What the target called its disk: with one disk the number of the partition says which it is.
   const [, number] =

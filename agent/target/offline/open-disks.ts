@@ -5,6 +5,8 @@ import { ActionError, type ActionContext } from '../../runner/action.ts';
 import { attachDisk, type AttachedDisk } from './attached-disk.ts';
 import { listUnusedDisks } from './list-disks.ts';
 import { Mounts } from './mounts.ts';
+import { openStorage } from './stack/open-storage.ts';
+import type { StorageProblem } from './stack/storage-problem.ts';
 import { listVolumes, type Volume } from './volumes.ts';
 
 /** The disks of an order's target, attached for as long as the body of `withDisks` runs. */
@@ -12,15 +14,19 @@ export interface OpenDisks {
   /** As the order says: a path, or `ALL_DISKS`. */
   named: string;
   disks: readonly AttachedDisk[];
+  /** Pieces of the disks, and what was opened from them: RAID, LUKS, LVM. */
   volumes: readonly Volume[];
+  /** What on them could not be opened as it should be. */
+  problems: readonly StorageProblem[];
   /** A folder of this job alone, in its private mount namespace. */
   place: string;
   mounts: Mounts;
 }
 
 /**
- * Attaches the disks that the order names. Without `write` nothing of them can be written, by anybody here.
- * Throws ActionError: `device_missing`, `device_busy`, `no_disk`, `not_attached`.
+ * Attaches the disks that the order names, and opens what lies on them. Without `write` nothing of them can be
+ * written, by anybody here. Throws ActionError: `device_missing`, `device_busy`, `no_disk`, `not_attached`, and
+ * those of `openStorage`.
  */
 export async function withDisks<T>(
   context: ActionContext,
@@ -42,10 +48,11 @@ export async function withDisks<T>(
   for (const path of paths) {
     disks.push(attached.use(await attachDisk(context, path, { write })));
   }
-  const volumes = await listVolumes(context, disks, place);
+  const pieces = await listVolumes(context, disks, place);
+  const { volumes, problems } = await openStorage(context, pieces, place, { write }, attached);
   let result: T;
   try {
-    result = await body({ named, disks, volumes, place, mounts });
+    result = await body({ named, disks, volumes, problems, place, mounts });
   } catch (error) {
     // What could not be taken apart goes with the namespace; the first error is the one to tell.
     await mounts.unmountAll().catch(() => undefined);

@@ -13,7 +13,11 @@ export interface Volume {
   device: string;
   /** The disk as the order names it; null when it lies on several. */
   disk: string | null;
-  /** Number in the partition table. */
+  /** What was opened to get at it, the lowest first: `RAID1 shop:0`, `LUKS`, `LVM`; empty on a bare disk. */
+  layers: readonly string[];
+  /** What its system calls it beside what is written on it: `/dev/mapper/vg0-root`. */
+  paths: readonly string[];
+  /** Number in the partition table of its disk. */
   partition: number | null;
   startBytes: number;
   bytes: number;
@@ -37,40 +41,60 @@ export async function listVolumes(
   disks: readonly AttachedDisk[],
   place: string,
 ): Promise<Volume[]> {
-  const folder = join(place, 'disks');
-  await mkdir(folder, { recursive: true });
   const volumes: Volume[] = [];
   for (const [at, disk] of disks.entries()) {
-    const whole = join(folder, String(at + 1));
-    await symlink(disk.loop, whole);
-    const partitions = await partitionsOf(disk.loopName);
-    for (const { name, number, startBytes, bytes } of partitions) {
-      const node = `${whole}p${number}`;
-      await symlink(`/dev/${name}`, node);
-      volumes.push({
-        name: `partition ${number} of ${disk.given}`,
-        node,
-        device: `/dev/${name}`,
-        disk: disk.given,
-        partition: number,
-        startBytes,
-        bytes,
-        ...(await signatureOf(context, node)),
-      });
-    }
-    if (partitions.length > 0) continue;
-    volumes.push({
-      name: disk.given,
-      node: whole,
-      device: disk.loop,
-      disk: disk.given,
-      partition: null,
-      startBytes: 0,
-      bytes: disk.device.bytes,
-      ...(await signatureOf(context, whole)),
-    });
+    const { given, loop, device } = disk;
+    const whole = { name: given, device: loop, bytes: device.bytes, disk: given };
+    volumes.push(...(await volumesOn(context, { ...whole, layers: [], paths: [] }, place, at + 1)));
   }
   return volumes;
+}
+
+/** A device as a whole, of which partitions may be shown. */
+export type WholeDevice = Pick<Volume, 'name' | 'device' | 'bytes' | 'disk' | 'layers' | 'paths'>;
+
+/**
+ * The partitions of a device; the device itself where it has none.
+ *
+ * @param id what its symlinks are called, the same in every job
+ */
+export async function volumesOn(
+  context: Context,
+  whole: WholeDevice,
+  place: string,
+  id: string | number,
+): Promise<Volume[]> {
+  const folder = join(place, 'disks');
+  await mkdir(folder, { recursive: true });
+  const node = join(folder, String(id));
+  await symlink(whole.device, node);
+  const isDisk = whole.layers.length === 0;
+  const volumes: Volume[] = [];
+  for (const { name, number, startBytes, bytes } of await partitionsOf(whole.device)) {
+    const its = `${node}p${number}`;
+    await symlink(`/dev/${name}`, its);
+    volumes.push({
+      ...whole,
+      name: `partition ${number} of ${whole.name}`,
+      paths: [],
+      node: its,
+      device: `/dev/${name}`,
+      partition: isDisk ? number : null,
+      startBytes,
+      bytes,
+      ...(await signatureOf(context, its)),
+    });
+  }
+  if (volumes.length > 0) return volumes;
+  return [
+    { ...whole, node, partition: null, startBytes: 0, ...(await signatureOf(context, node)) },
+  ];
+}
+
+/** A volume and what it lies on, for people: `logical volume vg0/root (LVM on LUKS on RAID1 shop:0)`. */
+export function describeVolume({ name, layers }: Pick<Volume, 'name' | 'layers'>): string {
+  const below = layers.at(-1) === name ? layers.slice(0, -1) : layers;
+  return below.length === 0 ? name : `${name} (${below.toReversed().join(' on ')})`;
 }
 
 interface Partition {
@@ -80,9 +104,10 @@ interface Partition {
   bytes: number;
 }
 
-async function partitionsOf(loopName: string): Promise<Partition[]> {
-  const folder = `/sys/block/${loopName}`;
-  const names = (await readdir(folder)).filter((name) => name.startsWith(`${loopName}p`));
+async function partitionsOf(device: string): Promise<Partition[]> {
+  const own = device.slice('/dev/'.length);
+  const folder = `/sys/block/${own}`;
+  const names = (await readdir(folder)).filter((name) => name.startsWith(`${own}p`));
   const partitions: Partition[] = [];
   for (const name of names) {
     const read = async (file: string) =>
@@ -96,10 +121,7 @@ async function partitionsOf(loopName: string): Promise<Partition[]> {
   return partitions.toSorted((a, b) => a.number - b.number);
 }
 
-type Signature = Omit<
-  Volume,
-  'name' | 'node' | 'device' | 'disk' | 'partition' | 'startBytes' | 'bytes'
->;
+type Signature = Omit<Volume, keyof WholeDevice | 'node' | 'partition' | 'startBytes'>;
 
 /** What blkid reads on the device itself, never from a cache (blkid(8), `-p`). */
 export async function signatureOf(context: Context, node: string): Promise<Signature> {

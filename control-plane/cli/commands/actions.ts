@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { actions, findAction } from '../../../proto/actions/catalogue.ts';
-import type { ActionDeclaration } from '../../../proto/actions/declaration.ts';
+import { secretsOf, type ActionDeclaration } from '../../../proto/actions/declaration.ts';
 import type { ActionBody } from '../api/bodies.ts';
 import { CliError, usageError } from '../cli-error.ts';
 import type { CommandContext } from '../command-context.ts';
@@ -43,7 +43,7 @@ export async function showActions(context: CommandContext, [id]: string[]): Prom
     ['takes', action.usualDuration],
     ['plan first', action.plans ? `yes, class ${action.planClass}` : 'no'],
     ['undo', action.undo],
-    ['secrets', action.sealedInputs.join(', ') || '-'],
+    ['secrets', secretsOf(action).join(', ') || '-'],
     ...parameterFacts(action),
   ]);
 }

@@ -112,7 +112,7 @@ export async function runFromFindings(
       context,
       preparation,
       { action, mode: 'apply', parameters, plan: plan.digest, target: targetOfPlan(plan.plan) },
-      { ...proposed.orderOptions, secrets: {} },
+      proposed.orderOptions,
       false,
     );
     if (status !== exitStatus.succeeded) return status;
@@ -176,7 +176,7 @@ async function planOf(
   return makePlan(context, preparation, {
     action,
     parameters,
-    options: { ...orderOptions, target, secrets: {} },
+    options: { ...orderOptions, target },
     jsonLines: false,
   });
 }

@@ -74,11 +74,8 @@ export async function plan(
 }
 
 /** With `--from-findings` the findings say what is done. */
-export function requireNoAction(
-  id: string,
-  { param = [], secret = [] }: Pick<PlanOptions, 'param' | 'secret'>,
-): void {
-  if (id === '' && param.length === 0 && secret.length === 0) return;
+export function requireNoAction(id: string, { param = [] }: Pick<PlanOptions, 'param'>): void {
+  if (id === '' && param.length === 0) return;
   throw usageError('--from-findings takes the actions and their parameters from what was found.');
 }
 

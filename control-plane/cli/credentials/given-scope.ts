@@ -1,5 +1,5 @@
 import { actions } from '../../../proto/actions/catalogue.ts';
-import type { ActionDeclaration } from '../../../proto/actions/declaration.ts';
+import { secretsOf, type ActionDeclaration } from '../../../proto/actions/declaration.ts';
 import { shell } from '../../../proto/documents/command-text.ts';
 import { readUnverified } from '../../../proto/documents/document.ts';
 import { isClassWithin, matchesAction } from '../../../proto/documents/fields.ts';
@@ -73,7 +73,7 @@ function scopesOf(grant: GrantBody, { name, action: wanted }: WantedScope): Give
   return actions
     .filter(
       (action) =>
-        action.sealedInputs.includes(name) &&
+        secretsOf(action).includes(name) &&
         (wanted === undefined || action.id === wanted) &&
         isClassWithin(action.class, payload.highestClass) &&
         payload.actions.some(({ pattern }) => matchesAction(pattern, action.id)),
@@ -82,7 +82,7 @@ function scopesOf(grant: GrantBody, { name, action: wanted }: WantedScope): Give
 }
 
 function requireInput(name: string): void {
-  const known = [...new Set(actions.flatMap((action) => action.sealedInputs))];
+  const known = [...new Set(actions.flatMap((action) => secretsOf(action)))];
   if (known.includes(name)) return;
   const meant = suggest(name, known);
   throw usageError(

@@ -8,7 +8,7 @@ export const credentialCommands: readonly CommandDeclaration[] = [
     summary: 'give a secret to the agent of your server, for one use (as the client)',
     examples: [
       'intervene credentials give web-04 --name stdin --grant G-311 --action command.run',
-      'intervene credentials give web-04 --name stdin --from-file secret.txt',
+      'intervene credentials give web-04 --name disk-key --action boot.repair-fstab',
     ],
     options: [
       { flags: '--name <input>', text: 'which secret of the action it is', required: true },

@@ -73,7 +73,10 @@ export const jobCommands: readonly CommandDeclaration[] = [
     name: 'diagnose',
     args: '<server>',
     summary: 'look a server over for known faults; changes nothing',
-    examples: ['intervene diagnose web-04', 'intervene diagnose web-04 --area ssh,firewall'],
+    examples: [
+      'intervene diagnose web-04 --area ssh,firewall',
+      'intervene diagnose web-04 --disk all --given disk-key',
+    ],
     options: [
       {
         flags: '--area <areas>',
@@ -81,6 +84,8 @@ export const jobCommands: readonly CommandDeclaration[] = [
         many: true,
       },
       ...targetOptions,
+      secret,
+      given,
       ...orderOptions,
     ],
     signs: true,
@@ -183,7 +188,7 @@ export const jobCommands: readonly CommandDeclaration[] = [
     args: '<job>',
     summary: 'take back what a job changed',
     examples: ['intervene jobs undo 1042/3', 'intervene jobs undo 1042/3 --yes --detach'],
-    options: [{ flags: '--yes', text: 'do not ask' }, detach, ...orderOptions],
+    options: [{ flags: '--yes', text: 'do not ask' }, detach, secret, given, ...orderOptions],
     signs: true,
     load: async () => (await import('../commands/jobs.ts')).undoJob,
   },

@@ -48,6 +48,14 @@ export function chooseGrant(
   return best === null ? { grant: null, why } : { grant: best, why: null };
 }
 
+/** The authorization with this digest, as an undo rests on the one of the job that it takes back. */
+export function findGrant(
+  grants: readonly GrantBody[],
+  digest: string | null,
+): GrantBody | undefined {
+  return grants.find((body) => digest !== null && readGrant(body)?.digest === digest);
+}
+
 /** The signed content behind a grant's summary; null when it is not one this version reads. */
 function readGrant(body: GrantBody): ChosenGrant | null {
   const bytes = Buffer.from(body.envelope, 'base64');

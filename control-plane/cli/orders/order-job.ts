@@ -11,7 +11,7 @@ import { formatClock, formatDuration } from '../output/time-text.ts';
 import { submitJob } from '../jobs/submit-job.ts';
 import { buildOrder } from './build-order.ts';
 import { findGiven } from './given-secrets.ts';
-import { chooseGrant } from './grant-choice.ts';
+import { chooseGrant, findGrant } from './grant-choice.ts';
 import type { Parameters } from './parameters.ts';
 import type { Preparation } from './prepare-order.ts';
 
@@ -96,7 +96,7 @@ export async function orderJob(
       target: wanted.target,
       expectedSystem: wanted.target === null ? {} : options.expectedSystem,
       secrets: options.secrets,
-      given: given.under(choice?.grant?.body.id),
+      given: given.under(choice?.grant?.body.id ?? findGrant(given.grants, authorization)?.id),
       maxRuntimeSeconds: options.timeoutSeconds,
       onDisconnect: options.onDisconnect,
       reason: options.reason,

@@ -1,5 +1,5 @@
 import { shell } from '../../../proto/documents/command-text.ts';
-import type { ActionDeclaration } from '../../../proto/actions/declaration.ts';
+import { secretsOf, type ActionDeclaration } from '../../../proto/actions/declaration.ts';
 import { ALL_DISKS, type Order } from '../../../proto/documents/kinds/order.ts';
 import { usageError } from '../cli-error.ts';
 import { readSecretFile } from '../credentials/read-secret.ts';
@@ -111,8 +111,9 @@ function readGiven(
 }
 
 function requireInput(name: string, action: ActionDeclaration): void {
-  if (action.sealedInputs.includes(name)) return;
-  const meant = suggest(name, action.sealedInputs);
+  const known = secretsOf(action);
+  if (known.includes(name)) return;
+  const meant = suggest(name, known);
   throw usageError(
     `${action.id} takes no secret ${JSON.stringify(name)}.${meant === null ? '' : ` Did you mean ${meant}?`}`,
     [{ label: 'see what it takes', command: shell`intervene actions ${action.id}` }],

@@ -15,6 +15,7 @@ import { inTarget } from './borrowed-programs.ts';
 import { judgeEfiPartitions } from './efi-partitions.ts';
 import { judgeInitramfs } from './initramfs.ts';
 import { offlineContext } from './offline-context.ts';
+import { judgeStorage } from './storage-state.ts';
 import { judgeVolume } from './volume-state.ts';
 
 /** A check reads all metadata of a file system; nobody waits for a server that does not run anyway. */
@@ -25,6 +26,10 @@ const PATIENCE = 10;
 
 /** The system cannot be chosen or is not there; what the disks themselves show is still told. */
 const WITHOUT_SYSTEM = new Set(['no_system', 'not_mounted']);
+
+function isExplained({ reason }: ActionError, { problems }: OpenDisks): boolean {
+  return WITHOUT_SYSTEM.has(reason) || problems.some((problem) => problem.reason === reason);
+}
 
 type Look = (argv: readonly string[], timeoutMs?: number) => Promise<CommandResult>;
 
@@ -62,13 +67,14 @@ async function judgeDisksAndSystem(
   Object.assign(collected.facts, factsOf(open));
   // Before anything is mounted: a check refuses what is.
   await judgeVolumes(context, open, look, collected);
+  collected.findings.push(...judgeStorage(open).map(bounded));
   await judgeTables(open, collected);
   await judgeBootCode(context, open, collected);
   let target: Target;
   try {
     target = await openSystem(context, open, false);
   } catch (error) {
-    if (!(error instanceof ActionError) || !WITHOUT_SYSTEM.has(error.reason)) throw error;
+    if (!(error instanceof ActionError) || !isExplained(error, open)) throw error;
     collected.findings.push(withoutSystem(error));
     return;
   }

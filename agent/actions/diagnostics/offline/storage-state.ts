@@ -1,0 +1,75 @@
+import type { OpenDisks } from '../../../target/offline/open-disks.ts';
+import type { StorageProblem } from '../../../target/offline/stack/storage-problem.ts';
+import { commandEvidence, type NewFinding } from '../finding.ts';
+import type { DiagnosticArea, Severity } from '../../../../proto/actions/diagnostics.ts';
+
+interface StorageRule {
+  rule: string;
+  area: DiagnosticArea;
+  severity: Severity;
+  title: (subject: string) => string;
+  byHand: string;
+}
+
+const NOT_OPENED: StorageRule = {
+  rule: 'disk.not_opened',
+  area: 'filesystems',
+  severity: 'warning',
+  title: (subject) => `${subject} could not be opened: what it holds was not looked at`,
+  byHand: 'Open it by hand on this machine, or from a rescue system that can.',
+};
+
+/** No action repairs these: a disk has to be replaced, a key be given, another kernel be started. */
+const RULES: Partial<Record<StorageProblem['reason'], StorageRule>> = {
+  array_degraded: {
+    rule: 'raid.degraded',
+    area: 'hardware',
+    severity: 'critical',
+    title: (subject) => `${subject} lacks a disk: nothing is written to it`,
+    byHand:
+      'Hand the case over to the data centre: have the disk replaced, then mdadm --manage --add, and wait for mdadm --wait.',
+  },
+  array_incomplete: {
+    rule: 'raid.inactive',
+    area: 'hardware',
+    severity: 'critical',
+    title: (subject) => `${subject} does not start with the disks that are there`,
+    byHand:
+      'Look for the missing disks and their cables first; keep images of the others before anything is forced (mdadm --assemble --force).',
+  },
+  volume_group_incomplete: {
+    rule: 'lvm.partial',
+    area: 'hardware',
+    severity: 'critical',
+    title: (subject) => `${subject} lacks a disk: nothing is written to it`,
+    byHand:
+      'Look for the missing disk (lvm pvs -o +pv_missing); never vgreduce --removemissing before its data is given up.',
+  },
+  disk_key_missing: {
+    rule: 'luks.no_key',
+    area: 'filesystems',
+    severity: 'critical',
+    title: (subject) => `${subject} is encrypted and stays closed`,
+    byHand:
+      'Ask the client for the key: intervene credentials give SERVER --name disk-key; then look again with --given disk-key.',
+  },
+};
+
+/** What on the disks could not be opened, and what that means for the server. */
+export function judgeStorage({
+  problems,
+}: Pick<OpenDisks, 'problems'>): (NewFinding & { area: DiagnosticArea })[] {
+  return problems.map(({ reason, subject, why, command }) => {
+    const { rule, area, severity, title, byHand } = RULES[reason] ?? NOT_OPENED;
+    return {
+      rule,
+      area,
+      severity,
+      subject,
+      title: title(subject),
+      evidence: [commandEvidence(command, why)],
+      suggestion: null,
+      byHand,
+    };
+  });
+}

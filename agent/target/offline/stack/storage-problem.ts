@@ -1,0 +1,25 @@
+/** Something on the disks that holds volumes and could not be opened as it should be. */
+export interface StorageProblem {
+  reason:
+    | 'array_degraded'
+    | 'array_incomplete'
+    | 'raid_unavailable'
+    | 'volume_group_incomplete'
+    | 'volume_unsupported'
+    | 'device_mapper_unavailable'
+    | 'disk_key_missing'
+    | 'tool_missing'
+    | 'not_opened';
+  /** What it is, as people and findings name it: `RAID shop:0`. */
+  subject: string;
+  why: string;
+  /** What shows it. */
+  command: string;
+}
+
+/** A disk is missing or was thrown out: whatever is written now may cost what is left. */
+export const FORBIDS_WRITING: ReadonlySet<StorageProblem['reason']> = new Set([
+  'array_degraded',
+  'array_incomplete',
+  'volume_group_incomplete',
+]);
