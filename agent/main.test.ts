@@ -17,7 +17,8 @@ const bundled = [process.execPath, path.join(root, 'dist/agent/intervene-agent.m
 const agent = (args: string[], input = '') => run([...source, ...args], { input });
 
 describe('intervene-agent', () => {
-  it.each(['enroll', 'run', 'status', 'lock', 'unlock', 'trust', 'policy check'])(
+  const commands = ['enroll', 'run', 'status', 'lock', 'unlock', 'jobs', 'jobs prune', 'trust'];
+  it.each([...commands, 'policy check'])(
     'explains %s with examples and exit codes',
     async (command) => {
       const { status, stdout } = await agent([...command.split(' '), '--help']);

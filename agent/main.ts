@@ -1,5 +1,6 @@
 import { Command, CommanderError, Option } from 'commander';
 import type { EnrollOptions } from './commands/enroll.ts';
+import type { PruneOptions } from './commands/jobs.ts';
 import type { AgentOptions } from './config.ts';
 import { AGENT_VERSION } from './version.ts';
 
@@ -101,6 +102,28 @@ function createProgram(): Command {
     const { unlockCommand } = await import('./commands/lock.ts');
     process.exitCode = await unlockCommand(options);
   });
+
+  const jobs = command(program, 'jobs', 'what jobs have left on this server, and its size', [
+    'intervene-agent jobs',
+    'intervene-agent jobs --json',
+  ])
+    .option('--json', 'as JSON')
+    .action(async (options: AgentOptions & { json?: boolean }) => {
+      const { jobsCommand } = await import('./commands/jobs.ts');
+      process.exitCode = await jobsCommand(options);
+    });
+  command(jobs, 'prune', 'remove what ended jobs have left; asks before an undo is lost', [
+    'intervene-agent jobs prune --older-than 90d --dry-run',
+    'intervene-agent jobs prune 01940a3e-7c2b-7d1f-9a58-2f6b1c0d4e77',
+  ])
+    .argument('[job...]', 'only these, whatever their age')
+    .option('--older-than <age>', 'only those that ended so long ago, such as 12h (default: 30d)')
+    .option('--dry-run', 'only say what would be removed')
+    .option('--yes', 'do not ask; what undo needs is removed, too')
+    .action(async (names: string[], _options: PruneOptions, self: Command) => {
+      const { pruneCommand } = await import('./commands/jobs.ts');
+      process.exitCode = await pruneCommand(names, self.optsWithGlobals());
+    });
 
   const trust = command(
     program,

@@ -176,6 +176,11 @@ export class StatementStore {
   }
 }
 
+/** Whether something is still stated about a job, for a reader beside the agent. */
+export function isStated(directory: string, job: string): boolean {
+  return existsSync(path.join(directory, `${job}.json`));
+}
+
 function isOver({ keepUntil, isDone, permission }: Statement, now: number): boolean {
   return keepUntil < now && (isDone || permission === null);
 }

@@ -81,7 +81,8 @@ describe('the Debian package of the agent', () => {
         .toSorted();
     };
     const paths = [[], ['enroll'], ['run'], ['status'], ['lock'], ['unlock'], ['trust']];
-    for (const words of [...paths, ['trust', 'accept-time'], ['policy'], ['policy', 'check']]) {
+    const deeper = [['jobs'], ['jobs', 'prune'], ['trust', 'accept-time'], ['policy']];
+    for (const words of [...paths, ...deeper, ['policy', 'check']]) {
       const expected = new Set(namesOf(help(...words)));
       const found = new Set(complete(...words));
       found.delete('--help');

@@ -14,6 +14,9 @@ import { readOwnFile } from './own-file.ts';
 import { specFile } from './runner-record.ts';
 import { SPOOL_FILE } from './spool-writer.ts';
 
+/** What the folder of a job is named; others beside it are no jobs. */
+export const JOB_ID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+
 /** Makes a folder in which a runner can work: everything that would need space later is there. */
 export async function createJobFolder(directory: string): Promise<void> {
   await mkdir(directory, { mode: 0o700 });

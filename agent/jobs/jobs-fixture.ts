@@ -1,13 +1,15 @@
 import { readFileSync } from 'node:fs';
-import { mkdtemp, realpath, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, realpath, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { JsonValue } from '../../proto/documents/fields.ts';
 import { RecordDecoder, type LogRecord } from '../../proto/spool/record.ts';
+import { createJobFolder, writeReceived } from './job-folder.ts';
 import type { JobSpec } from './job-spec.ts';
 import type { EndedRecord } from './journal-record.ts';
 import type { Job, Jobs } from './job.ts';
 import { createJobs, type JobsOptions } from './jobs.ts';
+import { JournalWriter } from './journal-writer.ts';
 
 const repository = join(import.meta.dirname, '..', '..');
 let counter = 0;
@@ -66,6 +68,31 @@ export class JobsFixture {
 
   shell(script: string, change: Partial<JobSpec> = {}): JobSpec {
     return this.command(['sh', '-c', script], change);
+  }
+
+  /** What is kept of a job whose end was told; `saved` are files that its undo needs. */
+  async keptJob(change: { endedAt?: number; saved?: readonly string[] } = {}): Promise<string> {
+    const { endedAt: at = Date.now(), saved = [] } = change;
+    const spec = this.command(['true']);
+    const directory = this.directory(spec.job);
+    await mkdir(join(this.state, 'jobs'), { recursive: true });
+    await createJobFolder(directory);
+    await writeReceived(directory, spec);
+    const journal = JournalWriter.open(directory);
+    const digest = `sha256:${'0'.repeat(64)}`;
+    journal.append({ type: 'started', at });
+    if (saved.length > 0) {
+      const backups = saved.map((path) => ({ path, bytes: 1, digest }));
+      journal.append({ type: 'step_saved', at, step: 'one', backups });
+    }
+    const log = { bytes: 0, lines: 0, digest, gaps: [] };
+    const end = { outcome: 'succeeded', reason: null, exitStatus: 0, result: null, log } as const;
+    journal.append({ type: 'ended', at, ...end });
+    journal.close();
+    const jobs = this.agent();
+    await jobs.load();
+    await jobs.release(spec.job);
+    return spec.job;
   }
 
   directory(job: string): string {

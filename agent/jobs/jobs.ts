@@ -17,7 +17,14 @@ import type { Job, Jobs, JobsLog } from './job.ts';
 import { syncDirectory } from '../connection/durable-file.ts';
 import { GuardKeeper } from '../guard/guard-keeper.ts';
 import { isGuarded } from '../guard/guarded-spec.ts';
-import { createJobFolder, hasSpool, readSpec, receivedJob, writeReceived } from './job-folder.ts';
+import {
+  createJobFolder,
+  hasSpool,
+  JOB_ID,
+  readSpec,
+  receivedJob,
+  writeReceived,
+} from './job-folder.ts';
 import type { JobSpec, SealedInputs } from './job-spec.ts';
 import { RESERVE_FILE } from './journal-writer.ts';
 import { dropEmptyFolder, ForbiddenPathError } from './named-path.ts';
@@ -33,7 +40,6 @@ import { dismissSpare, SPARE_PREFIX, SpareKeeper } from './spare.ts';
 import { SPOOL_FILE } from './spool-writer.ts';
 import { removeLeftovers } from '../target/offline/stack/leftovers.ts';
 
-const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 /** A runner that answers late is looked after in the background from then on. */
 const LOAD_WITHIN_MS = 2_000;
 /** On a full disk the end of a job waits for room; who wanted it started does not. */
@@ -109,7 +115,7 @@ class HeldJobs implements Jobs {
     const action = findAction(spec.action);
     if (action === undefined) throw new JobStartError(`${spec.action} is unknown`);
     const declaration = declarationFor(action, spec.target);
-    if (!UUID.test(spec.job)) throw new JobStartError('the job has no proper id');
+    if (!JOB_ID.test(spec.job)) throw new JobStartError('the job has no proper id');
     if (this.held.has(spec.job) || this.making.has(spec.job)) {
       throw new JobStartError('the job is already here');
     }
@@ -174,7 +180,7 @@ class HeldJobs implements Jobs {
   }
 
   recall(id: string): Job | null {
-    if (!UUID.test(id) || this.held.has(id)) return null;
+    if (!JOB_ID.test(id) || this.held.has(id)) return null;
     const job = new HeldJob(id, join(this.folder, id), this.log);
     try {
       job.refresh();
@@ -307,12 +313,12 @@ class HeldJobs implements Jobs {
     if (name.startsWith(SPARE_PREFIX)) {
       // A crash may have come between the rename that gave a spare its job and the disk.
       const job = receivedJob(directory);
-      if (job === null || !UUID.test(job)) return dismissSpare(directory);
+      if (job === null || !JOB_ID.test(job)) return dismissSpare(directory);
       await renameJobFolder(directory, join(this.folder, job));
       directory = join(this.folder, job);
       id = job;
     }
-    if (!UUID.test(id) || this.held.has(id)) return;
+    if (!JOB_ID.test(id) || this.held.has(id)) return;
     const job = new HeldJob(id, directory, this.log);
     job.refresh();
     if (job.ended !== null && !(await hasSpool(directory))) return;

@@ -1,4 +1,4 @@
-import { rmSync } from 'node:fs';
+import { existsSync, readdirSync, rmSync } from 'node:fs';
 import { link, rename } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 
@@ -26,6 +26,15 @@ const SPEC_SUFFIX = '.spec';
 /** Names of the job folders for which a runner was started. */
 export function runnerNames(files: readonly string[]): string[] {
   return files.filter((name) => !name.endsWith(SPEC_SUFFIX));
+}
+
+/** The jobs that the agent holds a spec of: those that are not released yet. */
+export function jobsWithSpec(stateDirectory: string): string[] {
+  const folder = runnersFolder(stateDirectory);
+  if (!existsSync(folder)) return [];
+  return readdirSync(folder)
+    .filter((name) => name.endsWith(SPEC_SUFFIX))
+    .map((name) => name.slice(0, -SPEC_SUFFIX.length));
 }
 
 /** Renames a job's folder; at no moment is its runner not to be found by the name of the folder. */

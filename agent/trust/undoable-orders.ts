@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { mkdir } from 'node:fs/promises';
+import { mkdir, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { readUnverified } from '../../proto/documents/document.ts';
 import { uuidV7 } from '../../proto/documents/fields.ts';
@@ -32,6 +32,12 @@ export class UndoableOrders {
     } catch {
       return undefined;
     }
+  }
+
+  /** From now on its changes cannot be taken back. */
+  async forget(job: string): Promise<void> {
+    await rm(this.file(job), { force: true });
+    await syncDirectory(this.directory);
   }
 
   private file(job: string): string {
