@@ -120,11 +120,16 @@ function readWhat(directory: string): KeptJob['what'] {
   }
 }
 
-/** Follows no links, so that what is counted is what `rm` would free. */
+/** Follows no links, so that what is counted is what removing would free; a job that runs may remove things meanwhile. */
 async function diskBytes(path: string): Promise<number> {
-  const found = await lstat(path);
-  if (!found.isDirectory()) return found.blocks * 512;
-  let bytes = found.blocks * 512;
-  for (const name of await readdir(path)) bytes += await diskBytes(join(path, name));
-  return bytes;
+  try {
+    const found = await lstat(path);
+    let bytes = found.blocks * 512;
+    if (!found.isDirectory()) return bytes;
+    for (const name of await readdir(path)) bytes += await diskBytes(join(path, name));
+    return bytes;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return 0;
+    throw error;
+  }
 }
