@@ -323,8 +323,8 @@ export const bootFaults: readonly Fault[] = [
         const [previous] = kernelsOf(system);
         const menu = system.read('boot/grub/grub.cfg');
         const chosen = await system.inside(['grub-editenv', '/boot/grub/grubenv', 'list']);
-        const isDefault = /^\s*set default="(.*)"$/m.exec(menu)?.[1] ?? '';
-        assert.match(`${chosen.stdout} ${isDefault}`, new RegExp(`${previous!}(?!\\d)`));
+        const defaults = [...menu.matchAll(/^\s*set default="(.*)"$/gm)].map(([, id]) => id);
+        assert.match(`${chosen.stdout} ${defaults.join(' ')}`, new RegExp(`${previous!}(?!\\d)`));
       }),
   }),
   boot({
