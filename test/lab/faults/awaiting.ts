@@ -14,7 +14,6 @@ export const awaiting: Readonly<Record<string, string>> = {
   N14: NOT_YET,
   N15: NOT_YET,
   B09: NOT_YET,
-  B15: NOT_YET,
   B17: NOT_YET,
   F05: NOT_YET,
   F06: NOT_YET,
