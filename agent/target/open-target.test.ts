@@ -257,12 +257,41 @@ describe('an open target', () => {
         const done = await runInside(sh(attempt), { output: 'capture' });
         expect(done.exitStatus, attempt).not.toBe(0);
       }
-      const disks = await runInside(sh('ls -l /dev/disk/by-uuid; head -c 8 /dev/loop*p2 | wc -c'), {
-        output: 'capture',
-        devices: true,
-      });
-      expect(disks.out).toContain(ROOT_ID);
-      expect(disks.out).toContain('8');
+      for (const devices of ['read', 'write'] as const) {
+        const look = sh('ls -l /dev/disk/by-uuid; head -c 8 /dev/loop*p2 | wc -c');
+        const disks = await runInside(look, { output: 'capture', devices });
+        expect(disks.out).toContain(ROOT_ID);
+        expect(disks.out).toContain('8');
+      }
+    });
+  });
+
+  it('lets a program write to no more than it is shown to', async () => {
+    await inRoot((point) => {
+      copyFileSync('/bin/busybox', join(point, 'bin/busybox'));
+      execFileSync('chmod', ['755', join(point, 'bin/busybox')]);
+      execFileSync('mkdir', ['-p', join(point, 'boot')]);
+    });
+    const sh = (script: string) => ['/bin/busybox', 'sh', '-c', script];
+    await withTarget(context, { write: true }, async ({ runInside, root }) => {
+      const covers = [{ at: '/boot', with: join(root.path, 'boot'), writable: true }] as const;
+      const run = (script: string, devices: 'read' | 'write') =>
+        runInside(sh(script), { output: 'capture', readOnly: true, covers, devices });
+      const copy = 'dd if=$(ls /dev/loop*p2) of=$(ls /dev/loop*p2) bs=512 count=1 conv=notrunc';
+      const tries = [
+        copy,
+        `chmod 666 /dev/loop*p2 && ${copy}`,
+        `chown 0 /dev/loop*p2 && ${copy}`,
+        `busybox su nobody -s /bin/busybox sh -c "chmod 666 /dev/loop*p2"`,
+        'echo x > /etc/hostname',
+        'mount -o remount,rw /',
+      ];
+      for (const attempt of tries) {
+        expect((await run(attempt, 'read')).exitStatus, attempt).not.toBe(0);
+      }
+      expect((await run('echo x > /boot/new', 'read')).exitStatus).toBe(0);
+      expect((await run('echo x > /etc/hostname', 'write')).exitStatus).not.toBe(0);
+      expect((await run(copy, 'write')).exitStatus).toBe(0);
     });
   });
 

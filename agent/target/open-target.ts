@@ -80,8 +80,8 @@ function liveTarget(context: ActionContext): Target {
     root,
     files,
     layout: null,
-    async runInside(argv, { covers = [], ...options } = {}) {
-      if (covers.length === 0) return context.run(argv, options);
+    async runInside(argv, { covers = [], readOnly, ...options } = {}) {
+      if (covers.length === 0 && readOnly !== true) return context.run(argv, options);
       await requireCoverable({ root, files }, covers);
       // A /run of its own, so that no name has to be made in the server's.
       const around = ['--ro-bind', '/', '/', '--dev-bind', '/dev', '/dev', '--tmpfs', '/run'];

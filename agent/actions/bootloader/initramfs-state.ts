@@ -15,6 +15,7 @@ export async function isInitramfsWhole(
   if (found === null || !found.isFile() || found.size < INITRAMFS_MIN_BYTES) return false;
   const listed = await runInside(['lsinitramfs', path], {
     output: 'capture',
+    readOnly: true,
     timeoutMs: LOOK_WITHIN_MS,
   });
   if (listed.exitStatus !== 0 || /premature|error|cannot|not found|corrupt/i.test(listed.err)) {

@@ -1,3 +1,5 @@
+import { mkdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
 import type { BootPart } from '../../../proto/actions/bootloader.ts';
 import type { Plan } from '../../../proto/documents/kinds/plan.ts';
 import {
@@ -13,11 +15,13 @@ import { applyChangeSteps, takeBackChanges } from '../files/change-steps.ts';
 import { fileRepairEnd } from '../files/file-repair.ts';
 import { findSavedBackups } from '../files/saved-backups.ts';
 import { checkBackupPlace, makeBackupFolder } from '../filesystem/backup-place.ts';
+import { scratchFolder } from '../filesystem/scratch-space.ts';
 import { requireSamePlan } from '../same-plan.ts';
 import { GRUB_CFG } from './boot-menu.ts';
 import { saveEsps, writeEsps } from './esp/write-esps.ts';
 import { settingsForAnyMachine } from './initramfs-settings.ts';
 import { inspectBoot, type BootState } from './inspect-boot.ts';
+import { writeMenu } from './write-menu.ts';
 import { commandsOf, filesOf, planBoot, texts, writesBoot } from './plan-boot.ts';
 import {
   applyTables,
@@ -113,7 +117,7 @@ async function makePart(
   await context.step(texts[part], async (confirm) => {
     await confirm([]);
     const covers = part === 'initramfs' ? await settingsForAnyMachine(context, target) : [];
-    for (const argv of commandsOf(part, state)) await inside(target, argv, covers);
+    for (const argv of commandsOf(part, state)) await inside(context, target, argv, covers);
     if (part === 'loader') await writeEsps(target, folder, 'after');
   });
 }
@@ -137,24 +141,45 @@ async function verify(context: ActionContext, target: Target, state: BootState):
   }
   if (left.length > 0) throw new ActionError('verify_failed', left.slice(0, 5).join(' '));
   if (!state.makesMenu) return;
-  const script = await target.runInside(['grub-script-check', GRUB_CFG], { output: 'capture' });
+  const script = await target.runInside(['grub-script-check', GRUB_CFG], {
+    output: 'capture',
+    readOnly: true,
+  });
   if (script.exitStatus !== 0) throw new ActionError('verify_failed', script.err.slice(0, 500));
 }
 
+/**
+ * Runs a program of the target that can write to /boot and nothing else of it. grub-install writes to the disk
+ * too, which nothing can be kept from then; every other one can only read the disk.
+ */
 async function inside(
+  context: ActionContext,
   target: Target,
   argv: readonly string[],
   covers: readonly Cover[],
 ): Promise<void> {
-  const done = await target.runInside(argv, {
-    output: 'both',
-    devices: true,
-    covers,
+  const scratch = join(await scratchFolder(context), 'inside');
+  await mkdir(scratch, { recursive: true, mode: 0o700 });
+  const writable = [
+    { at: '/boot', with: join(target.root.path, 'boot'), writable: true },
+    { at: '/tmp/scratch', with: scratch, writable: true },
+  ] as const;
+  const makesMenu = argv[0] === 'grub-mkconfig';
+  const done = await target.runInside(makesMenu ? argv.slice(0, 1) : argv, {
+    output: makesMenu ? 'capture' : 'both',
+    devices: argv[0] === 'grub-install' ? 'write' : 'read',
+    readOnly: true,
+    covers: [...writable, ...covers],
+    environment: { TMPDIR: '/tmp/scratch' },
     timeoutMs: STEP_WITHIN_MS,
   });
-  if (done.exitStatus === 0) return;
-  throw new ActionError(
-    'tool_failed',
-    `${argv[0]} ended with ${done.exitStatus ?? done.signal}: ${done.err.trim().slice(-300)}`,
-  );
+  await rm(scratch, { recursive: true, force: true });
+  if (done.exitStatus !== 0) {
+    const how = done.exitStatus ?? done.signal;
+    const said = done.err.trim().slice(-300);
+    throw new ActionError('tool_failed', `${argv[0]} ended with ${how}: ${said}`);
+  }
+  if (!makesMenu) return;
+  if (done.truncated) throw new ActionError('tool_failed', 'the boot menu is longer than any');
+  await writeMenu(target, done.out);
 }

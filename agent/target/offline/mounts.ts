@@ -72,6 +72,16 @@ export class Mounts {
     this.points.push(point);
   }
 
+  /** A small folder in memory, where device nodes work. Throws ActionError `not_mounted`. */
+  async mountMemory(point: string): Promise<void> {
+    const done = await this.context.run(
+      ['mount', '--internal-only', '-t', 'tmpfs', '-o', 'mode=0755,size=256k', 'tmpfs', point],
+      { output: 'capture' },
+    );
+    if (done.exitStatus !== 0) throw new ActionError('not_mounted', done.err.trim().slice(0, 500));
+    this.points.push(point);
+  }
+
   async unmount(point: string): Promise<void> {
     const done = await this.context.run(['umount', '--internal-only', '--', point], {
       output: 'capture',

@@ -1,16 +1,22 @@
-import { open, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { chmod, chown, mkdir, open as openFile, stat, writeFile } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
 import { HOST_WIDE } from '../../jobs/sandbox.ts';
 import { systemCallFilter } from '../../jobs/system-call-filter.ts';
 import type { CommandOptions, CommandResult } from '../../process/command.ts';
 import { ActionError, type ActionContext } from '../../runner/action.ts';
-import type { AttachedDisk } from './attached-disk.ts';
+import { deviceNumber } from '../block-device.ts';
 import type { MountedSystem } from './mount-system.ts';
-import type { Volume } from './volumes.ts';
+import type { Mounts } from './mounts.ts';
+import type { OpenDisks } from './open-disks.ts';
 
 export interface InsideOptions extends CommandOptions {
-  /** The disks of the target and their volumes appear in /dev, with links in /dev/disk/by-uuid. */
-  devices?: boolean;
+  /**
+   * The disks of the target and their volumes appear in /dev, with links in /dev/disk/by-uuid. To `read`: the
+   * program then has no capability at all, since with one it could write to them.
+   */
+  devices?: 'read' | 'write';
+  /** It can write to no file of the target but what covers say. */
+  readOnly?: true;
   /** What the program sees in the place of files and folders of the target. */
   covers?: readonly Cover[];
 }
@@ -25,6 +31,8 @@ export interface Cover {
 
 /** Folders that are covered; each must be one, since a link in its place could lead anywhere. */
 const COVERED = ['/dev', '/proc', '/run', '/sys', '/tmp'];
+
+const NOBODY = 65534;
 
 const POWERS = [
   'CAP_CHOWN',
@@ -57,28 +65,30 @@ const ENVIRONMENT = {
 export async function runInside(
   context: Pick<ActionContext, 'run' | 'directory'>,
   system: MountedSystem,
-  { disks, volumes }: { disks: readonly AttachedDisk[]; volumes: readonly Volume[] },
+  open: Pick<OpenDisks, 'disks' | 'volumes' | 'place' | 'mounts'>,
   argv: readonly string[],
-  { devices = false, covers = [], ...options }: InsideOptions = {},
+  { devices, readOnly, covers = [], ...options }: InsideOptions = {},
 ): Promise<CommandResult> {
   await requireFolders(system);
   await requireCoverable(system, covers);
   const filter = join(context.directory, 'scratch-filter');
   await writeFile(filter, systemCallFilter({ capabilities: [] }) ?? '', { mode: 0o600 });
-  const handle = await open(filter, 'r');
+  const shown = devices === undefined ? [] : await deviceArguments(context, open, devices);
+  const powers = devices === 'read' ? [] : POWERS;
+  const handle = await openFile(filter, 'r');
   try {
     const { size } = await handle.stat();
     const words = [
       ['bwrap', '--unshare-pid', '--unshare-ipc', '--unshare-uts'],
       ['--die-with-parent', '--new-session'],
-      ['--bind', system.root.path, '/'],
+      [readOnly === true ? '--ro-bind' : '--bind', system.root.path, '/'],
       ['--proc', '/proc'],
       ...HOST_WIDE.map((path) => ['--ro-bind-try', path, path]),
       ['--dev', '/dev'],
-      devices ? deviceArguments(disks, volumes) : [],
+      shown,
       ['--ro-bind', '/sys', '/sys', '--tmpfs', '/run', '--perms', '1777', '--tmpfs', '/tmp'],
       coverArguments(covers),
-      ['--cap-drop', 'ALL', ...POWERS.flatMap((power) => ['--cap-add', power])],
+      ['--cap-drop', 'ALL', ...powers.flatMap((power) => ['--cap-add', power])],
       ['--clearenv'],
       ...Object.entries({ ...ENVIRONMENT, ...options.environment }).map(([name, value]) => [
         '--setenv',
@@ -100,23 +110,58 @@ export async function runInside(
 }
 
 /** Kernel names, because programs look their devices up in /sys, and the links that root=UUID= comes from. */
-function deviceArguments(
-  disks: readonly AttachedDisk[],
-  volumes: readonly Volume[],
-): readonly string[] {
+async function deviceArguments(
+  context: Pick<ActionContext, 'run'>,
+  { disks, volumes, place, mounts }: Pick<OpenDisks, 'disks' | 'volumes' | 'place' | 'mounts'>,
+  access: 'read' | 'write',
+): Promise<readonly string[]> {
   const nodes = [...new Set([...disks.map(({ loop }) => loop), ...volumes.map((v) => v.device)])];
-  const link = (folder: string, id: string | null, device: string) =>
+  const folder = join(place, 'nodes');
+  if (access === 'read') await makeReadable(context, mounts, nodes, folder);
+  const link = (kind: string, id: string | null, device: string) =>
     // A name from the disk: only what udev itself would make a plain link of.
     id === null || !/^[A-Za-z0-9-]{1,64}$/.test(id)
       ? []
-      : ['--symlink', `../../${device.slice('/dev/'.length)}`, `/dev/disk/${folder}/${id}`];
+      : ['--symlink', `../../${device.slice('/dev/'.length)}`, `/dev/disk/${kind}/${id}`];
   const unique = new Map(volumes.map((volume) => [volume.uuid, volume]));
   return [
-    ...nodes.flatMap((node) => ['--dev-bind', node, node]),
+    ...nodes.flatMap((node) => [
+      '--dev-bind',
+      access === 'read' ? join(folder, basename(node)) : node,
+      node,
+    ]),
     ...[...unique.values()].flatMap(({ uuid, device }) => link('by-uuid', uuid, device)),
     ...volumes.flatMap(({ partitionUuid, device }) => link('by-partuuid', partitionUuid, device)),
   ];
 }
+
+/** Nodes of the same devices that only somebody with a capability could open for writing. */
+async function makeReadable(
+  { run }: Pick<ActionContext, 'run'>,
+  mounts: Mounts,
+  nodes: readonly string[],
+  folder: string,
+): Promise<void> {
+  if (await isThere(folder)) return;
+  await mkdir(folder, { mode: 0o755 });
+  await mounts.mountMemory(folder);
+  for (const node of nodes) {
+    const { major, minor } = deviceNumber((await stat(node)).rdev);
+    const own = join(folder, basename(node));
+    const made = await run(['mknod', own, 'b', String(major), String(minor)], {
+      output: 'capture',
+    });
+    if (made.exitStatus !== 0) throw new ActionError('not_mounted', `mknod: ${made.err.trim()}`);
+    await chown(own, NOBODY, NOBODY);
+    await chmod(own, 0o444);
+  }
+}
+
+const isThere = (path: string) =>
+  stat(path).then(
+    () => true,
+    () => false,
+  );
 
 async function requireFolders({ files }: MountedSystem): Promise<void> {
   for (const path of COVERED) {
