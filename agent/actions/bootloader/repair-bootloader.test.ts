@@ -1,11 +1,11 @@
 import { createHash } from 'node:crypto';
 import { lstatSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { afterEach, beforeEach, describe, expect, it, type TestContext } from 'vitest';
-import { FaultDisk, type MountedSystem } from '../../../test/lab/index.ts';
+import { isWhole } from '../../../test/fixtures/matrix.ts';
+import { bootsToLogin, FaultDisk, type MountedSystem } from '../../../test/lab/index.ts';
 import { BootJobs } from './testing/boot-jobs.ts';
 
 const LIMIT_MS = 600_000;
-const ALL = process.env['INTERVENE_TEST_ALL'] === '1';
 
 let disk: FaultDisk;
 let jobs: BootJobs;
@@ -16,7 +16,7 @@ beforeEach(async () => {
 afterEach(() => jobs.close());
 
 /** The fault laboratory takes each of these through the whole product, a sample of them by default. */
-const onlyWithAll = ({ skip }: TestContext) => skip(!ALL, 'only with --all');
+const onlyWithAll = ({ skip }: TestContext) => skip(!isWhole, 'only with --all');
 
 /** What is in /boot and in the boot sectors: content, mode and owner. */
 async function bootState(): Promise<string[]> {
@@ -120,6 +120,27 @@ describe('what starts a system on a disk', () => {
       await expectRepairedAndPutBack(['initramfs', 'config']);
     },
     LIMIT_MS,
+  );
+
+  it(
+    'is found by GRUB in a subvolume, and with /boot on a file system of its own',
+    async (test) => {
+      onlyWithAll(test);
+      for (const layout of ['bios-btrfs', 'bios-gpt-boot'] as const) {
+        await jobs.close();
+        disk = await FaultDisk.copy(layout);
+        jobs = await BootJobs.on(disk);
+        const menu = () => disk.look((system) => system.read('boot/grub/grub.cfg'));
+        const before = await menu();
+        const parameters = { parts: ['loader', 'config'] };
+        const { bytes } = await jobs.plan(parameters);
+        const done = await jobs.order({ plan: bytes, parameters });
+        expect([done.outcome, done.result?.outcome], done.said).toEqual(['succeeded', 'repaired']);
+        expect(await menu()).toBe(before);
+        await bootsToLogin(disk.image, 'bios');
+      }
+    },
+    2 * LIMIT_MS,
   );
 
   it(

@@ -1,6 +1,7 @@
 import { readFileSync, statSync } from 'node:fs';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { JsonValue } from '../../../proto/documents/fields.ts';
+import { itEach } from '../../../test/fixtures/matrix.ts';
 import { FaultDisk } from '../../../test/lab/index.ts';
 import { run } from '../../../test/harness/process.ts';
 import { PLAN_FILE } from '../../jobs/control-messages.ts';
@@ -53,7 +54,7 @@ const head = () => disk.readBytes(0, HEAD_BYTES);
 const verify = async () => (await run(['sgdisk', '--verify', disk.image])).stdout;
 
 describe('a partition table of which only the copy at the end of the disk is left', () => {
-  it.each([
+  itEach<[what: string, offset: number, bytes: number]>(1, [
     ['all of it is gone', 0, HEAD_BYTES],
     ['its header is gone', 512, 512],
     ['a partition in it is garbled', 1024, 16],

@@ -1,11 +1,11 @@
 import { createHash } from 'node:crypto';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { isWhole } from '../../../../test/fixtures/matrix.ts';
 import { must } from '../../../../test/harness/process.ts';
 import { bootsToLogin, FaultDisk } from '../../../../test/lab/index.ts';
 import { BootJobs } from '../testing/boot-jobs.ts';
 
 const LIMIT_MS = 600_000;
-const ALL = process.env['INTERVENE_TEST_ALL'] === '1';
 
 let disk: FaultDisk;
 let jobs: BootJobs;
@@ -62,7 +62,7 @@ describe('an EFI partition without what starts the system', () => {
       const after = await Promise.all([...others, '::/EFI/debian/mmx64.efi'].map(content));
       expect(after).toEqual(before);
       expect(await has('::/EFI/BOOT/BOOTX64.EFI')).toBe(true);
-      if (ALL) await bootsToLogin(disk.image, 'uefi');
+      if (isWhole) await bootsToLogin(disk.image, 'uefi');
       await jobs.undo(id);
       expect(await espBytes()).toBe(broken);
     },
@@ -73,7 +73,7 @@ describe('an EFI partition without what starts the system', () => {
     'is not written to where it is damaged, or has no room',
     { timeout: LIMIT_MS },
     async (test) => {
-      test.skip(!ALL, 'only with --all');
+      test.skip(!isWhole, 'only with --all');
       await disk.mtoolsOk('mdeltree', '::/EFI/BOOT', '::/EFI/debian');
       const room = 64 * 1024 * 1024 - 2 * 1024 * 1024;
       await must([
@@ -99,7 +99,7 @@ describe('an EFI partition without what starts the system', () => {
     'keeps a loader at the removable path that is not its own',
     { timeout: LIMIT_MS },
     async (test) => {
-      test.skip(!ALL, 'only with --all');
+      test.skip(!isWhole, 'only with --all');
       await disk.mtoolsOk('mdeltree', '::/EFI/BOOT');
       await disk.mtoolsOk('mmd', '::/EFI/BOOT');
       const foreign = await disk.inside((system) =>
