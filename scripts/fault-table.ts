@@ -25,7 +25,7 @@ export interface WrittenResults {
 }
 
 interface Row {
-  proven: 'yes' | 'failed' | 'no';
+  proven: 'yes' | 'failed' | 'not run' | 'no';
   how: string;
   seconds: string;
 }
@@ -45,9 +45,9 @@ export function faultPage(run: FaultRun, machine: string): string {
   return [
     '# Faults and their repairs',
     '',
-    `Written by \`scripts/test --all\` on ${machine}. Of ${rows.length} faults that clients call about ${count('yes')} are ` +
+    `\`scripts/test --all\` writes this page; this one comes from ${machine}. Of ${rows.length} faults that clients call about ${count('yes')} are ` +
       `proven: ${provenBy('repair', 'report')} on disks, ${provenBy('live')} apart, ${provenBy('recorded')} by ` +
-      `recorded output; ${count('failed')} failed, ${count('no')} are not proven.`,
+      `recorded output; ${count('failed')} failed, ${count('not run')} were not run this time, ${count('no')} are not proven.`,
     '',
     '- **repaired**: made on a disk with a whole Debian, found by a diagnosis, repaired by a plan, with the whole product; looked at with the',
     '  tool people would use; nothing on the disk but what the plan lists changed; nothing left to do; undone; killed (kill -9) and undone.',
@@ -79,7 +79,8 @@ function rowOf(fault: Fault, run: FaultRun): Row {
   }
   const result = run.onDisk.get(fault.id);
   if (result === undefined) {
-    return { proven: 'no', how: run.waiting.get(fault.id) ?? 'did not run', seconds: '' };
+    const why = run.waiting.get(fault.id);
+    return { proven: why === undefined ? 'not run' : 'no', how: why ?? '', seconds: '' };
   }
   const seconds = result.seconds.toFixed(0);
   if (result.state === 'failed') return { proven: 'failed', how: result.note, seconds };

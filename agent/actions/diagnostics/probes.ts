@@ -20,6 +20,7 @@ import { diskFacts, machineFacts } from './machine-facts.ts';
 import { addresses } from './network/addresses.ts';
 import { nameServers } from './network/name-servers.ts';
 import { aptSources, dpkgState } from './packages/dpkg-state.ts';
+import { rpmDatabase } from './packages/rpm-database.ts';
 import type { Probe } from './probe.ts';
 import { defaultTarget } from './services/default-target.ts';
 import { unitFiles } from './services/unit-files.ts';
@@ -35,6 +36,7 @@ export const probes: readonly Probe[] = [
   bootErrors,
   bootLoop,
   dpkgState,
+  rpmDatabase,
   sudoers,
   loginAccounts,
   firewallFile,

@@ -71,7 +71,7 @@ export const packageFaults: readonly Fault[] = [
     id: 'W06',
     title: 'the database of rpm is damaged',
     proof: 'recorded',
-    test: 'agent/actions/packages/rpm.test.ts',
+    test: 'agent/actions/diagnostics/packages/rpm-database.test.ts',
     why: 'no system with rpm is here',
   },
 ];
