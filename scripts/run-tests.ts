@@ -175,7 +175,9 @@ if (options.all && options.only === undefined) {
 if (existsSync(faultResults)) {
   const { onDisk, waiting } = JSON.parse(readFileSync(faultResults, 'utf8')) as WrittenResults;
   const run = { files, onDisk: new Map(onDisk), waiting: new Map(waiting) };
-  writeFileSync(path.join(root, 'docs/FAULTS.md'), faultPage(run, machine));
+  const page = path.join(root, 'docs/FAULTS.md');
+  writeFileSync(page, faultPage(run, machine));
+  await command([bin('oxfmt'), page]);
 }
 rmSync(path.dirname(faultResults), { recursive: true, force: true });
 console.log(`\n${lines.join('\n')}\n`);

@@ -219,7 +219,7 @@ export const filesystemFaults: readonly Fault[] = [
     id: 'F11',
     title: 'the trees of Btrfs are damaged',
     proof: 'live',
-    test: 'agent/actions/filesystem/volume/volumes.test.ts',
+    test: 'agent/actions/filesystem/btrfs/btrfs.test.ts',
   },
   {
     id: 'F12',
