@@ -88,7 +88,7 @@ async function findDamaged(context: ActionContext): Promise<DamagedTable[]> {
   if (typeof named !== 'string') return [];
   const found: DamagedTable[] = [];
   for (const path of named === ALL_DISKS ? await listUnusedDisks() : [named]) {
-    const table = await findDamagedTable(await inspectDevice(path));
+    const table = await findDamagedTable(context, await inspectDevice(path));
     if (table !== null) found.push(table);
   }
   return found;
@@ -102,6 +102,7 @@ function planOf(context: ActionContext, damaged: readonly DamagedTable[]): PlanB
     summary: `Write the partition table of ${disks} anew from its copy at the end of the disk. No partition is touched.`,
     findings: [
       `The partition table at the start of ${disks} is damaged; the copy at the end is valid.`,
+      ...damaged.flatMap(({ device, seen }) => seen.map((said) => `${device.path}: ${said}`)),
       'What lies on the partitions can be looked at only then: plan again afterwards.',
     ],
     preconditions: damaged.flatMap(({ device, before, after }) => [

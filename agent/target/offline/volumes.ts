@@ -123,9 +123,15 @@ async function partitionsOf(device: string): Promise<Partition[]> {
 
 type Signature = Omit<Volume, keyof WholeDevice | 'node' | 'partition' | 'startBytes'>;
 
-/** What blkid reads on the device itself, never from a cache (blkid(8), `-p`). */
-export async function signatureOf(context: Context, node: string): Promise<Signature> {
-  const found = await context.run(['blkid', '-p', '-o', 'export', node], {
+/** What blkid reads on the device itself, or on a stretch of it, never from a cache (blkid(8), `-p`). */
+export async function signatureOf(
+  context: Context,
+  node: string,
+  stretch?: { startBytes: number; bytes: number },
+): Promise<Signature> {
+  const words =
+    stretch === undefined ? [] : ['-O', `${stretch.startBytes}`, '-S', `${stretch.bytes}`];
+  const found = await context.run(['blkid', '-p', ...words, '-o', 'export', node], {
     output: 'capture',
     signal: context.signal,
   });

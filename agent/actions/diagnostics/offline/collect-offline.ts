@@ -7,7 +7,7 @@ import { openSystem, type Target } from '../../../target/open-target.ts';
 import { readBootSectors } from '../../bootloader/boot-sectors.ts';
 import { inspectDevice } from '../../../target/block-device.ts';
 import { findDamagedTable } from '../../bootloader/partition-table.ts';
-import { bounded, commandEvidence, cut, type NewFinding } from '../finding.ts';
+import { bounded, commandEvidence, cut, fileEvidence, type NewFinding } from '../finding.ts';
 import { judgeDisksOfOrder } from '../hardware/require-sound-disks.ts';
 import type { Probe } from '../probe.ts';
 import { runProbes, type Collected } from '../run-probes.ts';
@@ -68,7 +68,7 @@ async function judgeDisksAndSystem(
   // Before anything is mounted: a check refuses what is.
   await judgeVolumes(context, open, look, collected);
   collected.findings.push(...judgeStorage(open).map(bounded));
-  await judgeTables(open, collected);
+  await judgeTables(context, open, collected);
   await judgeBootCode(context, open, collected);
   let target: Target;
   try {
@@ -155,9 +155,14 @@ async function judgeBootCode(
 }
 
 /** A table that only its copy still gives: nothing that lies on the partitions is found by a boot. */
-async function judgeTables({ disks }: OpenDisks, { findings }: Collected): Promise<void> {
+async function judgeTables(
+  context: ActionContext,
+  { disks }: OpenDisks,
+  { findings }: Collected,
+): Promise<void> {
   for (const { device, loop, given } of disks) {
-    const damaged = await findDamagedTable({ ...(await inspectDevice(loop)), bytes: device.bytes });
+    const behind = { ...(await inspectDevice(loop)), bytes: device.bytes };
+    const damaged = await findDamagedTable(context, behind);
     if (damaged === null) continue;
     findings.push(
       bounded({
@@ -166,7 +171,7 @@ async function judgeTables({ disks }: OpenDisks, { findings }: Collected): Promi
         severity: 'critical',
         subject: given,
         title: `The partition table of ${given} is damaged; its copy at the end of the disk is valid`,
-        evidence: [commandEvidence('sgdisk --verify', 'Main header: ERROR; Backup header: OK')],
+        evidence: [fileEvidence(given, null, damaged.seen.join(' '))],
         suggestion: { action: 'bootloader.repair', parameters: {} },
         byHand: 'gdisk: r (recovery), b (use backup header), w',
       }),
