@@ -213,6 +213,12 @@ export function scriptPath(name: string): string {
   return join(import.meta.dirname, `${name}.sh`);
 }
 
+/** A command of which the first word may be the name of a script that lies with the guardian. */
+export function helperCommand(argv: readonly string[], script = scriptPath): string[] {
+  const [program = '', ...rest] = argv;
+  return HELPERS.includes(program) ? ['/bin/sh', script(program), ...rest] : [...argv];
+}
+
 async function writeSynced(path: string, content: string | Buffer): Promise<void> {
   const file = await open(path, 'wx', 0o600);
   try {

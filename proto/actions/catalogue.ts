@@ -8,6 +8,7 @@ import { filesystemCheck, filesystemRepair } from './filesystem.ts';
 import { serviceConfigure, serviceOverride, serviceRestart, serviceStatus } from './service.ts';
 import { firewallRecover } from './firewall.ts';
 import { jobConfirm } from './job.ts';
+import { networkRecover } from './network.ts';
 import { packagesInstall, packagesRepair } from './packages.ts';
 import { terminalOpen } from './terminal.ts';
 
@@ -25,6 +26,7 @@ export const actions: readonly ActionDeclaration[] = [
   accessRepairAccounts,
   accessResetPassword,
   accessRestoreSsh,
+  networkRecover,
   firewallRecover,
   packagesInstall,
   packagesRepair,

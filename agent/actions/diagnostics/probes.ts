@@ -8,7 +8,13 @@ import { pendingReboot } from './boot/pending-reboot.ts';
 import { fstab } from './filesystems/fstab.ts';
 import { filesystemSpace } from './filesystems/space.ts';
 import { writeState } from './filesystems/write-state.ts';
-import { bannedClients, firewallFile, hostsDeny, ufwRules } from './firewall/firewall-files.ts';
+import {
+  bannedClients,
+  firewalldZones,
+  firewallFile,
+  hostsDeny,
+  ufwRules,
+} from './firewall/firewall-files.ts';
 import { managementPath } from './firewall/management-path.ts';
 import { diskHealth } from './hardware/disk-health.ts';
 import { kernelLog } from './hardware/kernel-log.ts';
@@ -18,6 +24,7 @@ import { bootErrors } from './log/boot-errors.ts';
 import { bootLoop } from './log/boot-loop.ts';
 import { diskFacts, machineFacts } from './machine-facts.ts';
 import { addresses } from './network/addresses.ts';
+import { networkFiles } from './network/network-files.ts';
 import { nameServers } from './network/name-servers.ts';
 import { aptSources, dpkgState } from './packages/dpkg-state.ts';
 import { rpmDatabase } from './packages/rpm-database.ts';
@@ -65,6 +72,8 @@ export const probes: readonly Probe[] = [
   sshAccess,
   managementPath,
   ufwRules,
+  firewalldZones,
+  networkFiles,
   hostsDeny,
   bannedClients,
   diskHealth,

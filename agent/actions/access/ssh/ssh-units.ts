@@ -7,6 +7,7 @@ import {
   socketPorts,
 } from '../../diagnostics/ssh/ssh-socket.ts';
 import type { Change } from '../../files/change-steps.ts';
+import { startLinks } from '../../service/start-links.ts';
 
 const OWN = '/etc/systemd/system';
 const SERVICES = ['ssh.service', 'sshd.service'];
@@ -42,18 +43,7 @@ export async function judgeSshUnits(target: Target): Promise<SshUnits> {
   units.socket = await enabledSocket(files);
   if (units.socket !== null) return units;
   if (await isEnabled(files, name)) return units;
-  const { wantedBy, aliases } = parseInstall((await files.read(service)) ?? '');
-  for (const by of wantedBy.length > 0 ? wantedBy : ['multi-user.target']) {
-    units.changes.push({ kind: 'link', path: `${OWN}/${by}.wants/${name}`, target: service });
-  }
-  for (const alias of aliases) {
-    const path = `${OWN}/${alias}`;
-    const isMask = units.changes.some((change) => change.path === path);
-    units.changes = units.changes.filter((change) => change.path !== path);
-    if (isMask || (await files.lstat(path)) === null) {
-      units.changes.push({ kind: 'link', path, target: service });
-    }
-  }
+  units.changes = await startLinks(files, service, units.changes);
   units.findings.push(`${name} is not enabled: it does not start with the system.`);
   return units;
 }
@@ -83,13 +73,4 @@ export async function judgeSshSocket(
       `${socket} listens on ${listened.join(', ') || 'nothing'}, sshd_config says ${ports.join(', ')}: systemd decides.`,
     ],
   };
-}
-
-function parseInstall(text: string): { wantedBy: string[]; aliases: string[] } {
-  const install = /^\[Install\]$([\s\S]*?)(?=^\[|(?![\s\S]))/m.exec(text)?.[1] ?? '';
-  const words = (key: string) =>
-    [...install.matchAll(new RegExp(`^${key}=(.*)$`, 'gm'))]
-      .flatMap(([, value]) => value!.trim().split(/\s+/))
-      .filter((word) => /^[A-Za-z0-9][A-Za-z0-9:_.@-]{0,200}$/.test(word));
-  return { wantedBy: words('WantedBy'), aliases: words('Alias') };
 }

@@ -1,8 +1,17 @@
 import { bannedAddresses } from '../../firewall/fail2ban-database.ts';
+import type { FileRepairs, FilesLook } from '../../firewall/file-repair.ts';
+import { firewalldRepairs } from '../../firewall/firewalld-zones.ts';
 import { hostsAccessRepairs } from '../../firewall/hosts-access.ts';
 import { ufwFileRepairs } from '../../firewall/ufw-files.ts';
 import { fileEvidence } from '../finding.ts';
-import { NotApplicable, nothingFound, ProbeFailure, type Probe } from '../probe.ts';
+import {
+  NotApplicable,
+  nothingFound,
+  ProbeFailure,
+  type Probe,
+  type ProbeContext,
+  type ProbeResult,
+} from '../probe.ts';
 import { portsToOpen } from './management-path.ts';
 
 const SUGGESTION = { action: 'firewall.recover', parameters: {} } as const;
@@ -42,33 +51,64 @@ export const ufwRules: Probe = {
   area: 'firewall',
   offline: true,
   limitMs: 4_200,
-  async look(context) {
-    if ((await context.files.stat('/etc/ufw/ufw.conf')) === null) {
-      throw new NotApplicable('ufw is not installed');
-    }
-    const ports = await portsToOpen(context);
-    const packets = ([4, 6] as const).flatMap((version) =>
-      ports.map((port) => ({ port, version, source: null })),
-    );
-    const { steps } = await ufwFileRepairs({ target: context, packets });
-    if (steps.length === 0) return nothingFound;
-    return {
-      findings: [
-        {
-          rule: 'fw.blocks_mgmt',
-          severity: 'critical',
-          subject: 'ufw',
-          title: `ufw is on and lets no SSH connection in (port ${ports.join(', ')})`,
-          evidence: steps.flatMap(({ changes }) =>
-            changes.map(({ path }) => fileEvidence(path, null, 'no rule that lets SSH in')),
-          ),
-          suggestion: SUGGESTION,
-          byHand: `ufw allow ${ports[0]}/tcp; do not switch the firewall off.`,
-        },
-      ],
-    };
-  },
+  look: (context) =>
+    lookAtFiles(
+      context,
+      'ufw',
+      '/etc/ufw/ufw.conf',
+      ufwFileRepairs,
+      (port) => `ufw allow ${port}/tcp`,
+    ),
 };
+
+/** Whether the zones of firewalld that are in use let SSH in. */
+export const firewalldZones: Probe = {
+  id: 'firewall.firewalld',
+  area: 'firewall',
+  offline: true,
+  limitMs: 4_200,
+  look: (context) =>
+    lookAtFiles(
+      context,
+      'firewalld',
+      '/etc/firewalld',
+      firewalldRepairs,
+      (port) => `firewall-offline-cmd --add-port=${port}/tcp`,
+    ),
+};
+
+async function lookAtFiles(
+  context: ProbeContext,
+  name: string,
+  settings: string,
+  repairs: (look: FilesLook) => Promise<FileRepairs>,
+  command: (port: number) => string,
+): Promise<ProbeResult> {
+  if ((await context.files.stat(settings)) === null) {
+    throw new NotApplicable(`${name} is not installed`);
+  }
+  const ports = await portsToOpen(context);
+  const packets = ([4, 6] as const).flatMap((version) =>
+    ports.map((port) => ({ port, version, source: null })),
+  );
+  const { steps } = await repairs({ target: context, packets });
+  if (steps.length === 0) return nothingFound;
+  return {
+    findings: [
+      {
+        rule: 'fw.blocks_mgmt',
+        severity: 'critical',
+        subject: name,
+        title: `${name} is on and lets no SSH connection in (port ${ports.join(', ')})`,
+        evidence: steps.flatMap(({ changes }) =>
+          changes.map(({ path }) => fileEvidence(path, null, 'nothing that lets SSH in')),
+        ),
+        suggestion: SUGGESTION,
+        byHand: `${command(ports[0]!)}; do not switch the firewall off.`,
+      },
+    ],
+  };
+}
 
 /** Whether the files of TCP wrappers keep everybody from an sshd that reads them. */
 export const hostsDeny: Probe = {

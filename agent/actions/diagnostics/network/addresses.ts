@@ -117,18 +117,21 @@ async function missingInterfaces(
   { files }: ProbeContext,
   links: readonly Link[],
 ): Promise<NewFinding[]> {
-  const there = new Set(links.map(({ ifname }) => ifname));
+  const there = new Set(links.map(({ ifname }) => ifname).filter((name) => name !== 'lo'));
   const configured = await configuredInterfaces(files);
   const missing = configured.filter(({ name }) => !there.has(name));
   const isNoneThere = missing.length === configured.length;
+  const left = [...there].filter((name) => !configured.some((one) => one.name === name));
+  // With one of each it is certain which is meant.
+  const [meant] = missing.length === 1 && left.length === 1 ? left : [];
   return missing.map(({ name, file, line, text }) => ({
     rule: 'net.if_mismatch',
     severity: isNoneThere ? 'critical' : 'warning',
     subject: name,
     title: `The network configuration is for ${name}, which this server does not have`,
     evidence: [fileEvidence(file, line, text)],
-    suggestion: SUGGESTION,
-    byHand: `Write the name that ip link shows (${[...there].filter((n) => n !== 'lo').join(', ') || 'none'}) instead of ${name}.`,
+    suggestion: { ...SUGGESTION, parameters: meant === undefined ? {} : { interface: meant } },
+    byHand: `Write the name that ip link shows (${[...there].join(', ') || 'none'}) instead of ${name}.`,
   }));
 }
 

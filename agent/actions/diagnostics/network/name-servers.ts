@@ -7,7 +7,6 @@ const FILE = '/etc/resolv.conf';
 export const nameServers: Probe = {
   id: 'network.name-servers',
   area: 'network',
-  offline: true,
   limitMs: 1_000,
   async look({ files }) {
     const text = await files.read(FILE);

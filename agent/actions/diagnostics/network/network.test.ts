@@ -74,6 +74,9 @@ describe('addresses', () => {
     await system.write(file, text);
     const found = await system.look(addresses, await network(...CARD, ADDRESS, ROUTE));
     expect(found).toMatchObject([{ rule: 'net.if_mismatch', subject: 'eth9', severity }]);
+    // The only one that no line is for.
+    const parameters = severity === 'critical' ? { interface: 'eth0' } : {};
+    expect(found[0]!.suggestion).toEqual({ action: 'network.recover', parameters });
   });
 
   it.each([
