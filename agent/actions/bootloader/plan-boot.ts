@@ -146,7 +146,7 @@ function espChanges(esp: EspState): PlanStep['changes'] {
 }
 
 /** Of what is saved; sizes of files as they are now. */
-async function bytesOf({ files }: Target, state: BootState): Promise<number> {
+async function bytesOf({ files, root }: Target, state: BootState): Promise<number> {
   // What a file takes, with what leads to it, as it is and as it will be.
   let bytes = state.esps
     .flatMap(({ writes }) => writes)
@@ -162,7 +162,7 @@ async function bytesOf({ files }: Target, state: BootState): Promise<number> {
     }
     for (const name of await files.list(path)) await add(`${path}/${name}`, depth + 1);
   };
-  for (const name of await namesInBoot({ files })) await add(`/boot/${name}`, 0);
+  for (const name of await namesInBoot({ root })) await add(`/boot/${name}`, 0);
   return bytes;
 }
 

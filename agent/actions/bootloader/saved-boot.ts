@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { constants, createReadStream } from 'node:fs';
-import { lstat, mkdir, open, readdir, readFile, readlink, rename, rm } from 'node:fs/promises';
+import { lstat, mkdir, open, readdir, readFile, readlink, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { digest } from '../../../proto/documents/fields.ts';
@@ -18,7 +18,7 @@ const FOLDER = '/boot';
 const ARCHIVE = 'boot.tar';
 /** What the repair left, for an undo to tell whether somebody changed it since. */
 const AFTER = 'boot-after.json';
-/** In /boot while an undo is under way: what lies around it is a mixture then. */
+/** An empty folder in /boot while an undo is under way: what lies around it is a mixture then. */
 const UNDO_FOLDER = '.intervene-undo';
 const TAR_ATTRIBUTES = ['--numeric-owner', '--xattrs', '--xattrs-include=*', '--acls'];
 const COPY_WITHIN_MS = 10 * 60_000;
@@ -29,11 +29,18 @@ const recordSchema = z.strictObject({
   regions: z.array(
     z.strictObject({ file: z.string(), offset: z.int(), bytes: z.int(), before: digest }),
   ),
-  /** Names in /boot that a repair may write to. */
-  names: z.array(z.string()),
+  archive: digest,
+  /** Everything in /boot that a repair may write to. */
+  names: z.array(z.strictObject({ name: z.string(), digest })),
 });
 type BootRecord = z.output<typeof recordSchema>;
-const afterSchema = z.strictObject({ version: z.literal(1), digest });
+const afterSchema = z.strictObject({
+  version: z.literal(1),
+  digest,
+  names: z.array(z.string()),
+});
+/** Of /boot, but no matter of a repair: other file systems, and what belongs to a file system itself. */
+const LEFT_ALONE = new Set(['efi', 'lost+found', UNDO_FOLDER]);
 
 /** The stretches of the disk that the installation of GRUB may write. */
 export function regionsOf({ layout, disk }: BootState): { offset: number; bytes: number }[] {
@@ -50,10 +57,10 @@ export function regionsOf({ layout, disk }: BootState): { offset: number; bytes:
   ];
 }
 
-/** Names in /boot, sorted, without what is another file system: an EFI partition is not touched. */
-export async function namesInBoot({ files }: Pick<Target, 'files'>): Promise<string[]> {
-  const names = await files.list(FOLDER);
-  return names.filter((name) => name !== 'efi' && !name.startsWith('lost+found'));
+/** All names in /boot that are saved and put back, sorted. */
+export async function namesInBoot(target: Pick<Target, 'root'>): Promise<string[]> {
+  const names = await readdir(await bootPath(target));
+  return names.filter((name) => !LEFT_ALONE.has(name)).toSorted();
 }
 
 /** Saves raw stretches and everything in /boot, durably; nothing is changed. */
@@ -80,27 +87,30 @@ export async function saveBoot(
   } finally {
     await handle.close();
   }
-  const names = await namesInBoot(target);
   const boot = await bootPath(target);
-  await tar(context, [
-    '--create',
-    '--file',
-    join(folder, ARCHIVE),
-    '--directory',
-    boot,
-    ...TAR_ATTRIBUTES,
-    '--',
-    ...names,
-  ]);
-  backups.push(await syncAndDigest(join(folder, ARCHIVE)));
-  const record: BootRecord = { version: 1, disk: state.disk.given, regions, names };
+  const names: BootRecord['names'] = [];
+  for (const name of await namesInBoot(target)) {
+    names.push({ name, digest: await treeDigest(boot, name) });
+  }
+  const words = ['--create', '--file', join(folder, ARCHIVE), '--directory', boot];
+  await tar(context, words, names);
+  const archive = await syncAndDigest(join(folder, ARCHIVE));
+  backups.push(archive);
+  const record: BootRecord = {
+    version: 1,
+    disk: state.disk.given,
+    regions,
+    archive: archive.digest,
+    names,
+  };
   backups.push(await writeBackup(join(folder, RECORD), JSON.stringify(record)));
   return backups;
 }
 
 /**
- * Puts everything back: the old /boot is made beside the new one and takes its place name by name, then the
- * raw stretches. May be cut off anywhere and begun again; of a job that saved none it does nothing.
+ * Puts everything back: what the repair made goes, what it changed goes and comes out of the archive again, so
+ * that /boot needs no more room than it took before; then the raw stretches. May be cut off anywhere and begun
+ * again; of a job that saved none it does nothing. Throws ActionError `backup_damaged` before anything is changed.
  */
 export async function restoreBoot(
   context: ActionContext,
@@ -113,45 +123,47 @@ export async function restoreBoot(
   if (disk === undefined) {
     throw new ActionError('changed_since', `${record.disk} is not among the disks of this job`);
   }
+  const archive = await syncAndDigest(join(folder, ARCHIVE));
+  if (archive.digest !== record.archive) {
+    throw new ActionError('backup_damaged', `${ARCHIVE} is not what was saved`);
+  }
+  const regions: { content: Buffer; offset: number }[] = [];
+  for (const { file, offset, before } of record.regions) {
+    const content = await readFile(join(folder, file));
+    if (contentDigest(content) !== before) {
+      throw new ActionError('backup_damaged', `${file} is not what was saved`);
+    }
+    regions.push({ content, offset });
+  }
   const boot = await bootPath(target);
-  const draft = join(boot, UNDO_FOLDER);
-  await rm(draft, { recursive: true, force: true });
-  await mkdir(draft, { mode: 0o700 });
-  await tar(context, [
-    '--extract',
-    '--file',
-    join(folder, ARCHIVE),
-    '--directory',
-    draft,
-    '--same-owner',
-    '--same-permissions',
-    ...TAR_ATTRIBUTES,
-  ]);
-  const now = await readdir(boot);
-  const kept = new Set([UNDO_FOLDER, 'efi', 'lost+found']);
-  for (const name of now.filter((one) => !kept.has(one) && !record.names.includes(one))) {
+  const mark = join(boot, UNDO_FOLDER);
+  const now = await namesInBoot(target);
+  // Of a repair that was cut off nobody noted what it made.
+  const made = (await readAfter(folder))?.names ?? now;
+  const differing: BootRecord['names'] = [];
+  for (const one of record.names) {
+    const isSame = now.includes(one.name) && (await treeDigest(boot, one.name)) === one.digest;
+    if (!isSame) differing.push(one);
+  }
+  await mkdir(mark, { recursive: true, mode: 0o700 });
+  const before = new Set(record.names.map(({ name }) => name));
+  const gone = made.filter((name) => !before.has(name));
+  for (const name of [...gone, ...differing.map((one) => one.name)]) {
     await rm(join(boot, name), { recursive: true, force: true });
   }
-  for (const name of record.names) {
-    // Out of the way by its name, so that the old one follows at once.
-    await rename(join(boot, name), join(draft, `.now-${name}`)).catch(ignoreMissing);
-    await rename(join(draft, name), join(boot, name));
+  if (differing.length > 0) {
+    const words = ['--extract', '--file', join(folder, ARCHIVE), '--directory', boot];
+    await tar(context, [...words, '--same-owner', '--same-permissions'], differing);
   }
   const handle = await open(disk.loop, 'r+');
   try {
-    for (const { file, offset, before } of record.regions) {
-      const content = await readFile(join(folder, file));
-      if (contentDigest(content) !== before) {
-        throw new ActionError('backup_damaged', `${file} is not what was saved`);
-      }
-      await writeDevice(handle, content, offset);
-    }
+    for (const { content, offset } of regions) await writeDevice(handle, content, offset);
     await syncDevice(handle);
   } finally {
     await handle.close();
   }
   // Last: as long as it is there, an undo is under way.
-  await rm(draft, { recursive: true, force: true });
+  await rm(mark, { recursive: true, force: true });
 }
 
 /** One that wrote to EFI partitions alone saved nothing of /boot. */
@@ -163,7 +175,8 @@ async function hasSavedBoot(folder: string): Promise<boolean> {
 export async function noteBootAfter(target: Target, folder: string): Promise<void> {
   if (!(await hasSavedBoot(folder))) return;
   const digest = await bootDigest(target, await readRecord(folder));
-  await writeBackup(join(folder, AFTER), JSON.stringify({ version: 1, digest }));
+  const names = await namesInBoot(target);
+  await writeBackup(join(folder, AFTER), JSON.stringify({ version: 1, digest, names }));
 }
 
 /**
@@ -171,13 +184,12 @@ export async function noteBootAfter(target: Target, folder: string): Promise<voi
  * was installed since would go with the undo. Of a repair or an undo that was cut off nobody can tell.
  */
 export async function requireBootUnchanged(target: Target, folder: string): Promise<void> {
-  const text = await readFile(join(folder, AFTER), 'utf8').catch(ignoreMissing);
-  if (text === undefined) return;
+  const after = await readAfter(folder);
+  if (after === null) return;
   const isBegun = await lstat(join(await bootPath(target), UNDO_FOLDER)).catch(ignoreMissing);
   if (isBegun !== undefined) return;
-  const { digest: after } = afterSchema.parse(JSON.parse(text));
   const record = await readRecord(folder);
-  if ((await bootDigest(target, record)) === after) return;
+  if ((await bootDigest(target, record)) === after.digest) return;
   throw new ActionError(
     'changed_since',
     'boot sectors or /boot were changed after the repair: putting the old state back would destroy that',
@@ -196,21 +208,33 @@ async function bootDigest(target: Target, record: BootRecord): Promise<string> {
   } finally {
     await handle?.close();
   }
-  const add = async (path: string, named: string): Promise<void> => {
+  const boot = await bootPath(target);
+  for (const name of await namesInBoot(target)) hash.update(await treeDigest(boot, name));
+  return `sha256:${hash.digest('hex')}`;
+}
+
+/** Over every name, mode, owner and content of what a name in a folder is. */
+async function treeDigest(folder: string, named: string): Promise<string> {
+  const hash = createHash('sha256');
+  const add = async (name: string): Promise<void> => {
+    const path = join(folder, name);
     const { mode, uid, gid } = await lstat(path);
-    hash.update(`\0${named}\0${mode}\0${uid}\0${gid}\0`);
+    hash.update(`\0${name}\0${mode}\0${uid}\0${gid}\0`);
     const kind = mode & constants.S_IFMT;
     if (kind === constants.S_IFLNK) hash.update(await readlink(path));
     if (kind === constants.S_IFREG) {
       for await (const piece of createReadStream(path)) hash.update(piece as Buffer);
     }
     if (kind !== constants.S_IFDIR) return;
-    for (const name of (await readdir(path)).toSorted())
-      await add(join(path, name), `${named}/${name}`);
+    for (const below of (await readdir(path)).toSorted()) await add(`${name}/${below}`);
   };
-  const boot = await bootPath(target);
-  for (const name of await namesInBoot(target)) await add(join(boot, name), name);
+  await add(named);
   return `sha256:${hash.digest('hex')}`;
+}
+
+async function readAfter(folder: string): Promise<z.output<typeof afterSchema> | null> {
+  const text = await readFile(join(folder, AFTER), 'utf8').catch(ignoreMissing);
+  return text === undefined ? null : afterSchema.parse(JSON.parse(text));
 }
 
 async function readRecord(folder: string): Promise<BootRecord> {
@@ -228,9 +252,16 @@ async function bootPath({ root }: Pick<Target, 'root'>): Promise<string> {
   return join(root.path, folder.path);
 }
 
-async function tar(context: ActionContext, words: readonly string[]): Promise<void> {
-  const done = await context.run(['tar', ...words], {
+/** `names` are told on standard input: there may be more of them than fit into an argv. */
+async function tar(
+  context: ActionContext,
+  words: readonly string[],
+  names: BootRecord['names'],
+): Promise<void> {
+  const list = ['--null', '--verbatim-files-from', '--files-from=-'];
+  const done = await context.run(['tar', ...words, ...TAR_ATTRIBUTES, ...list], {
     output: 'capture',
+    input: names.map(({ name }) => `${name}\0`).join(''),
     timeoutMs: COPY_WITHIN_MS,
   });
   if (done.exitStatus === 0) return;

@@ -1,0 +1,120 @@
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { run } from '../../../test/harness/process.ts';
+import type { ActionContext } from '../../runner/action.ts';
+import type { Target } from '../../target/open-target.ts';
+import { TargetRoot } from '../../target/target-root.ts';
+import { makeDiskImage, withMountedPartition } from '../../target/testing/disk-image.ts';
+import type { BootState } from './inspect-boot.ts';
+import { noteBootAfter, requireBootUnchanged, restoreBoot, saveBoot } from './saved-boot.ts';
+
+const LIMIT_MS = 120_000;
+const MIB = 1024 * 1024;
+const WINDOW = { offset: MIB, bytes: 32 * MIB };
+
+const context = {
+  signal: new AbortController().signal,
+  async run(argv, { input } = {}) {
+    const {
+      status,
+      stdout: out,
+      stderr: err,
+    } = await run([...argv], {
+      input: input?.toString() ?? '',
+    });
+    return { exitStatus: status, signal: null, timedOut: false, out, err, truncated: false };
+  },
+} as Partial<ActionContext> as ActionContext;
+
+let folder: string;
+let image: string;
+beforeEach(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'iv-saved-'));
+  image = join(folder, 'disk.img');
+  await makeDiskImage(image, 'dos', [{ mebibytes: 32, format: 'ext4' }]);
+  mkdirSync(join(folder, 'saved'));
+}, LIMIT_MS);
+afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+/** A target that has nothing but /boot, a file system of its own, on a disk whose start is saved with it. */
+async function withBoot(
+  body: (boot: string, target: Target, save: () => Promise<unknown>) => Promise<void>,
+): Promise<void> {
+  await withMountedPartition(image, WINDOW, async (point) => {
+    mkdirSync(join(point, 'boot'));
+    const disk = { given: image, loop: image, loopName: '', device: { bytes: 33 * MIB } };
+    const layout = { volumes: [], disks: [disk] };
+    const target = { root: new TargetRoot(point), layout } as unknown as Target;
+    const state = { disk, layout } as unknown as BootState;
+    const save = () => saveBoot(context, target, state, join(folder, 'saved'));
+    await body(join(point, 'boot'), target, save);
+  });
+}
+
+const saved = () => join(folder, 'saved');
+
+describe('what was saved of /boot', () => {
+  it(
+    'comes back into a /boot that is nearly full, and what is the same stays as it is',
+    () =>
+      withBoot(async (boot, target, save) => {
+        writeFileSync(join(boot, 'initrd.img'), Buffer.alloc(16 * MIB, 1));
+        writeFileSync(join(boot, 'vmlinuz'), Buffer.alloc(2 * MIB, 2));
+        mkdirSync(join(boot, 'grub'));
+        writeFileSync(join(boot, 'grub/grub.cfg'), 'old');
+        await save();
+        writeFileSync(join(boot, 'initrd.img'), Buffer.alloc(17 * MIB, 3));
+        writeFileSync(join(boot, 'grub/grub.cfg'), 'new');
+        writeFileSync(join(boot, 'made'), 'by the repair');
+        const names = () => readdirSync(boot).toSorted();
+        await restoreBoot(context, target, saved());
+        expect(names()).toEqual(['grub', 'initrd.img', 'vmlinuz']);
+        expect(readFileSync(join(boot, 'grub/grub.cfg'), 'utf8')).toBe('old');
+        expect(readFileSync(join(boot, 'initrd.img')).equals(Buffer.alloc(16 * MIB, 1))).toBe(true);
+      }),
+    LIMIT_MS,
+  );
+
+  it(
+    'takes nothing along that the repair has not made, whatever it is called and however much it is',
+    () =>
+      withBoot(async (boot, target, save) => {
+        mkdirSync(join(boot, 'lost+found.old'));
+        writeFileSync(join(boot, 'lost+found.old/keep'), 'kept');
+        for (let at = 0; at < 4200; at++) writeFileSync(join(boot, `z${at}`), '');
+        writeFileSync(join(boot, 'grub.cfg'), 'old');
+        await save();
+        writeFileSync(join(boot, 'grub.cfg'), 'new');
+        await noteBootAfter(target, saved());
+        await requireBootUnchanged(target, saved());
+        await restoreBoot(context, target, saved());
+        expect(readFileSync(join(boot, 'lost+found.old/keep'), 'utf8')).toBe('kept');
+        expect(readFileSync(join(boot, 'grub.cfg'), 'utf8')).toBe('old');
+        expect(readdirSync(boot)).toHaveLength(4202);
+        writeFileSync(join(boot, 'lost+found.old/keep'), 'changed');
+        await expect(requireBootUnchanged(target, saved())).rejects.toMatchObject({
+          reason: 'changed_since',
+        });
+      }),
+    LIMIT_MS,
+  );
+
+  it(
+    'is looked at before anything is removed',
+    () =>
+      withBoot(async (boot, target, save) => {
+        writeFileSync(join(boot, 'vmlinuz'), 'old');
+        await save();
+        writeFileSync(join(boot, 'vmlinuz'), 'new');
+        writeFileSync(join(saved(), 'boot.tar'), 'damaged');
+        await expect(restoreBoot(context, target, saved())).rejects.toMatchObject({
+          reason: 'backup_damaged',
+        });
+        expect(readdirSync(boot)).toEqual(['vmlinuz']);
+        expect(readFileSync(join(boot, 'vmlinuz'), 'utf8')).toBe('new');
+      }),
+    LIMIT_MS,
+  );
+});
