@@ -14,6 +14,8 @@ const implementations: Record<string, () => Promise<ActionImplementation>> = {
     (await import('./diagnostics/collect-diagnostics.ts')).diagnosticsCollect,
   'filesystem.check': async () => (await import('./filesystem/index.ts')).filesystemCheck,
   'filesystem.repair': async () => (await import('./filesystem/index.ts')).filesystemRepair,
+  'filesystem.reclaim': async () =>
+    (await import('./filesystem/reclaim/reclaim.ts')).filesystemReclaim,
   'service.status': async () => (await import('./service/index.ts')).serviceStatus,
   'service.restart': async () => (await import('./service/index.ts')).serviceRestart,
   'service.configure': async () => (await import('./service/index.ts')).serviceConfigure,

@@ -128,7 +128,8 @@ export async function observerSpecs(files = new TargetFiles()): Promise<Observer
   ];
 }
 
-const DF_COLUMNS = '--output=source,fstype,size,avail,pcent,itotal,ipcent,target';
+/** What df(1) is asked for. */
+export const DF_COLUMNS = '--output=source,fstype,size,avail,pcent,itotal,ipcent,target';
 const LSBLK_COLUMNS = 'NAME,TYPE,SIZE,RO,FSTYPE,LABEL,UUID,PARTUUID,PARTLABEL,MODEL,TRAN';
 
 /** Disks that can answer for their health; those of virtual machines say nothing of theirs. */

@@ -5,6 +5,7 @@ import { commandRun } from './command.ts';
 import type { ActionDeclaration } from './declaration.ts';
 import { diagnosticsCollect } from './diagnostics.ts';
 import { filesystemCheck, filesystemRepair } from './filesystem.ts';
+import { filesystemReclaim } from './reclaim.ts';
 import { serviceConfigure, serviceOverride, serviceRestart, serviceStatus } from './service.ts';
 import { firewallRecover } from './firewall.ts';
 import { jobConfirm } from './job.ts';
@@ -17,6 +18,7 @@ export const actions: readonly ActionDeclaration[] = [
   diagnosticsCollect,
   filesystemCheck,
   filesystemRepair,
+  filesystemReclaim,
   bootRepairFstab,
   bootloaderRepair,
   serviceStatus,

@@ -42,6 +42,7 @@ export const suggestableActions = [
   'boot.repair-fstab',
   'bootloader.repair',
   'filesystem.check',
+  'filesystem.reclaim',
   'filesystem.repair',
   'firewall.recover',
   'network.recover',

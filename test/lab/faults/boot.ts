@@ -213,6 +213,7 @@ export const bootFaults: readonly Fault[] = [
     title: '/boot is full and a half-made initramfs lies there',
     finding: 'fs.full',
     action: 'filesystem.reclaim',
+    undo: 'none',
     disk: 'bios-gpt-boot',
     inject: withNewest(async (system, version) => {
       await system.ok([

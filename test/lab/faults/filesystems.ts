@@ -302,6 +302,8 @@ export const filesystemFaults: readonly Fault[] = [
     title: 'no inode is left',
     finding: 'fs.inodes',
     action: 'filesystem.reclaim',
+    // Logging visitors out is for the client to decide.
+    parameters: { also: ['php-sessions'] },
     undo: 'none',
     inject: (disk) =>
       disk.inside(async (system) => {

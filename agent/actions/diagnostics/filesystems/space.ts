@@ -7,6 +7,9 @@ const FULL_PERCENT = 98;
 const IGNORED =
   /^(?:tmpfs|devtmpfs|ramfs|overlay|squashfs|iso9660|udf|efivarfs|fuse\..*|autofs|none)$/;
 
+/** Where there may be something that `filesystem.reclaim` removes. */
+const CLEANED = /^\/(?:boot|var(?:\/.*)?)?$/;
+
 export interface Space {
   source: string;
   type: string;
@@ -22,6 +25,7 @@ export const filesystemSpace: Probe = {
   id: 'filesystems.space',
   area: 'filesystems',
   limitMs: 4_200,
+  offline: true,
   async look(context) {
     const seen = await context.observe('space');
     const all = parseSpace(seen.out).filter(isKept);
@@ -77,7 +81,10 @@ export function parseSpace(text: string): Space[] {
 export function judgeSpace(all: readonly Space[], command: string): NewFinding[] {
   return all.flatMap((space) => {
     const { mountPoint, usedPercent, inodesUsedPercent, available, type } = space;
-    const base = { severity: 'critical', subject: mountPoint, suggestion: null } as const;
+    const suggestion = CLEANED.test(mountPoint)
+      ? ({ action: 'filesystem.reclaim', parameters: {} } as const)
+      : null;
+    const base = { severity: 'critical', subject: mountPoint, suggestion } as const;
     const findings: NewFinding[] = [];
     if (usedPercent !== null && usedPercent >= FULL_PERCENT) {
       findings.push({

@@ -1,5 +1,6 @@
+import { join } from 'node:path';
 import type { Observation, ObservationName } from '../../../jobs/observation.ts';
-import { homePaths } from '../../../jobs/observations.ts';
+import { DF_COLUMNS, homePaths } from '../../../jobs/observations.ts';
 import type { CommandResult } from '../../../process/command.ts';
 import type { Target } from '../../../target/open-target.ts';
 import { NotApplicable, type ProbeContext } from '../probe.ts';
@@ -18,6 +19,7 @@ type Look = (argv: readonly string[]) => Promise<CommandResult>;
 export function offlineContext(target: Target, look: Look): ProbeContext {
   const observers: Partial<Record<ObservationName, () => Promise<Observation>>> = {
     homes: () => homes(target),
+    space: () => space(target, look),
     nft: () => loadedRules(target, look),
     'nft-file': () => checkedFile(target, look),
     iptables: () => storedRules(target, IPTABLES_FILES.iptables),
@@ -35,6 +37,19 @@ export function offlineContext(target: Target, look: Look): ProbeContext {
     volumes: target.layout!.volumes,
     now: Date.now(),
   };
+}
+
+/** As df(1) prints it, with mount points as the target names them. */
+async function space({ root, layout }: Target, look: Look): Promise<Observation> {
+  const places = layout!.parts.map(({ mountPoint }) => join(root.path, mountPoint));
+  const argv = ['df', '--block-size=1', DF_COLUMNS];
+  const done = await look([...argv, ...places.map((place) => place.replace(/(?<=.)\/$/, ''))]);
+  const [head = '', ...lines] = done.out.trimEnd().split('\n');
+  const own = lines.map((line, at) => {
+    const place = / \/.*$/.exec(line)?.[0] ?? '';
+    return `${line.slice(0, line.length - place.length)} ${layout!.parts[at]?.mountPoint ?? '/'}`;
+  });
+  return { ...said(argv.join(' '), [head, ...own, ''].join('\n')), exitStatus: done.exitStatus };
 }
 
 /** Lines as the observation of the running system has them: mode, owner, path. */

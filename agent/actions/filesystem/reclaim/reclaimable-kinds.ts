@@ -1,0 +1,120 @@
+import type { ReclaimExtra } from '../../../../proto/actions/reclaim.ts';
+
+/** A file that may be one to remove. */
+export interface Candidate {
+  name: string;
+  /** Absolute in the target, without symlinks. */
+  folder: string;
+  /** What the file system gets back. */
+  bytes: number;
+  /** Nanoseconds since 1970. */
+  changedAt: bigint;
+}
+
+/** One kind of files that nobody misses, or that come back by themselves. */
+export interface ReclaimableKind {
+  /** Id of the step that removes them. */
+  id: string;
+  /** Only where the order names it. */
+  extra?: ReclaimExtra;
+  /** `3 downloaded packages` */
+  one: string;
+  many: string;
+  /** Folders of the target that are looked through, so deep. */
+  places: readonly { folder: string; depth: number }[];
+  isOne: (candidate: Candidate, beside: ReadonlySet<string>) => boolean;
+  /** Of all that were found, those that go. */
+  choose?: (found: readonly Candidate[], keepJournalBytes: number) => Candidate[];
+  /** Why they cannot be put back, and what that means. */
+  undo: string;
+}
+
+/** logrotate(8): `syslog.1`, `auth.log.2.gz`, `access.log-20260131.xz`; never `mysql-bin.000001`. */
+const ROTATED =
+  /^(?<stem>.+?)(?:\.[1-9]\d{0,2}|-(?:19|20)\d{6}(?:-\d{1,10})?)(?:\.(?:gz|xz|bz2|zst))?$/;
+/** Logs whose names do not say that they are. */
+const LOGS =
+  /log|^(?:messages|secure|cron|spooler|[bw]tmp|dmesg|kern|debug|user|daemon|boot|access|error|mail\.(?:info|err|warn))$/i;
+/** systemd-journald(8): archived, or set aside because they were not closed; never one that is written. */
+const ARCHIVED = /^(?:system|user-\d+)@[0-9a-f-]+\.journal$|\.journal~$/;
+/** What update-initramfs(8) and dpkg leave beside an initramfs when they are cut off. */
+const LEFTOVER = /^(?<of>(?:initrd\.img|initramfs)-.+)\.(?:new|dpkg-bak|dpkg-new|bak)$/;
+
+export const reclaimableKinds: readonly ReclaimableKind[] = [
+  {
+    id: 'package-archives',
+    one: 'downloaded package',
+    many: 'downloaded packages',
+    places: [
+      { folder: '/var/cache/apt/archives', depth: 1 },
+      ...['dnf', 'yum', 'zypp'].map((name) => ({ folder: `/var/cache/${name}`, depth: 6 })),
+    ],
+    isOne: ({ name, folder }) =>
+      folder.startsWith('/var/cache/apt')
+        ? /\.deb(?:\.FAILED)?$/.test(name)
+        : name.endsWith('.rpm'),
+    undo: 'They are not kept: they are downloaded again when they are needed.',
+  },
+  {
+    id: 'rotated-logs',
+    one: 'rotated log',
+    many: 'rotated logs',
+    places: [{ folder: '/var/log', depth: 5 }],
+    isOne: ({ name, folder }) =>
+      !folder.startsWith('/var/log/journal') &&
+      LOGS.test(ROTATED.exec(name)?.groups?.['stem'] ?? ''),
+    undo: 'Logs that were rotated away are gone for good; those that are written now stay.',
+  },
+  {
+    id: 'journal',
+    one: 'archived file of the journal',
+    many: 'archived files of the journal',
+    places: [{ folder: '/var/log/journal', depth: 1 }],
+    isOne: ({ name }) => ARCHIVED.test(name),
+    choose: olderThan,
+    undo: 'The oldest entries of the journal are gone for good; the newest stay.',
+  },
+  {
+    id: 'initramfs-leftovers',
+    one: 'leftover of an initramfs',
+    many: 'leftovers of an initramfs',
+    places: [{ folder: '/boot', depth: 0 }],
+    // The one that boots is there; what was to replace it is not whole.
+    isOne: ({ name }, beside) => beside.has(LEFTOVER.exec(name)?.groups?.['of'] ?? ''),
+    undo: 'They are not kept: the initramfs that is in use stays, and can be made anew.',
+  },
+  {
+    id: 'php-sessions',
+    extra: 'php-sessions',
+    one: 'session of PHP',
+    many: 'sessions of PHP',
+    places: ['/var/lib/php/sessions', '/var/lib/php/session', '/var/lib/php5/sessions'].map(
+      (folder) => ({ folder, depth: 1 }),
+    ),
+    isOne: ({ name }) => name.startsWith('sess_'),
+    undo: 'Visitors of the web sites are logged out, and what only a session held is lost.',
+  },
+  {
+    id: 'core-dumps',
+    extra: 'core-dumps',
+    one: 'memory image of a crashed program',
+    many: 'memory images of crashed programs',
+    places: [
+      { folder: '/var/lib/systemd/coredump', depth: 0 },
+      { folder: '/var/crash', depth: 1 },
+    ],
+    isOne: ({ name }) => /^core\.|\.crash$|^vmcore/.test(name),
+    undo: 'Why these programs crashed can no longer be looked into.',
+  },
+];
+
+/** The newest that fit into what is kept stay. */
+function olderThan(found: readonly Candidate[], keepBytes: number): Candidate[] {
+  let kept = 0;
+  const newestFirst = found.toSorted((a, b) =>
+    a.changedAt === b.changedAt
+      ? a.name.localeCompare(b.name, 'en')
+      : Number(b.changedAt - a.changedAt),
+  );
+  return newestFirst.filter(({ bytes }) => (kept += bytes) > keepBytes);
+}
