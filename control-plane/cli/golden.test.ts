@@ -186,7 +186,7 @@ const scenes: Record<string, Scene> = {
   authorize: {
     profile: 'carol',
     words: (
-      'authorize web-04 --ticket T-8817 --actions filesystem.* --for 4h --backup unsure ' +
+      'authorize web-04 --ticket T-8817 --actions filesystem.check,filesystem.repair --for 4h --backup unsure ' +
       '--interruption yes --limit device=/dev/vdb --yes'
     ).split(' '),
   },
