@@ -1,6 +1,7 @@
 import { copyFile, readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { itEach } from '../../../../test/fixtures/matrix.ts';
 import { filesystemResult } from '../../../../proto/actions/filesystem.ts';
 import {
   debugfs,
@@ -112,7 +113,7 @@ describe('a repair', { timeout: 120_000 }, () => {
   });
   afterEach(() => fixture.close());
 
-  it.each(faults)(
+  itEach(1, faults)(
     'corrects, is found clean, has nothing more to do, and is undone: %s',
     async (_, make, says) => {
       await make(device);

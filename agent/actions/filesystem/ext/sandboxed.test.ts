@@ -1,6 +1,7 @@
 import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { itEach } from '../../../../test/fixtures/matrix.ts';
 import { planSchema } from '../../../../proto/documents/kinds/plan.ts';
 import type { JsonValue } from '../../../../proto/documents/fields.ts';
 import { makeDamagedExt4 } from '../../../../test/fixtures/damaged-ext4.ts';
@@ -48,48 +49,51 @@ describe('in the runner’s sandbox', { timeout: 120_000 }, () => {
     return bytes.toString('base64');
   }
 
-  it.each([
+  itEach(1, [
     ['an image file', false, false],
     ['a loop device', true, false],
     ['a loop device, backups in a folder of the order', true, true],
-  ])('%s is checked, planned, repaired and undone', async (_, isLoop, hasFolder) => {
-    const image = loops.path('image');
-    await makeDamagedExt4(image);
-    const before = await sha256(image);
-    const device = isLoop ? await loops.loop(image) : image;
-    const backupDirectory = loops.path('backups');
-    if (hasFolder) await mkdir(backupDirectory);
-    const parameters = hasFolder ? { device, backupDirectory } : { device };
-    const settled = async () => {
-      if (isLoop) await loops.run('blockdev', '--flushbufs', device);
-      return sha256(image);
-    };
+  ] as [string, boolean, boolean][])(
+    '%s is checked, planned, repaired and undone',
+    async (_: string, isLoop: boolean, hasFolder: boolean) => {
+      const image = loops.path('image');
+      await makeDamagedExt4(image);
+      const before = await sha256(image);
+      const device = isLoop ? await loops.loop(image) : image;
+      const backupDirectory = loops.path('backups');
+      if (hasFolder) await mkdir(backupDirectory);
+      const parameters = hasFolder ? { device, backupDirectory } : { device };
+      const settled = async () => {
+        if (isLoop) await loops.run('blockdev', '--flushbufs', device);
+        return sha256(image);
+      };
 
-    const checked = await run('filesystem.check', 'apply', { device });
-    expect(checked.end).toMatchObject({
-      outcome: 'succeeded',
-      result: { outcome: 'errors_left' },
-    });
-    const first = await plan(parameters);
-    expect(await plan(parameters)).toBe(first);
-    expect(await settled()).toBe(before);
+      const checked = await run('filesystem.check', 'apply', { device });
+      expect(checked.end).toMatchObject({
+        outcome: 'succeeded',
+        result: { outcome: 'errors_left' },
+      });
+      const first = await plan(parameters);
+      expect(await plan(parameters)).toBe(first);
+      expect(await settled()).toBe(before);
 
-    const { job, end } = await run('filesystem.repair', 'apply', parameters, { plan: first });
-    expect(end, (await output(job, 'note')).toString()).toMatchObject({
-      outcome: 'succeeded',
-      reason: null,
-      result: { outcome: 'corrected' },
-    });
-    expect(job.progress).not.toBeNull();
-    const again = await run('filesystem.check', 'apply', { device });
-    expect(again.end.result).toMatchObject({ outcome: 'clean' });
+      const { job, end } = await run('filesystem.repair', 'apply', parameters, { plan: first });
+      expect(end, (await output(job, 'note')).toString()).toMatchObject({
+        outcome: 'succeeded',
+        reason: null,
+        result: { outcome: 'corrected' },
+      });
+      expect(job.progress).not.toBeNull();
+      const again = await run('filesystem.check', 'apply', { device });
+      expect(again.end.result).toMatchObject({ outcome: 'clean' });
 
-    const undone = await run('filesystem.repair', 'undo', parameters, { undoes: job.id });
-    expect(undone.end, (await output(undone.job, 'note')).toString()).toMatchObject({
-      outcome: 'succeeded',
-    });
-    expect(await settled()).toBe(before);
-  });
+      const undone = await run('filesystem.repair', 'undo', parameters, { undoes: job.id });
+      expect(undone.end, (await output(undone.job, 'note')).toString()).toMatchObject({
+        outcome: 'succeeded',
+      });
+      expect(await settled()).toBe(before);
+    },
+  );
 
   it('a mounted device is refused, whoever mounted it', async () => {
     const image = loops.path('image');

@@ -4,10 +4,10 @@ import { open } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { isWhole } from '../../../../test/fixtures/matrix.ts';
 import { sha256 } from '../testing/image-bytes.ts';
 
 const program = join(import.meta.dirname, '../testing/repair-one.ts');
-const ALL = process.env.INTERVENE_TEST_ALL === '1';
 const FIRST_TABLE = 32 * 512;
 const MOST_CALLS = 60;
 const MARKS = [40, 6_000, 12_000, 20_000];
@@ -116,13 +116,13 @@ describe('a repair by patch that is killed', { timeout: 600_000 }, () => {
     expect(await sha256(device)).toBe(before);
   });
 
-  it.skipIf(!ALL).each([
+  it.runIf(isWhole).each([
     ['apply', 'pwrite64', true, MARKS.length],
     ['apply', 'fsync', false, 4],
     ['undo', 'pwrite64', true, MARKS.length],
     ['undo', 'fsync', true, 1],
   ] as const)(
-    'in %s before any %s is undone to the byte (all of them: INTERVENE_TEST_ALL)',
+    'in %s before any %s is undone to the byte',
     async (what, call, isOfDevice, atLeast) => {
       const kills = await killAtEach(what, call, isOfDevice, await repairWhole());
       expect(kills).toBeGreaterThanOrEqual(atLeast);
