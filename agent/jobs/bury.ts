@@ -2,6 +2,7 @@ import { closeSync, constants } from 'node:fs';
 import { link, lstat, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { findAction } from '../../proto/actions/catalogue.ts';
+import { declarationFor } from '../../proto/actions/declaration.ts';
 import { CONTROL_SOCKET } from './control-messages.ts';
 import { syncDirectory } from '../connection/durable-file.ts';
 import { isLocked } from '../trust/lock.ts';
@@ -90,7 +91,9 @@ function lastStep(records: readonly JournalRecord[]): string | null {
 
 /** Undo is offered when the action has one and a step had saved what it was about to change, and not put it back. */
 function offersUndo(spec: JobSpec | null, records: readonly JournalRecord[]): boolean {
-  if (spec?.mode !== 'apply' || findAction(spec.action)?.undo !== 'yes') return false;
+  if (spec?.mode !== 'apply') return false;
+  const action = findAction(spec.action);
+  if (action === undefined || declarationFor(action, spec.target).undo !== 'yes') return false;
   return leftToUndo(records).length > 0;
 }
 

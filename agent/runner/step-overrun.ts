@@ -1,4 +1,5 @@
 import { findAction } from '../../proto/actions/catalogue.ts';
+import { declarationFor } from '../../proto/actions/declaration.ts';
 import type { JobSpec } from '../jobs/job-spec.ts';
 import { JournalReader } from '../jobs/journal-reader.ts';
 import { leftToUndo } from '../jobs/left-to-undo.ts';
@@ -13,7 +14,11 @@ export function withOverrun(end: JobEnd, spec: JobSpec, directory: string): JobE
   journal.refresh();
   const { records } = journal;
   const lastStep = records.findLast((record) => record.type === 'step_started')?.step ?? null;
-  const hasUndo = spec.mode === 'apply' && findAction(spec.action)?.undo === 'yes';
+  const action = findAction(spec.action);
+  const hasUndo =
+    spec.mode === 'apply' &&
+    action !== undefined &&
+    declarationFor(action, spec.target).undo === 'yes';
   const undoOffered = hasUndo && leftToUndo(records).length > 0;
   const what = lastStep === null ? 'The work' : `Step ${lastStep}`;
   const note = [

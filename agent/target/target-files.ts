@@ -62,13 +62,13 @@ export class TargetFiles {
     return bytes;
   }
 
-  /** Names in a folder, sorted; empty when it is not there. */
-  async list(path: string): Promise<string[]> {
+  /** Names in a folder, sorted, at most `maxNames`; empty when it is not there. */
+  async list(path: string, maxNames = NAMES_MAX): Promise<string[]> {
     const found = await this.find(path, true);
     if (found === null) return [];
     try {
       if (!(await found.stat()).isDirectory()) return [];
-      return (await readdir(`/proc/self/fd/${found.fd}`)).toSorted().slice(0, NAMES_MAX);
+      return (await readdir(`/proc/self/fd/${found.fd}`)).toSorted().slice(0, maxNames);
     } finally {
       await found.close();
     }

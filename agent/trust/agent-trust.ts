@@ -1,6 +1,6 @@
 import path from 'node:path';
 import { findAction } from '../../proto/actions/catalogue.ts';
-import type { ActionDeclaration } from '../../proto/actions/declaration.ts';
+import { declarationFor, type ActionDeclaration } from '../../proto/actions/declaration.ts';
 import { digestOf } from '../../proto/documents/document.ts';
 import { uuidV7 } from '../../proto/documents/fields.ts';
 import type { Identity } from '../../proto/documents/fields.ts';
@@ -244,7 +244,10 @@ export class AgentTrust {
       if (!isFirst) {
         return { reason: 'nonce_used', detail: `the order of job ${job} was used up before` };
       }
-      if (mode === 'apply' && verified.action.undo === 'yes') {
+      if (
+        mode === 'apply' &&
+        declarationFor(verified.action, verified.order.target).undo === 'yes'
+      ) {
         await this.undoable.keep(job, delivery.order);
       }
       return null;

@@ -1,4 +1,8 @@
-import { secretsOf, type ActionDeclaration } from '../../proto/actions/declaration.ts';
+import {
+  declarationFor,
+  secretsOf,
+  type ActionDeclaration,
+} from '../../proto/actions/declaration.ts';
 import { orderClass } from '../../proto/documents/coverage.ts';
 import { DocumentError, openDocument } from '../../proto/documents/document.ts';
 import type { VerifiedDocument } from '../../proto/documents/document.ts';
@@ -172,7 +176,11 @@ function requireAction(order: Order, state: TrustState): ActionDeclaration {
       `this agent has version ${action.version} of ${order.action}, not ${order.actionVersion}`,
     );
   }
-  const isSupported = { plan: action.plans, apply: true, undo: action.undo === 'yes' };
+  const isSupported = {
+    plan: action.plans,
+    apply: true,
+    undo: declarationFor(action, order.target).undo === 'yes',
+  };
   if (!isSupported[order.mode]) {
     throw new DocumentError('mode_not_supported', `${order.action} has no mode ${order.mode}`);
   }

@@ -53,7 +53,11 @@ export interface ActionDeclaration {
   usualDuration: string;
   capabilities: readonly Capability[];
   /** Missing: it works on the running system only. Else what it is given to work on one found on disks. */
-  offline?: { capabilities: readonly Capability[] };
+  offline?: {
+    capabilities: readonly Capability[];
+    /** Where it differs: a system that does not run can be put back as it was. */
+    undo?: ActionDeclaration['undo'];
+  };
   /**
    * On a running system its change could cut the server off: it is taken back by itself unless an engineer
    * confirms it in time with `job.confirm` (`agent/guard`).
@@ -83,5 +87,6 @@ export function declarationFor(
   target: object | null,
 ): ActionDeclaration {
   if (target === null || action.offline === undefined) return action;
-  return { ...action, capabilities: action.offline.capabilities };
+  const { capabilities, undo = action.undo } = action.offline;
+  return { ...action, capabilities, undo };
 }

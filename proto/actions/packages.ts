@@ -78,7 +78,7 @@ export type ChangedPackage = z.output<typeof changedPackage>;
 
 /**
  * `incomplete`: something was changed, but not all of it is as it should be. `restored`: what the undone
- * job had changed is as before it.
+ * job had changed is as before it. `rolled_back`: what was changed did not hold and was put back.
  */
 export const packagesOutcome = z.enum([
   'installed',
@@ -86,6 +86,7 @@ export const packagesOutcome = z.enum([
   'nothing_to_do',
   'incomplete',
   'restored',
+  'rolled_back',
 ]);
 export type PackagesOutcome = z.output<typeof packagesOutcome>;
 
@@ -140,4 +141,5 @@ export const packagesRepair: ActionDeclaration = {
   interrupt: 'finish',
   usualDuration: '10 seconds to 10 minutes',
   capabilities: ['host', 'network', 'runs-target-programs'],
+  offline: { capabilities: ['disks', 'runs-target-programs'], undo: 'yes' },
 };

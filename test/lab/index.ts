@@ -19,6 +19,7 @@
  * lie beside the source with a `hookTimeout` long enough for the first build.
  */
 export { CAROL_PASSWORD, HOSTNAME, MACHINE_ID, ROOT_PASSWORD, diskTree } from './disk-tree.ts';
+export { differences, pictureOf } from './disk-picture.ts';
 export { FaultDisk } from './fault-disk.ts';
 export { goldenImage } from './golden-image.ts';
 export { imageDigest } from './image-digest.ts';

@@ -26,7 +26,8 @@ import { diskFacts, machineFacts } from './machine-facts.ts';
 import { addresses } from './network/addresses.ts';
 import { networkFiles } from './network/network-files.ts';
 import { nameServers } from './network/name-servers.ts';
-import { aptSources, dpkgState } from './packages/dpkg-state.ts';
+import { aptSources, dependencies, dpkgState } from './packages/dpkg-state.ts';
+import { programLoader } from './packages/program-loader.ts';
 import { rpmDatabase } from './packages/rpm-database.ts';
 import type { Probe } from './probe.ts';
 import { defaultTarget } from './services/default-target.ts';
@@ -52,6 +53,8 @@ export const probes: readonly Probe[] = [
   raid,
   nameServers,
   aptSources,
+  dependencies,
+  programLoader,
   pam,
   faillock,
   securityLabels,

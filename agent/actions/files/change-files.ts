@@ -48,7 +48,7 @@ export async function prepareChange(
   const backups: SavedBackup[] = [];
   try {
     const handle = inside === null ? null : await openPlain(inside, name);
-    const before = handle === null ? null : await stateOf(handle, change.path);
+    const before = handle === null ? null : await stateOf(handle, change.path, change.maxBytes);
     try {
       if (stateDigest(before) !== expected) throw stale(change.path);
       if (handle !== null) {
@@ -63,7 +63,7 @@ export async function prepareChange(
       inside === null || before === null || change.liftsFlags !== true
         ? ''
         : await readFlags(context, inside, name);
-    const { content, straight } = change;
+    const { content, straight, maxBytes } = change;
     const saved: SavedFile = {
       version: 1,
       job: context.spec.job,
@@ -76,6 +76,7 @@ export async function prepareChange(
       madeFolders,
       ...(straight === true && { straight }),
       ...(flags !== '' && { flags }),
+      ...(maxBytes !== undefined && { maxBytes }),
     };
     const record = join(place.folder, recordName(place.index));
     backups.unshift(await writeBackup(record, JSON.stringify(saved)));
@@ -104,13 +105,14 @@ export async function makeChange(
   if (folder === null) throw stale(change.path);
   const name = basename(change.path);
   try {
-    if (stateDigest(await readStateIn(folder, name)) !== saved.before) throw stale(change.path);
+    if (stateDigest(await readStateIn(folder, name, change.maxBytes)) !== saved.before)
+      throw stale(change.path);
     await withoutFlags(context, folder, name, saved.flags, async () => {
       if (change.content === null) await rm(folder.entry(name));
       else await writeOver(context, root, folder, name, change, saved.job);
       await folder.sync();
     });
-    if (stateDigest(await readStateIn(folder, name)) === saved.after) return;
+    if (stateDigest(await readStateIn(folder, name, change.maxBytes)) === saved.after) return;
   } finally {
     await folder.close();
   }
@@ -151,7 +153,7 @@ async function writeOver(
       else if (change.label !== undefined) {
         await giveLabel(context, root, folder, draft.fd, change.label);
       }
-      const before = old === null ? null : await stateOf(old, change.path);
+      const before = old === null ? null : await stateOf(old, change.path, change.maxBytes);
       const { mode, uid, gid } = attributesAfter(change, before);
       await draft.chown(uid, gid);
       // Last: writing and giving away take the set-user-id bit.

@@ -10,6 +10,12 @@ import {
   type AttributeChange,
 } from './attribute-change.ts';
 import { makeChange, prepareChange } from './change-files.ts';
+import {
+  findFolderChange,
+  folderRecordName,
+  planFolderChange,
+  type FolderChange,
+} from './folder-change.ts';
 import { findLinkChange, linkRecordName, planLinkChange, type LinkChange } from './link-change.ts';
 import { planFileChange, type FileChange } from './plan-file-change.ts';
 import type { FoundChange, PlannedChange } from './planned-change.ts';
@@ -22,7 +28,8 @@ type Context = Pick<ActionContext, 'run' | 'spec'>;
 export type Change =
   | ({ kind: 'file' } & FileChange)
   | ({ kind: 'attributes' } & AttributeChange)
-  | ({ kind: 'link' } & LinkChange);
+  | ({ kind: 'link' } & LinkChange)
+  | ({ kind: 'folder' } & FolderChange);
 
 /** A step of a plan that changes files and does nothing else. */
 export interface ChangeStep {
@@ -78,6 +85,8 @@ function planChange(context: Context, root: TargetRoot, change: Change): Promise
       return planAttributeChange(root, change);
     case 'link':
       return planLinkChange(root, change);
+    case 'folder':
+      return planFolderChange(root, change);
   }
 }
 
@@ -227,6 +236,8 @@ async function findChanges(
   for (let index = 0; index < names.size; index++) {
     if (names.has(attributesRecordName(index))) {
       found.push(await findAttributeChange(root, folder, index));
+    } else if (names.has(folderRecordName(index))) {
+      found.push(await findFolderChange(root, folder, index));
     } else if (names.has(linkRecordName(index))) {
       found.push(await findLinkChange(root, folder, index));
     } else if (names.has(recordName(index))) {

@@ -56,13 +56,13 @@ const RECORD_BYTES = 64 * 1024;
 export function fileRepair(repair: FileRepair): ActionImplementation {
   return {
     plan: (context) =>
-      withRepairTarget(context, { write: false }, async (target) => {
-        const { body, planned } = await planOf(context, target, repair);
-        await checkBackupPlace(context, planned.backupBytes + RECORD_BYTES);
-        return body;
-      }),
+      withRepairTarget(context, { write: false }, (target) =>
+        planFileRepair(context, target, repair),
+      ),
     apply: (context, plan) =>
-      withRepairTarget(context, { write: true }, (target) => apply(context, target, repair, plan)),
+      withRepairTarget(context, { write: true }, (target) =>
+        applyFileRepair(context, target, repair, plan),
+      ),
     undo: (context) =>
       withRepairTarget(context, { write: true }, async (target) => {
         const detail = await undoChanges(context, target);
@@ -70,6 +70,17 @@ export function fileRepair(repair: FileRepair): ActionImplementation {
         return fileRepairEnd(context, 'restored', [], detail, null);
       }),
   };
+}
+
+/** The plan of `fileRepair`, for a target that is open already. */
+export async function planFileRepair(
+  context: ActionContext,
+  target: Target,
+  repair: FileRepair,
+): Promise<PlanBody> {
+  const { body, planned } = await planOf(context, target, repair);
+  await checkBackupPlace(context, planned.backupBytes + RECORD_BYTES);
+  return body;
 }
 
 async function planOf(
@@ -90,7 +101,8 @@ async function planOf(
   return { body, planned };
 }
 
-async function apply(
+/** Carries it out, for a target that is open already. */
+export async function applyFileRepair(
   context: ActionContext,
   target: Target,
   repair: FileRepair,

@@ -9,6 +9,7 @@ import {
   type TargetRoot,
 } from '../../target/target-root.ts';
 
+/** Of a setting; what belongs to a package may be larger. */
 const MAX_BYTES = 1024 * 1024;
 
 /** Permissions with set-user-id and the like, and whose it is. */
@@ -50,21 +51,26 @@ export async function readState(
   root: TargetRoot,
   path: string,
   straight = false,
+  maxBytes = MAX_BYTES,
 ): Promise<FileState | null> {
   const folder = await openFolderOf(root, path, straight);
   if (folder === null) return null;
   try {
-    return await readStateIn(folder, basename(path));
+    return await readStateIn(folder, basename(path), maxBytes);
   } finally {
     await folder.close();
   }
 }
 
-export async function readStateIn(folder: TargetFolder, name: string): Promise<FileState | null> {
+export async function readStateIn(
+  folder: TargetFolder,
+  name: string,
+  maxBytes = MAX_BYTES,
+): Promise<FileState | null> {
   const handle = await openPlain(folder, name);
   if (handle === null) return null;
   try {
-    return await stateOf(handle, `${folder.path}/${name}`);
+    return await stateOf(handle, `${folder.path}/${name}`, maxBytes);
   } finally {
     await handle.close();
   }
@@ -77,10 +83,14 @@ export function openPlain(folder: TargetFolder, name: string): Promise<FileHandl
   });
 }
 
-export async function stateOf(handle: FileHandle, path: string): Promise<FileState> {
+export async function stateOf(
+  handle: FileHandle,
+  path: string,
+  maxBytes = MAX_BYTES,
+): Promise<FileState> {
   const { size, mode, uid, gid } = await handle.stat();
-  if (size > MAX_BYTES) {
-    throw new ActionError('file_too_large', `${path} has ${size} bytes: too many to be a setting`);
+  if (size > maxBytes) {
+    throw new ActionError('file_too_large', `${path} has ${size} bytes: more than is changed`);
   }
   const bytes = Buffer.alloc(size);
   const { bytesRead } = await handle.read(bytes, 0, size, 0);

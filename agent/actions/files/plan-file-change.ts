@@ -34,6 +34,10 @@ export interface FileChange {
   straight?: true;
   /** Flags that keep everybody from changing it are taken off for the change, and given again. */
   liftsFlags?: true;
+  /** As large as it may be; one that belongs to a package may be more than a setting. */
+  maxBytes?: number;
+  /** Where the content lies already; a plan then names that, and does not show it. */
+  copyOf?: string;
   /** How a text of it is shown in plans; as it is unless given. */
   shown?: (text: string) => string;
 }
@@ -101,13 +105,13 @@ export function attributesAfter(
 
 async function lookAt(
   root: TargetRoot,
-  { path, straight, liftsFlags }: FileChange,
+  { path, straight, liftsFlags, maxBytes }: FileChange,
   context: Pick<ActionContext, 'run'> | undefined,
 ): Promise<{ before: FileState | null; flags: string }> {
   const folder = await openFolderOf(root, path, straight);
   if (folder === null) return { before: null, flags: '' };
   try {
-    const before = await readStateIn(folder, basename(path));
+    const before = await readStateIn(folder, basename(path), maxBytes);
     if (before === null || liftsFlags !== true) return { before, flags: '' };
     if (context === undefined) throw new TypeError('flags are looked at by a program');
     return { before, flags: await readFlags(context, folder, basename(path)) };
@@ -168,11 +172,14 @@ export function attributeCommands(
 
 /** Everything that changes, in as many pieces as the plan's format needs. */
 function diffsOf(
-  { path, shown }: FileChange,
+  { path, shown, copyOf }: FileChange,
   before: Buffer | null,
   after: Buffer | null,
 ): PlanStep['changes'] {
   if (before !== null && after?.equals(before) === true) return [];
+  if (copyOf !== undefined) {
+    return [{ type: 'command', argv: ['cp', '--no-preserve=all', copyOf, path] }];
+  }
   const texts = [before, after].map((bytes) => (bytes === null ? null : textOf(bytes)));
   const [from, to] = texts;
   if (from === undefined || to === undefined) {

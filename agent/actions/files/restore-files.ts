@@ -39,7 +39,7 @@ export async function findSavedFile(
   index: number,
 ): Promise<FoundFile> {
   const saved = await readSavedFile(folder, index);
-  const now = stateDigest(await readState(root, saved.path, saved.straight));
+  const now = stateDigest(await readState(root, saved.path, saved.straight, saved.maxBytes));
   const standing = now === saved.before ? 'before' : now === saved.after ? 'after' : 'changed';
   return { index, saved, standing };
 }
@@ -74,12 +74,12 @@ export async function restoreFile(
   folder: string,
   file: FoundFile,
 ): Promise<void> {
-  const { path, straight, before, flags, existed, madeFolders } = file.saved;
+  const { path, straight, before, flags, existed, madeFolders, maxBytes } = file.saved;
   await removeDraft(root, file.saved);
   // A job that was cut off may have left the old file without its flags.
   if (file.standing === 'after' || flags !== undefined) await restore(context, root, folder, file);
   if (!existed) await removeFolders(root, madeFolders);
-  if (stateDigest(await readState(root, path, straight)) === before) return;
+  if (stateDigest(await readState(root, path, straight, maxBytes)) === before) return;
   throw new ActionError('undo_incomplete', `${path} is not as it was before the job`);
 }
 

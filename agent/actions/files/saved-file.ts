@@ -19,6 +19,8 @@ export const savedFileSchema = z.strictObject({
   straight: z.boolean().optional(),
   /** Flags of the file that were taken off for the change, see `readFlags`. */
   flags: z.string().optional(),
+  /** As large as the file may be. */
+  maxBytes: z.int().optional(),
 });
 export type SavedFile = z.output<typeof savedFileSchema>;
 

@@ -11,7 +11,7 @@ const SYSTEM_LISTS = '/var/lib/apt/lists';
 const WANTED_LIST = /(?:InRelease|Release|Release\.gpg|_Packages(?:\.\w+)?)$/;
 
 /** Nobody is asked anything, and programs speak the language they are read in. */
-const environment = {
+export const packageEnvironment = {
   ...minimalEnvironment,
   LANG: 'C.UTF-8',
   LC_ALL: 'C.UTF-8',
@@ -130,7 +130,7 @@ export class AptSession {
 
   /** Runs an argv that was made of one of this session's. */
   runWith(argv: readonly string[], options: CommandOptions = {}): Promise<CommandResult> {
-    return this.context.run(argv, { environment, ...options });
+    return this.context.run(argv, { environment: packageEnvironment, ...options });
   }
 
   async close(): Promise<void> {
@@ -148,5 +148,5 @@ export function runDpkg(
   argv: readonly string[],
   options: CommandOptions = {},
 ): Promise<CommandResult> {
-  return context.run(argv, { environment, ...options });
+  return context.run(argv, { environment: packageEnvironment, ...options });
 }

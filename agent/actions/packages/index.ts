@@ -1,6 +1,13 @@
-import type { ActionImplementation } from '../../runner/action.ts';
+import type { PackagesOutcome } from '../../../proto/actions/packages.ts';
+import type { ActionImplementation, ActionResult } from '../../runner/action.ts';
+import { applyFileRepair, planFileRepair } from '../files/file-repair.ts';
+import { undoChanges } from '../files/put-back.ts';
+import { withRepairTarget } from '../files/repair-target.ts';
 import { applyInstall } from './apply-install.ts';
 import { applyRepair } from './apply-repair.ts';
+import { applyFinish, planFinish } from './finish-on-disk.ts';
+import { FILES_FAULT, packageFiles } from './package-files.ts';
+import { packagesResult } from './package-outcome.ts';
 import { planInstall } from './plan-install.ts';
 import { planRepair } from './plan-repair.ts';
 import { undoChange } from './undo-change.ts';
@@ -11,7 +18,35 @@ export const packagesInstall: ActionImplementation = {
   undo: undoChange,
 };
 
+/** Single files come first: without them neither dpkg nor apt can be asked. */
 export const packagesRepair: ActionImplementation = {
-  plan: planRepair,
-  apply: applyRepair,
+  plan: (context) =>
+    withRepairTarget(context, { write: false }, async (target) => {
+      const files = await planFileRepair(context, target, packageFiles);
+      if (files.steps.length > 0) return files;
+      return target.kind === 'offline' ? planFinish(context, target) : planRepair(context);
+    }),
+  apply: (context, plan) =>
+    withRepairTarget(context, { write: true }, async (target) => {
+      if (plan?.target['fault'] === FILES_FAULT) {
+        return inOwnWords(await applyFileRepair(context, target, packageFiles, plan));
+      }
+      return target.kind === 'offline'
+        ? applyFinish(context, target, plan)
+        : applyRepair(context, plan);
+    }),
+  /** Of a system on disks, where every change is one of files. */
+  undo: (context) =>
+    withRepairTarget(context, { write: true }, async (target) => {
+      const detail = await undoChanges(context, target);
+      context.note(detail);
+      const result = packagesResult({ outcome: 'restored', detail });
+      return { succeeded: true, reason: null, exitStatus: null, result };
+    }),
 };
+
+/** The result of a repair of files as `packages.repair` gives it. */
+function inOwnWords({ result, ...end }: ActionResult): ActionResult {
+  const { outcome, detail } = result as { outcome: PackagesOutcome; detail: string };
+  return { ...end, result: packagesResult({ outcome, detail }) };
+}

@@ -7,7 +7,9 @@ import { aptComplaints, aptError } from './apt-messages.ts';
 import { AptSession } from './apt-session.ts';
 import { changeFindings, changeSteps, changeTarget } from './change-plan.ts';
 import { listPackages, packagePreconditions } from './installed-packages.ts';
-import { isInterrupted, recordFault } from './package-faults.ts';
+import { TargetFiles } from '../../target/target-files.ts';
+import { lostRecord } from './lost-record.ts';
+import { isInterrupted } from './package-faults.ts';
 import { examineChange, type PackageChange } from './package-change.ts';
 
 type PlanBody = Omit<Plan, 'server' | 'action' | 'actionVersion' | 'parameters'>;
@@ -18,7 +20,7 @@ type PlanBody = Omit<Plan, 'server' | 'action' | 'actionVersion' | 'parameters'>
  */
 export async function planInstall(context: ActionContext): Promise<PlanBody> {
   const { packages, holdServices = [] } = packagesInstallParameters.parse(context.spec.parameters);
-  if ((await recordFault()) !== null) {
+  if ((await lostRecord(new TargetFiles())) !== null) {
     throw new ActionError(
       'record_lost',
       "dpkg's record of packages is empty: packages.repair puts a copy back. Nothing was changed.",

@@ -58,16 +58,50 @@ export class Mounts {
     if (base === undefined) {
       throw new ActionError('not_mounted', `${node} holds ${type}, which is not mounted here`);
     }
-    await mkdir(point, { recursive: true });
     const onErrors = ON_ERRORS.includes(type) ? ['errors=remount-ro'] : [];
     const all = [base, ALWAYS, ...onErrors, ...options].join(',');
-    const done = await this.context.run(
-      ['mount', '--internal-only', '-t', type, '-o', all, node, point],
-      { output: 'capture', signal: this.context.signal, timeoutMs: MOUNT_WITHIN_MS },
-    );
+    await this.put(['-t', type, '-o', all, node], point, node);
+  }
+
+  /** An empty file system in memory. */
+  async mountMemory(point: string): Promise<void> {
+    await this.put(['-t', 'tmpfs', '-o', `mode=700,${ALWAYS}`, 'tmpfs'], point, 'memory');
+  }
+
+  /**
+   * What lies in `lower`, so that what is written goes to `upper` alone: whole files, and `work` is the
+   * kernel's own. Nothing may write to `lower` meanwhile.
+   */
+  async mountOver(
+    { lower, upper, work }: { lower: string; upper: string; work: string },
+    point: string,
+  ): Promise<void> {
+    for (const path of [lower, upper, work]) {
+      if (/[,:\\]/.test(path)) {
+        throw new ActionError('not_mounted', `${path} has a name that mount(8) takes apart`);
+      }
+    }
+    const layers = [`lowerdir=${lower}`, `upperdir=${upper}`, `workdir=${work}`];
+    const plain = ['metacopy=off', 'redirect_dir=off', 'index=off'];
+    const all = [...layers, ...plain, ALWAYS].join(',');
+    await this.put(['-t', 'overlay', '-o', all, 'overlay'], point, lower);
+  }
+
+  /** A folder at another place, read-only there. */
+  async mountAgain(folder: string, point: string): Promise<void> {
+    await this.put(['-o', `bind,ro,${ALWAYS}`, folder], point, folder);
+  }
+
+  private async put(words: readonly string[], point: string, what: string): Promise<void> {
+    await mkdir(point, { recursive: true });
+    const done = await this.context.run(['mount', '--internal-only', ...words, point], {
+      output: 'capture',
+      signal: this.context.signal,
+      timeoutMs: MOUNT_WITHIN_MS,
+    });
     if (done.exitStatus !== 0) {
       const why = done.timedOut ? 'it took too long' : done.err.trim().slice(0, 500);
-      throw new ActionError('not_mounted', `${node} cannot be mounted: ${why}`);
+      throw new ActionError('not_mounted', `${what} cannot be mounted: ${why}`);
     }
     this.points.push(point);
   }

@@ -1,4 +1,5 @@
 import { findAction } from '../../../proto/actions/catalogue.ts';
+import { declarationFor } from '../../../proto/actions/declaration.ts';
 import { jobConfirm } from '../../../proto/actions/job.ts';
 import { shell } from '../../../proto/documents/command-text.ts';
 import { readUnverified } from '../../../proto/documents/document.ts';
@@ -166,7 +167,7 @@ export async function undoJob(
   const documents = await api.get<JobDocumentsBody>(`/api/v1/jobs/${reference(job.id)}/documents`);
   const { payload: undone } = readUnverified('order', Buffer.from(documents.order, 'base64'));
   const action = requireAction(undone.action);
-  if (action.undo === 'none') {
+  if (declarationFor(action, undone.target).undo === 'none') {
     throw usageError(
       `What ${action.id} does cannot be undone.`,
       [{ label: 'see what it did', command: shell`intervene jobs show ${job.name}` }],

@@ -15,6 +15,7 @@ const outcomes: Record<PackagesOutcome, { word: string; glyph: string; style: St
   repaired: { word: 'Repaired', glyph: '✓', style: 'ok' },
   nothing_to_do: { word: 'Nothing to do', glyph: '✓', style: 'ok' },
   incomplete: { word: 'Not all as it should be', glyph: '✗', style: 'bad' },
+  rolled_back: { word: 'Put back', glyph: '✗', style: 'bad' },
   restored: { word: 'As before', glyph: '✓', style: 'ok' },
 };
 

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
-import { truncateSync } from 'node:fs';
+import { copyFileSync, truncateSync } from 'node:fs';
 import type { FaultDisk } from '../fault-disk.ts';
+import type { MountedSystem } from '../mounted-system.ts';
 import type { Fault, RepairedFault } from './fault.ts';
 
 function packages(
@@ -9,6 +10,20 @@ function packages(
 ): RepairedFault {
   return { proof: 'repair', disk: 'bios-gpt', action: 'packages.repair', undo: 'files', ...fault };
 }
+
+/** Puts the archive of an installed package where apt keeps what it has fetched. */
+const keepArchive = (system: MountedSystem, name: string) =>
+  system.ok([
+    ...['sh', '-euc'],
+    `mkdir -p /tmp/pack/DEBIAN
+    dpkg-query --listfiles "$1" | while read -r file; do
+      [ ! -f "$file" ] || cp --archive --parents "$file" /tmp/pack
+    done
+    dpkg-query --status "$1" | grep -v '^Status:' >/tmp/pack/DEBIAN/control
+    dpkg-deb --build /tmp/pack /var/cache/apt/archives`,
+    'sh',
+    name,
+  ]);
 
 const requireNothingOpen = (disk: FaultDisk) =>
   disk.look(async (system) => {
@@ -20,6 +35,8 @@ export const packageFaults: readonly Fault[] = [
     id: 'W01',
     title: 'dpkg was interrupted',
     finding: 'pkg.half_configured',
+    // The times in dpkg's logs.
+    makesNew: true,
     inject: (disk) =>
       disk.inside((system) =>
         system.edit('var/lib/dpkg/status', (text) =>
@@ -32,7 +49,12 @@ export const packageFaults: readonly Fault[] = [
     id: 'W02',
     title: 'the record of installed packages is empty',
     finding: 'pkg.db_empty',
-    inject: (disk) => disk.inside((system) => truncateSync(system.path('var/lib/dpkg/status'))),
+    inject: (disk) =>
+      disk.inside((system) => {
+        const status = system.path('var/lib/dpkg/status');
+        copyFileSync(status, `${status}-old`);
+        truncateSync(status);
+      }),
     check: (disk) =>
       disk.look(async (system) => {
         const listed = await system.ok(['dpkg-query', '--show', '--showformat=${Package}\n']);
@@ -53,9 +75,10 @@ export const packageFaults: readonly Fault[] = [
     id: 'W04',
     title: 'a library that packages need was removed',
     finding: 'pkg.broken_dependencies',
-    undo: 'none',
+    makesNew: true,
     inject: (disk) =>
       disk.inside(async (system) => {
+        await keepArchive(system, 'libnftables1:amd64');
         await system.ok(['dpkg', '--force-depends', '--remove', 'libnftables1']);
       }),
     check: (disk) => disk.look(async (system) => void (await system.ok(['apt-get', 'check']))),

@@ -1,7 +1,12 @@
+import { lackingIn, readRecord, RECORD_MAX_BYTES } from '../../packages/dpkg-record.ts';
+import { badSources } from '../../packages/source-lines.ts';
 import { commandEvidence, fileEvidence, type NewFinding } from '../finding.ts';
-import { NotApplicable, type Probe, type ProbeContext } from '../probe.ts';
+import { NotApplicable, nothingFound, type Probe, type ProbeContext } from '../probe.ts';
 
 const FOLDER = '/var/lib/dpkg';
+const DPKG_STATUS = `${FOLDER}/status`;
+/** As many as `packages.repair` may be told. */
+const NAMED_MAX = 64;
 const SUGGESTION = { action: 'packages.repair', parameters: {} } as const;
 
 export const dpkgState: Probe = {
@@ -81,44 +86,61 @@ async function lostDatabase({ files }: ProbeContext): Promise<NewFinding[]> {
   ];
 }
 
-const SOURCES = '/etc/apt/sources.list';
-
 export const aptSources: Probe = {
   id: 'packages.sources',
   area: 'packages',
   offline: true,
   limitMs: 1_000,
   async look({ files }) {
-    const names = (await files.list(`${SOURCES}.d`)).filter((name) => name.endsWith('.list'));
-    const findings: NewFinding[] = [];
-    for (const file of [SOURCES, ...names.map((name) => `${SOURCES}.d/${name}`)]) {
-      for (const [at, line] of ((await files.read(file)) ?? '').split('\n').entries()) {
-        const why = whyBadSource(line);
-        if (why === null) continue;
-        findings.push({
-          rule: 'pkg.sources',
-          severity: 'warning',
-          subject: `${file}:${at + 1}`,
-          title: `apt stops at line ${at + 1} of ${file}: ${why}`,
-          evidence: [fileEvidence(file, at + 1, line)],
-          suggestion: null,
-          byHand: `Correct the line, or put # before it; then: apt-get update.`,
-        });
-      }
-    }
-    return { findings };
+    const bad = await badSources(files);
+    return {
+      findings: bad.map(({ file, line, text, why }) => ({
+        rule: 'pkg.sources',
+        severity: 'warning',
+        subject: `${file}:${line}`,
+        title: `apt stops at line ${line} of ${file}: ${why}`,
+        evidence: [fileEvidence(file, line, text)],
+        suggestion: SUGGESTION,
+        byHand: `Correct the line, or put # before it; then: apt-get update.`,
+      })),
+    };
   },
 };
 
-/** One-line style of sources.list(5). */
-export function whyBadSource(line: string): string | null {
-  const text = line.replace(/#.*/, '').trim();
-  if (text === '') return null;
-  const match = /^(\S+)(?:\s+\[[^\]]*\])?(?:\s+(\S+))?(?:\s+(\S+))?(?:\s+(.+))?$/.exec(text);
-  const [, type, uri, suite, components] = match ?? [];
-  if (type !== 'deb' && type !== 'deb-src') return `it begins with ${type ?? text}`;
-  if (uri === undefined || !/^[a-z+]+:/.test(uri)) return 'it names no address';
-  if (suite === undefined) return 'it names no suite';
-  if (!suite.endsWith('/') && components === undefined) return 'it names no component';
-  return null;
-}
+/** Packages that are there without what they need: apt refuses everything else until they have it. */
+export const dependencies: Probe = {
+  id: 'packages.dependencies',
+  area: 'packages',
+  offline: true,
+  limitMs: 2_000,
+  async look({ files }) {
+    const text = await files.read(DPKG_STATUS, RECORD_MAX_BYTES);
+    if (text === null) throw new NotApplicable('packages are not kept by dpkg');
+    const lacking = lackingIn(readRecord(text));
+    if (lacking.length === 0) return nothingFound;
+    const names = lacking.map(({ name }) => name);
+    const [first] = lacking;
+    return {
+      findings: [
+        {
+          rule: 'pkg.broken_dependencies',
+          severity: 'warning',
+          subject: names.slice(0, 8).join(', '),
+          title:
+            names.length === 1
+              ? `${first!.by} needs ${first!.name}, which is not there`
+              : `${names.length} packages that others need are not there, or in another version`,
+          evidence: lacking
+            .slice(0, 4)
+            .map(({ name, by }) => fileEvidence(DPKG_STATUS, null, `${by} needs ${name}`)),
+          suggestion: {
+            action: 'packages.repair',
+            parameters: { packages: names.slice(0, NAMED_MAX) },
+          },
+          byHand:
+            'apt-get --simulate --fix-broken install; the same without -s when it removes nothing.',
+        },
+      ],
+    };
+  },
+};

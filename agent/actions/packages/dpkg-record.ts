@@ -1,0 +1,113 @@
+import { fulfils } from './debian-version.ts';
+
+/** More than dpkg's record of ten thousand packages. */
+export const RECORD_MAX_BYTES = 64 * 1024 * 1024;
+
+/** A package as dpkg's record has it (deb-control(5), dpkg(1)). */
+export interface RecordedPackage {
+  name: string;
+  architecture: string;
+  version: string;
+  /** `installed`, `half-configured`, `config-files`, ... */
+  state: string;
+  /** dpkg can do nothing with it but install it anew. */
+  needsReinstall: boolean;
+  /** Fields as they are written. */
+  depends: string;
+  provides: string;
+}
+
+/** A package that another one needs and that is not there in a fitting version. */
+export interface Lacking {
+  name: string;
+  /** Who needs it. */
+  by: string;
+}
+
+/** Reads a record; what is no paragraph of a package is left out. */
+export function readRecord(text: string): RecordedPackage[] {
+  return text
+    .split(/\n(?:[ \t]*\n)+/)
+    .map(paragraph)
+    .filter((entry) => entry !== null);
+}
+
+function paragraph(text: string): RecordedPackage | null {
+  const fields = new Map<string, string>();
+  for (const [, name, value] of text.matchAll(/^([A-Za-z][\w-]*):[ \t]*(.*)$/gm)) {
+    fields.set(name!.toLowerCase(), value!.trim());
+  }
+  const name = fields.get('package');
+  if (name === undefined) return null;
+  const [, flag = '', state = ''] = (fields.get('status') ?? '').split(/\s+/);
+  return {
+    name,
+    architecture: fields.get('architecture') ?? '',
+    version: fields.get('version') ?? '',
+    state,
+    needsReinstall: flag === 'reinstreq',
+    depends: [fields.get('pre-depends'), fields.get('depends')]
+      .filter((field) => field !== undefined)
+      .join(', '),
+    provides: fields.get('provides') ?? '',
+  };
+}
+
+/** Its files are there, whether or not it is set up. */
+export function isThere({ state }: RecordedPackage): boolean {
+  return state !== '' && !['not-installed', 'config-files'].includes(state);
+}
+
+/** Those that dpkg is not through with. */
+export function unfinishedIn(record: readonly RecordedPackage[]): RecordedPackage[] {
+  return record.filter((entry) => isThere(entry) && entry.state !== 'installed');
+}
+
+/** What packages that are there need and have not, in the order of the record; each name once. */
+export function lackingIn(record: readonly RecordedPackage[]): Lacking[] {
+  const offered = new Map<string, (string | null)[]>();
+  const offer = (name: string, version: string | null) =>
+    offered.set(name, [...(offered.get(name) ?? []), version]);
+  const there = record.filter(isThere);
+  for (const { name, version, provides } of there) {
+    offer(name, version);
+    for (const [given] of relationsOf(provides)) {
+      if (given !== undefined) offer(given.name, given.relation === '=' ? given.version : null);
+    }
+  }
+  const isMet = ({ name, relation, version }: Relation) =>
+    (offered.get(name) ?? []).some(
+      // A virtual package without a version fulfils no relation that names one.
+      (own) => relation === null || (own !== null && fulfils(own, relation, version)),
+    );
+  const lacking = new Map<string, Lacking>();
+  for (const { name: by, depends } of there) {
+    for (const alternatives of relationsOf(depends)) {
+      const [first] = alternatives;
+      if (first === undefined || alternatives.some(isMet) || lacking.has(first.name)) continue;
+      lacking.set(first.name, { name: first.name, by });
+    }
+  }
+  return [...lacking.values()];
+}
+
+interface Relation {
+  name: string;
+  relation: string | null;
+  version: string;
+}
+
+/** `a (>= 1) | b, c`: all of the outer list, one of each inner one. What cannot be read is left out. */
+function relationsOf(field: string): Relation[][] {
+  return field.split(',').map((group) =>
+    group.split('|').flatMap((text): Relation[] => {
+      const found =
+        /^\s*([a-z0-9][a-z0-9+.-]*)(?::[a-z0-9-]+)?\s*(?:\(\s*(<<|<=|<|=|>=|>>|>)\s*([^\s)]+)\s*\))?/.exec(
+          text,
+        );
+      if (found === null) return [];
+      const [, name, relation = null, version = ''] = found;
+      return [{ name: name!, relation, version }];
+    }),
+  );
+}

@@ -1,0 +1,125 @@
+import { createHash } from 'node:crypto';
+import { mkdir, readFile, rm } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { ActionError, type ActionContext } from '../../runner/action.ts';
+import type { Target } from '../../target/open-target.ts';
+import type { FileAttributes } from '../files/file-state.ts';
+import { readState } from '../files/file-state.ts';
+import { scratchFolder } from '../filesystem/scratch-space.ts';
+import { runDpkg } from './apt-session.ts';
+import type { LibcFile } from './libc-files.ts';
+
+/** The C library has 2 MB; what is far larger is not looked at. */
+export const LIBC_MAX_BYTES = 16 * 1024 * 1024;
+/** Where people and programs put a file that they take out of its place. */
+const PLACES = [
+  '/var/tmp',
+  '/tmp',
+  '/root',
+  '/home',
+  '/opt',
+  '/var/backups',
+  '/usr/local/lib',
+  '/',
+];
+const DEPTH = 2;
+const LOOKED_AT_MAX = 5000;
+const CACHE = '/var/cache/apt/archives';
+
+/** Content of a file that was lost, proven by the sum that its package came with. */
+export interface FoundContent {
+  bytes: Buffer;
+  mode: number;
+  /** Where it lies: a file of the target, or an archive. */
+  from: string;
+}
+
+/** Looks for lost files where they may lie, then in the archives that the target keeps. Changes nothing. */
+export async function findLostFiles(
+  context: ActionContext,
+  target: Target,
+  lost: readonly LibcFile[],
+): Promise<Map<string, FoundContent>> {
+  const found = await lyingAbout(target, lost);
+  const missing = lost.filter(({ path }) => !found.has(path));
+  for (const name of new Set(missing.map((file) => file.package))) {
+    const wanted = missing.filter((file) => file.package === name);
+    await fromArchive(context, target, name, wanted, found);
+  }
+  return found;
+}
+
+async function lyingAbout(
+  target: Target,
+  lost: readonly LibcFile[],
+): Promise<Map<string, FoundContent>> {
+  const found = new Map<string, FoundContent>();
+  const own = [...new Set(lost.map(({ path }) => dirname(path)))];
+  let left = LOOKED_AT_MAX;
+  const look = async (folder: string, depth: number): Promise<void> => {
+    for (const name of await target.files.list(folder)) {
+      if (found.size === lost.length || left-- <= 0) return;
+      const path = join(folder, name);
+      const stats = await target.files.lstat(path);
+      if (stats?.isDirectory() === true) {
+        if (depth > 1) await look(path, depth - 1);
+        continue;
+      }
+      if (stats?.isFile() !== true || stats.size === 0 || stats.size > LIBC_MAX_BYTES) continue;
+      const state = await readState(target.root, path, false, LIBC_MAX_BYTES).catch(passOver);
+      if (state === null || !isProgram(state.bytes)) continue;
+      take(found, lost, state, path);
+    }
+  };
+  for (const folder of [...own, ...PLACES]) await look(folder, own.includes(folder) ? 1 : DEPTH);
+  return found;
+}
+
+async function fromArchive(
+  context: ActionContext,
+  target: Target,
+  name: string,
+  lost: readonly LibcFile[],
+  found: Map<string, FoundContent>,
+): Promise<void> {
+  const [plain] = name.split(':');
+  const archives = (await target.files.list(CACHE)).filter(
+    (entry) => entry.startsWith(`${plain}_`) && entry.endsWith('.deb'),
+  );
+  const scratch = join(await scratchFolder(context), 'archive');
+  for (const archive of archives) {
+    const path = await target.files.locate(`${CACHE}/${archive}`);
+    if (path === null) continue;
+    await rm(scratch, { recursive: true, force: true });
+    await mkdir(scratch);
+    const argv = ['dpkg-deb', '--extract', path, scratch];
+    const done = await runDpkg(context, argv, { output: 'capture' });
+    for (const { path: file } of done.exitStatus === 0 ? lost : []) {
+      const bytes = await readFile(join(scratch, file)).catch(() => null);
+      if (bytes !== null) take(found, lost, { bytes, mode: 0o755 }, `${CACHE}/${archive}`);
+    }
+  }
+  await rm(scratch, { recursive: true, force: true });
+}
+
+function take(
+  found: Map<string, FoundContent>,
+  lost: readonly LibcFile[],
+  { bytes, mode }: Pick<FileAttributes, 'mode'> & { bytes: Buffer },
+  from: string,
+): void {
+  const sum = createHash('md5').update(bytes).digest('hex');
+  for (const { path, md5 } of lost) {
+    if (md5 === sum && !found.has(path)) found.set(path, { bytes, mode: mode & 0o755, from });
+  }
+}
+
+function isProgram(bytes: Buffer): boolean {
+  return bytes.subarray(0, 4).equals(Buffer.from('\x7fELF', 'latin1'));
+}
+
+/** What is no plain file is not what is looked for. */
+function passOver(error: unknown): null {
+  if (error instanceof ActionError) return null;
+  throw error;
+}

@@ -1,0 +1,73 @@
+import { readFile } from 'node:fs/promises';
+import { ActionError } from '../../runner/action.ts';
+import type { TriedChange } from '../../target/offline/tried-changes.ts';
+import type { TargetFiles } from '../../target/target-files.ts';
+import type { Change } from '../files/change-steps.ts';
+
+/** An initramfs has some 50 MB. */
+const FILE_MAX_BYTES = 256 * 1024 * 1024;
+const RECORD = '/var/lib/dpkg/';
+
+/**
+ * The changes by which what a program wrote in memory gets onto the disk, in an order in which dpkg's record
+ * comes last: cut off before, it still says what is unfinished. Throws ActionError `unusual_change` for what
+ * lies outside of `folders`.
+ */
+export async function changesToTake(
+  tried: readonly TriedChange[],
+  { files, folders }: { files: TargetFiles; folders: readonly string[] },
+): Promise<Change[]> {
+  const changes: Change[] = [];
+  for (const one of tried) {
+    if (one.kind === 'folder' && !one.isNew && (await isSameFolder(files, one))) continue;
+    if (!folders.some((folder) => one.path.startsWith(`${folder}/`))) {
+      throw new ActionError(
+        'unusual_change',
+        `${one.path} would be changed, which no package has to do. Nothing was changed.`,
+      );
+    }
+    changes.push(await changeOf(one, files));
+  }
+  const isLast = ({ path }: Change) => path.startsWith(RECORD);
+  return [...changes.filter((one) => !isLast(one)), ...changes.filter(isLast)];
+}
+
+async function changeOf(one: TriedChange, files: TargetFiles): Promise<Change> {
+  const { path } = one;
+  if (one.kind === 'gone') {
+    const found = await files.lstat(path);
+    return found?.isSymbolicLink() === true
+      ? { kind: 'link', path, target: null }
+      : { kind: 'file', path, content: null, mode: 0, maxBytes: FILE_MAX_BYTES };
+  }
+  if (one.kind === 'link') return { kind: 'link', path, target: one.leadsTo };
+  const { uid, gid } = one.stats;
+  const attributes = { mode: one.stats.mode & 0o7777, uid, gid };
+  if (one.kind === 'folder') {
+    return one.isNew
+      ? { kind: 'folder', path, ...attributes }
+      : { kind: 'attributes', path, ...attributes };
+  }
+  if (one.stats.size > FILE_MAX_BYTES) {
+    throw new ActionError('unusual_change', `${path} is too large. Nothing was changed.`);
+  }
+  return {
+    kind: 'file',
+    path,
+    content: await readFile(one.from),
+    mode: attributes.mode,
+    owner: { uid, gid },
+    corrects: attributes,
+    // Nobody is shown what differs: a record of dpkg's has a megabyte.
+    copyOf: one.from,
+    maxBytes: FILE_MAX_BYTES,
+  };
+}
+
+async function isSameFolder(
+  files: TargetFiles,
+  { path, stats }: Extract<TriedChange, { kind: 'folder' }>,
+): Promise<boolean> {
+  const found = await files.lstat(path);
+  return found?.mode === stats.mode && found.uid === stats.uid && found.gid === stats.gid;
+}
