@@ -3,6 +3,7 @@ import { loginAccounts } from './accounts/login-accounts.ts';
 import { pam } from './accounts/pam.ts';
 import { securityLabels } from './accounts/security-labels.ts';
 import { sudoers } from './accounts/sudoers.ts';
+import { systemModes } from './accounts/system-modes.ts';
 import { bootChain } from './boot/boot-chain.ts';
 import { pendingReboot } from './boot/pending-reboot.ts';
 import { fstab } from './filesystems/fstab.ts';
@@ -27,6 +28,7 @@ import { addresses } from './network/addresses.ts';
 import { networkFiles } from './network/network-files.ts';
 import { nameServers } from './network/name-servers.ts';
 import { aptSources, dependencies, dpkgState } from './packages/dpkg-state.ts';
+import { daemonFolders } from './packages/daemon-folders.ts';
 import { programLoader } from './packages/program-loader.ts';
 import { rpmDatabase } from './packages/rpm-database.ts';
 import type { Probe } from './probe.ts';
@@ -55,8 +57,10 @@ export const probes: readonly Probe[] = [
   aptSources,
   dependencies,
   programLoader,
+  daemonFolders,
   pam,
   faillock,
+  systemModes,
   securityLabels,
   defaultTarget,
   maskedUnits,

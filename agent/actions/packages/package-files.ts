@@ -4,6 +4,7 @@ import type { Target } from '../../target/open-target.ts';
 import type { ChangeStep } from '../files/change-steps.ts';
 import type { FileRepair, FileRepairPlan } from '../files/file-repair.ts';
 import { openFolderOf, readState } from '../files/file-state.ts';
+import { lostDaemonFolders } from './daemon-folders.ts';
 import { RECORD_MAX_BYTES } from './dpkg-record.ts';
 import { findLostFiles, LIBC_MAX_BYTES } from './find-lost-file.ts';
 import { DPKG_STATUS } from './installed-packages.ts';
@@ -18,7 +19,7 @@ type Part = Pick<FileRepairPlan, 'findings'> & { step: ChangeStep };
 
 /**
  * What keeps packages from being worked on at all, and is mended by single files: the files without which no
- * program starts, dpkg's record, lines at which apt stops.
+ * program starts, dpkg's record, lines at which apt stops, folders that daemons write to.
  */
 export const packageFiles: FileRepair = {
   async inspect(context, target) {
@@ -26,6 +27,7 @@ export const packageFiles: FileRepair = {
       await libcPart(context, target),
       await recordPart(target),
       await sourcesPart(target),
+      await foldersPart(target),
     ].filter((part) => part !== null);
     const done = parts.map(({ step }) =>
       step.description.replace(/^./, (one) => one.toLowerCase()),
@@ -47,6 +49,8 @@ export const packageFiles: FileRepair = {
     }
     const [bad] = await badSources(target.files);
     if (bad !== undefined) return `apt still stops at line ${bad.line} of ${bad.file}.`;
+    const [folder] = await lostDaemonFolders(target.files);
+    if (folder !== undefined) return `${folder.path} is still not there.`;
     if (target.kind === 'live') return null;
     const { exitStatus, err } = await target.runInside(['/bin/true'], { output: 'capture' });
     return exitStatus === 0 ? null : `Its programs do not start: ${err.trim().slice(0, 300)}`;
@@ -149,6 +153,20 @@ async function sourcesPart(target: Target): Promise<Part | null> {
       description: 'Comment out the lines of sources at which apt stops',
       changes,
       verify: 'apt can read every line that is left.',
+    },
+  };
+}
+
+async function foldersPart(target: Target): Promise<Part | null> {
+  const lost = await lostDaemonFolders(target.files);
+  if (lost.length === 0) return null;
+  return {
+    findings: lost.map(({ path, package: name }) => `${path}, which ${name} brought, is gone`),
+    step: {
+      id: 'folders',
+      description: 'Make the folders anew that daemons write to',
+      changes: lost.map(({ path, mode, uid, gid }) => ({ kind: 'folder', path, mode, uid, gid })),
+      verify: 'They are there.',
     },
   };
 }

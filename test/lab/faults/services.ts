@@ -64,7 +64,7 @@ export const serviceFaults: readonly Fault[] = [
     proof: 'repair',
     disk: 'bios-gpt',
     finding: 'svc.missing_folder',
-    action: 'service.configure',
+    action: 'packages.repair',
     undo: 'files',
     inject: (disk) =>
       disk.inside((system) => rmSync(system.path('var/log/nginx'), { recursive: true })),

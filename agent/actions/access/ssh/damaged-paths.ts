@@ -32,7 +32,7 @@ const MASS = 10;
  */
 export async function damagedPaths({
   files,
-}: Target): Promise<{ changes: Change[]; findings: string[] }> {
+}: Pick<Target, 'files'>): Promise<{ changes: Change[]; findings: string[] }> {
   const changes: Change[] = [];
   const findings: string[] = [];
   for (const [path, least] of PATHS) {
