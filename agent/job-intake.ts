@@ -1,4 +1,5 @@
 import type { Logger } from 'pino';
+import { findAction } from '../proto/actions/catalogue.ts';
 import { wireLimits } from '../proto/wire.ts';
 import { keyFingerprint } from '../proto/documents/keys.ts';
 import type { Grant } from '../proto/documents/kinds/grant.ts';
@@ -139,24 +140,33 @@ export class JobIntake {
       return { reason: 'sandbox_unavailable', detail };
     }
     const permission = permissionOf(verified);
-    const other = permission.isChanging ? this.findChanging() : null;
+    const other = this.findHindering(permission);
     if (other !== null) {
-      const detail = `job ${other} is changing this server; two never do at once`;
+      const detail =
+        isAlone(permission) && !this.isChangingNow(other)
+          ? `job ${other} runs on this server, and this one would cut it off`
+          : `job ${other} is changing this server; two never do at once`;
       return { reason: 'busy_changing', detail };
     }
     this.starting.set(verified.order.job, permission);
     return null;
   }
 
-  private findChanging(): string | null {
-    const { jobs, statements } = this.options;
-    for (const [job, { isChanging: changes }] of this.starting) if (changes) return job;
-    for (const job of jobs.all()) {
-      if (job.ended === null && statements.get(job.id)?.permission?.isChanging !== false) {
-        return job.id;
-      }
-    }
-    return null;
+  /** A job beside which this one may not begin. */
+  private findHindering(permission: Permission): string | null {
+    if (isAlone(permission)) return this.findRunning(() => true);
+    return permission.isChanging ? this.findRunning((job) => this.isChangingNow(job)) : null;
+  }
+
+  private isChangingNow(job: string): boolean {
+    const permission = this.starting.get(job) ?? this.options.statements.get(job)?.permission;
+    return permission?.isChanging !== false;
+  }
+
+  private findRunning(fits: (job: string) => boolean): string | null {
+    const { jobs } = this.options;
+    const running = jobs.all().filter((job) => job.ended === null);
+    return [...this.starting.keys(), ...running.map(({ id }) => id)].find(fits) ?? null;
   }
 
   private async accept(
@@ -244,6 +254,10 @@ export class JobIntake {
       ...(policy['record-terminal-input'] && { recordInput: true }),
     };
   }
+}
+
+function isAlone({ action, mode }: Permission): boolean {
+  return mode === 'apply' && findAction(action)?.alone === true;
 }
 
 function permissionOf({ order, action, authorization, engineers }: VerifiedOrder): Permission {

@@ -27,6 +27,7 @@ const implementations: Record<string, () => Promise<ActionImplementation>> = {
   'access.repair-accounts': async () => (await import('./access/index.ts')).accessRepairAccounts,
   'access.reset-password': async () => (await import('./access/index.ts')).accessResetPassword,
   'access.restore-ssh': async () => (await import('./access/index.ts')).accessRestoreSsh,
+  'system.reboot': async () => (await import('./system/reboot.ts')).systemReboot,
   'job.confirm': async () => (await import('./job/job-confirm.ts')).jobConfirm,
   'terminal.open': async () => (await import('./terminal/terminal-open.ts')).terminalOpen,
 };

@@ -1,5 +1,6 @@
 import { GuardFolder } from '../guard/guard-folder.ts';
 import { isGuarded } from '../guard/guarded-spec.ts';
+import { bootId, readGoingDown } from './going-down.ts';
 import type { EndedRecord } from './journal-record.ts';
 import type { JobSpec } from './job-spec.ts';
 
@@ -13,6 +14,7 @@ export interface Sequel extends Pick<EndedRecord, 'outcome' | 'reason'> {
 
 /** What became of a job after its runner had died; null for one that was merely cut off. */
 export function sequelOf(spec: JobSpec, jobDirectory: string): Sequel | null {
+  if (isReboot(spec)) return rebootSequel(jobDirectory);
   if (!isGuarded(spec)) return null;
   const end = new GuardFolder(jobDirectory).end;
   if (end === null) return null;
@@ -33,4 +35,21 @@ export function sequelOf(spec: JobSpec, jobDirectory: string): Sequel | null {
         note: 'The runner died before the change was confirmed; its guardian could not put every file back.',
         isStanding: true,
       };
+}
+
+function isReboot({ action, mode, target }: JobSpec): boolean {
+  return action === 'system.reboot' && mode === 'apply' && target === null;
+}
+
+/** Null while the system is in the same boot: the job was cut off before it went down, or went down with it. */
+function rebootSequel(jobDirectory: string): Sequel | null {
+  const said = readGoingDown(jobDirectory);
+  if (said === null || said.boot === bootId()) return null;
+  const seconds = Math.max(0, Math.round((Date.now() - said.at) / 1000));
+  return {
+    outcome: 'succeeded',
+    reason: null,
+    note: `The server has booted again; its agent is back ${seconds} s after it went down.`,
+    isStanding: false,
+  };
 }

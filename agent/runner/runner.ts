@@ -7,6 +7,7 @@ import {
   type RunnerEvent,
   type StartMessage,
 } from '../jobs/control-messages.ts';
+import { readGoingDown } from '../jobs/going-down.ts';
 import type { JobSpec } from '../jobs/job-spec.ts';
 import { Pipes } from '../process/pipe.ts';
 import { ControlServer } from './control-server.ts';
@@ -116,6 +117,8 @@ export class Runner {
    * does not listen to. Steps that must reach their end do, or are put back, as for every order to stop.
    */
   private shutDown(): void {
+    // The end of this job is written after the boot.
+    if (readGoingDown(process.cwd()) !== null) process.exit(0);
     if (this.isStarting)
       void this.running.promise.then((run) => run.stop('cancelled', 'now', 'shutdown'));
     else process.exit(0);

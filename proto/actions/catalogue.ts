@@ -11,6 +11,7 @@ import { firewallRecover } from './firewall.ts';
 import { jobConfirm } from './job.ts';
 import { networkRecover } from './network.ts';
 import { packagesInstall, packagesRepair } from './packages.ts';
+import { systemReboot } from './system.ts';
 import { terminalOpen } from './terminal.ts';
 
 /** Every action there is, in the order people see them. */
@@ -32,6 +33,7 @@ export const actions: readonly ActionDeclaration[] = [
   firewallRecover,
   packagesInstall,
   packagesRepair,
+  systemReboot,
   jobConfirm,
   terminalOpen,
   commandRun,

@@ -58,6 +58,8 @@ export interface ActionDeclaration {
     /** Where it differs: a system that does not run can be put back as it was. */
     undo?: ActionDeclaration['undo'];
   };
+  /** No other job may run beside it, also none that only looks: it would be cut off. */
+  alone?: true;
   /**
    * On a running system its change could cut the server off: it is taken back by itself unless an engineer
    * confirms it in time with `job.confirm` (`agent/guard`).
