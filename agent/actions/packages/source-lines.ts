@@ -27,12 +27,13 @@ export async function badSources(files: TargetFiles): Promise<BadSource[]> {
 
 /** One-line style of sources.list(5). */
 export function whyBadSource(line: string): string | null {
-  const text = line.replace(/#.*/, '').trim();
+  // apt takes no # between brackets for a comment: names of discs have them.
+  const text = line.replace(/^((?:\[[^\]]*\]|[^#[])*)#.*$/, '$1').trim();
   if (text === '') return null;
   const match = /^(\S+)(?:\s+\[[^\]]*\])?(?:\s+(\S+))?(?:\s+(\S+))?(?:\s+(.+))?$/.exec(text);
   const [, type, uri, suite, components] = match ?? [];
   if (type !== 'deb' && type !== 'deb-src') return `it begins with ${type ?? text}`;
-  if (uri === undefined || !/^[a-z+]+:/.test(uri)) return 'it names no address';
+  if (uri === undefined || !/^[a-z][a-z0-9+.-]*:/i.test(uri)) return 'it names no address';
   if (suite === undefined) return 'it names no suite';
   if (!suite.endsWith('/') && components === undefined) return 'it names no component';
   return null;

@@ -66,6 +66,9 @@ describe('sources of packages', () => {
     'deb http://mirror.example/debian bookworm main contrib',
     'deb-src [arch=amd64 signed-by=/x.gpg] https://example.net/debian bookworm main # why',
     'deb file:/srv/mirror ./',
+    'deb [ arch=amd64 ] s3://bucket.example/debian bookworm main',
+    'deb cdrom:[Debian GNU/Linux 12.0.0 _Bookworm_ - Official amd64 DVD #1]/ bookworm main',
+    '  # deb anything',
     '',
   ])('are well: %s', async (line) => {
     expect(await look(line)).toEqual([]);
