@@ -63,8 +63,8 @@ export class Mounts {
     await this.put(['-t', type, '-o', all, node], point, node);
   }
 
-  /** An empty file system in memory. */
-  async mountMemory(point: string): Promise<void> {
+  /** A folder in memory with room for whatever fits there, and no device nodes. */
+  async mountScratch(point: string): Promise<void> {
     await this.put(['-t', 'tmpfs', '-o', `mode=700,${ALWAYS}`, 'tmpfs'], point, 'memory');
   }
 

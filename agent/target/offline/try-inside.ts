@@ -39,7 +39,7 @@ export async function tryInside<T>(
   const layout = target.layout!;
   const { mounts } = layout;
   const memory = join(layout.place, 'memory');
-  await mounts.mountMemory(memory);
+  await mounts.mountScratch(memory);
   const point = join(layout.place, 'tried');
   const layers: Layer[] = [];
   const points: string[] = [];
