@@ -41,7 +41,7 @@ export async function firewalldRepairs({ target, packets }: FilesLook): Promise<
 }
 
 /** The default zone, and those that something is bound to by name. */
-export async function zonesInUse(files: TargetFiles): Promise<string[]> {
+async function zonesInUse(files: TargetFiles): Promise<string[]> {
   const settings = (await read(files, `${OWN}/firewalld.conf`)) ?? '';
   const zones = [/^\s*DefaultZone\s*=\s*(\S+)/m.exec(settings)?.[1] ?? 'public'];
   for (const name of await listed(files, `${OWN}/zones`, '.xml')) {
@@ -138,7 +138,7 @@ async function elementFor(files: TargetFiles, { port, source, version }: Packet)
 }
 
 /** TCP ports of a service, as its file has them: single ones and ranges. */
-export async function portsOfService(files: TargetFiles, service: string): Promise<string[]> {
+async function portsOfService(files: TargetFiles, service: string): Promise<string[]> {
   if (!NAME.test(service) || service.includes('/')) return [];
   const text =
     (await read(files, `${OWN}/services/${service}.xml`)) ??
@@ -156,7 +156,7 @@ function attributeOf(element: string, name: string): string | null {
 }
 
 /** `22`, or `20-25`. */
-export function hasPort(ports: string | null, port: number): boolean {
+function hasPort(ports: string | null, port: number): boolean {
   const [, from, to] = /^(\d{1,5})(?:-(\d{1,5}))?$/.exec(ports ?? '') ?? [];
   return from !== undefined && Number(from) <= port && port <= Number(to ?? from);
 }

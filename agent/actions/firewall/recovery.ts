@@ -8,7 +8,6 @@ import type { ChangeStep } from '../files/change-steps.ts';
 import { bannedOpenings } from './fail2ban.ts';
 import { fail2banDatabaseRepairs } from './fail2ban-database.ts';
 import type { FileRepairs, Look } from './file-repair.ts';
-import { firewalldBarriers } from './firewalld-live.ts';
 import { firewalldRepairs } from './firewalld-zones.ts';
 import { hostsAccessRepairs } from './hosts-access.ts';
 import { iptablesFileRepairs } from './iptables-files.ts';
@@ -35,8 +34,6 @@ export interface Recovery {
   findings: string[];
 }
 
-const FIREWALLD_TABLE = 'firewalld';
-
 /** In the order in which a packet meets them. */
 const FILE_REPAIRS: readonly ((look: Look) => Promise<FileRepairs>)[] = [
   nftFileRepairs,
@@ -62,7 +59,7 @@ export async function findRecovery(context: ActionContext, target: Target): Prom
     steps: [],
     findings: [],
   };
-  if (target.kind === 'live') await addLive(context, target, recovery);
+  if (target.kind === 'live') await addLive(context, recovery);
   for (const repairs of FILE_REPAIRS) {
     const { steps, findings, removals } = await repairs({
       context,
@@ -77,19 +74,12 @@ export async function findRecovery(context: ActionContext, target: Target): Prom
   return recovery;
 }
 
-async function addLive(context: ActionContext, target: Target, recovery: Recovery): Promise<void> {
+async function addLive(context: ActionContext, recovery: Recovery): Promise<void> {
   const { openings, barriers, parameters, packets } = recovery;
-  const zones = await firewalldBarriers(context, target.files, packets);
-  for (const { text, opening } of zones ?? []) {
-    openings.push(opening);
-    barriers.push(text);
-  }
   const rules = await readLiveRules(context);
   const seen = new Set<string>();
   for (const barrier of packets.flatMap((packet) => liveBarriers(rules, packet))) {
     const { text, chain, index, packet, opening } = barrier;
-    // A firewalld that runs has been asked itself.
-    if (zones !== null && opening.insert.includes(FIREWALLD_TABLE)) continue;
     // A chain of both versions is met by both.
     const place = JSON.stringify([opening.remove.slice(0, -1), chain, index, packet.port]);
     if (seen.has(place)) continue;
