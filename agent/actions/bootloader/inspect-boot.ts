@@ -78,12 +78,15 @@ export async function inspectBoot(context: ActionContext, target: Target): Promi
   };
   const makesMenu =
     menu.length > 0 || forces('config') || (choice !== null && !(await isChosen(target, choice)));
+  const installsOnDisk =
+    sectors.fault !== null || (forces('loader') && sectors.firmware === 'bios');
+  if (installsOnDisk) requirePartitions(layout, disk.given);
   return {
     layout,
     disk,
     versions,
     faults,
-    installsOnDisk: sectors.fault !== null || (forces('loader') && sectors.firmware === 'bios'),
+    installsOnDisk,
     esps: esps.filter(({ writes }) => writes.length > 0),
     brokenInitramfs: forces('initramfs') ? versions : broken,
     choice,
@@ -93,6 +96,18 @@ export async function inspectBoot(context: ActionContext, target: Target): Promi
       (part) => faults[part].length > 0 || forces(part) || (part === 'config' && makesMenu),
     ),
   };
+}
+
+/** Without a partition table there is no place for a core image: it would lie in the mounted file system. */
+function requirePartitions({ volumes }: TargetLayout, disk: string): void {
+  const isWhole = volumes.some(
+    (volume) => volume.disk === disk && volume.partition === null && volume.layers.length === 0,
+  );
+  if (!isWhole) return;
+  throw new ActionError(
+    'boot_not_supported',
+    `${disk} has no partition table, so there is no place on it for a boot loader`,
+  );
 }
 
 /** Where a disk boots by BIOS too, only those that hold this system's loader already. */

@@ -11,7 +11,7 @@ import { DEFAULTS, GRUBENV } from './boot-choice.ts';
 import { GRUB_CFG, initramfsOf } from './boot-menu.ts';
 import type { EspState, EspWrite } from './esp/inspect-esps.ts';
 import type { BootState } from './inspect-boot.ts';
-import { namesInBoot, regionsOf } from './saved-boot.ts';
+import { namesInBoot, regionsOf, savedDigest } from './saved-boot.ts';
 
 const BOUND_SECONDS = 15 * 60;
 /** Without it the module for the partition table is left out where GRUB cannot see the table itself. */
@@ -100,6 +100,9 @@ export async function planBoot(
         what: 'what a boot goes through',
         digest: contentDigest(Buffer.from(JSON.stringify([faults, versions, wanted]))),
       },
+      ...(writesBoot(state)
+        ? [{ what: 'boot sectors, core image and /boot', digest: await savedDigest(target, state) }]
+        : []),
       ...esps.flatMap(espPreconditions),
       ...defaults.preconditions,
     ],

@@ -3,6 +3,7 @@ import { lstatSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSy
 import { afterEach, beforeEach, describe, expect, it, type TestContext } from 'vitest';
 import { isWhole } from '../../../test/fixtures/matrix.ts';
 import { bootsToLogin, FaultDisk, type MountedSystem } from '../../../test/lab/index.ts';
+import { must } from '../../../test/harness/process.ts';
 import { BootJobs } from './testing/boot-jobs.ts';
 
 const LIMIT_MS = 600_000;
@@ -203,6 +204,43 @@ describe('what starts a system on a disk', () => {
       const undone = await jobs.order({ mode: 'undo', undoes: done.id });
       expect([undone.outcome, undone.reason]).toEqual(['failed', 'changed_since']);
       expect(await bootState()).toEqual(was);
+    },
+    LIMIT_MS,
+  );
+
+  it(
+    'is not repaired by a plan of before somebody changed it',
+    async (test) => {
+      onlyWithAll(test);
+      await disk.writeBytes(0, Buffer.alloc(440));
+      const planned = await jobs.plan();
+      await disk.inside((system) => writeFileSync(system.path('boot/grub/custom.cfg'), 'new'));
+      const was = await bootState();
+      const done = await jobs.order({ plan: planned.bytes });
+      expect([done.outcome, done.reason]).toEqual(['failed', 'changed_since_plan']);
+      expect(await bootState()).toEqual(was);
+    },
+    LIMIT_MS,
+  );
+
+  it(
+    'gets no loader where the disk is one file system, which it would be written into',
+    async (test) => {
+      onlyWithAll(test);
+      const { offset, size } = disk.partition('root');
+      const whole = `${disk.folder}/whole.img`;
+      const blocks = ['bs=1M', `skip=${offset / 2 ** 20}`, `count=${Math.ceil(size / 2 ** 20)}`];
+      await must([
+        'dd',
+        `if=${disk.image}`,
+        `of=${whole}`,
+        ...blocks,
+        'conv=sparse',
+        'status=none',
+      ]);
+      const refused = await jobs.order({ mode: 'plan', target: { disk: whole } });
+      expect([refused.outcome, refused.reason]).toEqual(['failed', 'boot_not_supported']);
+      expect(refused.said).toContain('no partition table');
     },
     LIMIT_MS,
   );

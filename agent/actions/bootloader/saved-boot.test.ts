@@ -8,7 +8,14 @@ import type { Target } from '../../target/open-target.ts';
 import { TargetRoot } from '../../target/target-root.ts';
 import { makeDiskImage, withMountedPartition } from '../../target/testing/disk-image.ts';
 import type { BootState } from './inspect-boot.ts';
-import { noteBootAfter, requireBootUnchanged, restoreBoot, saveBoot } from './saved-boot.ts';
+import {
+  noteBootAfter,
+  regionsOf,
+  requireBootUnchanged,
+  restoreBoot,
+  saveBoot,
+  savedDigest,
+} from './saved-boot.ts';
 
 const LIMIT_MS = 120_000;
 const MIB = 1024 * 1024;
@@ -114,6 +121,25 @@ describe('what was saved of /boot', () => {
         });
         expect(readdirSync(boot)).toEqual(['vmlinuz']);
         expect(readFileSync(join(boot, 'vmlinuz'), 'utf8')).toBe('new');
+      }),
+    LIMIT_MS,
+  );
+
+  it(
+    'never takes a stretch of a file system for the gap before it, and is told from another by its digest',
+    () =>
+      withBoot(async (boot, target) => {
+        const disk = { given: image, loop: image, loopName: '', device: { bytes: 33 * MIB } };
+        const volume = { disk: image, layers: [], partition: null, startBytes: 0, bytes: 33 * MIB };
+        const state = (volumes: unknown[]) =>
+          ({ disk, layout: { volumes, disks: [disk] } }) as unknown as BootState;
+        expect(regionsOf(state([volume]))).toEqual([{ offset: 0, bytes: 0 }]);
+        const digest = () => savedDigest(target, state([]));
+        writeFileSync(join(boot, 'grub.cfg'), 'planned');
+        const planned = await digest();
+        expect(await digest()).toBe(planned);
+        writeFileSync(join(boot, 'grub.cfg'), 'changed');
+        expect(await digest()).not.toBe(planned);
       }),
     LIMIT_MS,
   );

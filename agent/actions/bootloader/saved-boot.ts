@@ -42,12 +42,12 @@ const afterSchema = z.strictObject({
 /** Of /boot, but no matter of a repair: other file systems, and what belongs to a file system itself. */
 const LEFT_ALONE = new Set(['efi', 'lost+found', UNDO_FOLDER]);
 
-/** The stretches of the disk that the installation of GRUB may write. */
+/** The stretches of the disk that the installation of GRUB may write; none of them is part of a file system. */
 export function regionsOf({ layout, disk }: BootState): { offset: number; bytes: number }[] {
   const core = biosBootPartition(layout.volumes, disk.given);
   const first = Math.min(
     ...layout.volumes
-      .filter((volume) => volume.disk === disk.given && volume.startBytes > 0)
+      .filter((volume) => volume.disk === disk.given && volume.layers.length === 0)
       .map(({ startBytes }) => startBytes),
     HEAD_BYTES,
   );
@@ -171,6 +171,11 @@ async function hasSavedBoot(folder: string): Promise<boolean> {
   return (await readdir(folder)).includes(RECORD);
 }
 
+/** Over all that is saved, as it is now. */
+export function savedDigest(target: Target, state: BootState): Promise<string> {
+  return bootDigest(target, { disk: state.disk.given, regions: regionsOf(state) });
+}
+
 /** Notes boot sectors and /boot as the repair has left them. */
 export async function noteBootAfter(target: Target, folder: string): Promise<void> {
   if (!(await hasSavedBoot(folder))) return;
@@ -197,7 +202,10 @@ export async function requireBootUnchanged(target: Target, folder: string): Prom
 }
 
 /** Over the raw stretches and every name, mode, owner and content in /boot but the EFI partition. */
-async function bootDigest(target: Target, record: BootRecord): Promise<string> {
+async function bootDigest(
+  target: Target,
+  record: { disk: string; regions: readonly { offset: number; bytes: number }[] },
+): Promise<string> {
   const hash = createHash('sha256');
   const disk = target.layout?.disks.find(({ given }) => given === record.disk);
   const handle = disk === undefined ? undefined : await open(disk.loop, 'r');
