@@ -12,6 +12,8 @@ export type KnownFilesystem = Pick<
 /** What is known of the server besides its table. */
 export interface FstabFacts {
   filesystems: readonly KnownFilesystem[];
+  /** Whether these are all: nothing that may hold others stayed closed. */
+  isComplete: boolean;
   /** The file system that is this system's root: the one thing that is certain. */
   root: KnownFilesystem | null;
   /** A device by a name the kernel gives: whether it is there; null where nobody can tell. */
@@ -32,8 +34,6 @@ const DEVICELESS =
 /** Without these a boot does not wait for the device. */
 const OPTIONAL = ['nofail', 'noauto', 'x-systemd.automount'];
 const NOFAIL = 'nofail,x-systemd.device-timeout=10s';
-/** Inside these may be any file system, seen only once they are opened. */
-const CLOSED = new Set(['LVM2_member', 'linux_raid_member', 'crypto_LUKS']);
 const NEEDED = new Set(['/', '/usr', '/boot', '/etc', '/var']);
 
 /**
@@ -127,8 +127,7 @@ function filesystemOf(source: string, facts: FstabFacts): KnownFilesystem | null
     const key = TAGS[tag.toLowerCase() as keyof typeof TAGS];
     const wanted = unescape(value!).toLowerCase();
     const found = facts.filesystems.find((one) => one[key]?.toLowerCase() === wanted);
-    if (found !== undefined) return found;
-    return facts.filesystems.some(({ type }) => CLOSED.has(type ?? '')) ? 'unknown' : null;
+    return found ?? (facts.isComplete ? null : 'unknown');
   }
   if (!source.startsWith('/dev/')) return 'unknown';
   return facts.hasDevice(source) === false ? null : 'unknown';

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { repairFstabParameters } from '../../../proto/actions/boot.ts';
 import { ActionError, type ActionContext } from '../../runner/action.ts';
-import type { Target } from '../../target/open-target.ts';
+import type { Target, TargetLayout } from '../../target/open-target.ts';
 import { withoutPasswords } from '../../target/fstab-lines.ts';
 import { parseLsblk } from '../diagnostics/filesystems/block-devices.ts';
 import { fileRepair, type FileRepairPlan } from '../files/file-repair.ts';
@@ -74,8 +74,9 @@ async function lookAt(
   return { text, changes: findLineChanges(text, facts, lines) };
 }
 
-function offlineFacts({ volumes, system }: NonNullable<Target['layout']>): FstabFacts {
-  return { filesystems: volumes, root: system.root, hasDevice: () => null };
+function offlineFacts({ volumes, problems, system }: TargetLayout): FstabFacts {
+  const isComplete = problems.length === 0;
+  return { filesystems: volumes, isComplete, root: system.root, hasDevice: () => null };
 }
 
 /** What udev knows of the devices of the running system. */
@@ -98,6 +99,7 @@ async function liveFacts(context: ActionContext): Promise<FstabFacts> {
   }));
   return {
     filesystems,
+    isComplete: true,
     root: filesystems.find(({ uuid }) => uuid !== null && uuid === root.out.trim()) ?? null,
     hasDevice: existsSync,
   };

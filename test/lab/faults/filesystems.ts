@@ -321,13 +321,13 @@ export const filesystemFaults: readonly Fault[] = [
     id: 'F19',
     title: 'a mirror lacks a disk and is not started',
     proof: 'live',
-    test: 'test/lab/guest.test.ts',
+    test: 'test/lab/storage.test.ts',
   },
   {
     id: 'F20',
     title: 'LVM lacks a disk, LUKS is named wrongly, a disk fails',
     proof: 'live',
-    test: 'test/lab/guest.test.ts',
+    test: 'test/lab/storage.test.ts',
   },
 ];
 
