@@ -155,6 +155,20 @@ describe('rules of nftables that shut SSH out', { timeout: 120_000 }, () => {
     expect(await state()).toBe(before);
   });
 
+  it('are said to be open still where what opened them is not taken away', async () => {
+    const job = await server.apply(ACTION, BRIEF);
+    await server.changed(job);
+    // In other words than the guardian knows.
+    await load(shutRules.replace('    iif', `    tcp dport ${PORT} accept\n    iif`));
+    server.letTimeRunOut(job);
+    expect(await server.end(job)).toMatchObject({
+      outcome: 'failed',
+      reason: 'rollback_incomplete',
+      result: { outcome: 'rolled_back' },
+    });
+    expect(await networks.connects(true)).toBe(true);
+  });
+
   it.runIf(WHOLE)(
     'are opened before the rule that drops, for the sender that is named alone',
     async () => {

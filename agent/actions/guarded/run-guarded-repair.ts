@@ -123,7 +123,8 @@ async function changeGuarded(
       await verify(work);
     },
   );
-  const { detail, reason } = guardedText(outcome, await repair.doneText(context, target));
+  const done = await repair.doneText(context, target);
+  const { detail, reason } = guardedText(outcome, await isAsBefore(work, outcome), done);
   return end(work, outcome.decision === 'kept' ? 'done' : 'rolled_back', detail, reason);
 }
 
@@ -153,15 +154,30 @@ function saveRemovals({ commands, removals }: FoundRepair, folder: string): Prom
   return writeBackup(join(folder, REMOVALS), JSON.stringify(all));
 }
 
+/** Whether as much is lacking now as was before the change, whatever the guardian's commands ended with. */
+async function isAsBefore(
+  { context, target, repair, found }: Work,
+  { decision, end: last }: GuardedOutcome,
+): Promise<boolean> {
+  if (decision === 'kept' || last?.areFilesBack !== true) return false;
+  const now = await repair.find(context, target).catch(() => null);
+  return now !== null && now.commands.length >= found.commands.length;
+}
+
 /** How a guarded change ended, for people, and the reason code of a job that failed. */
 function guardedText(
   { decision, end: last, error }: GuardedOutcome,
+  isBack: boolean,
   done: string,
 ): { detail: string; reason: string | null } {
   if (decision === 'kept') return { detail: `${done} It was confirmed.`, reason: null };
   const why = error?.message ?? 'It was not confirmed in time.';
   if (last?.areFilesBack !== true) {
     const detail = `${why} Not every file could be put back: undo the job.`;
+    return { detail, reason: 'rollback_incomplete' };
+  }
+  if (!isBack) {
+    const detail = `${why} The files were put back, but what was made to hold still holds: undo the job.`;
     return { detail, reason: 'rollback_incomplete' };
   }
   const reason = error instanceof ActionError ? error.reason : 'rolled_back';
