@@ -46,8 +46,6 @@ export interface Jobs {
    * connected until this says so.
    */
   setConnected(connected: boolean): void;
-  /** Whether the control plane is reached; runners with `onDisconnect: stop` are told. */
-  setConnected(connected: boolean): void;
   /** Keeps a warm runner ready, or lets it go. */
   keepSpare(wanted: boolean): void;
   /** A job that ended and was released, for a control plane that asks about it again; null when none is left. */
