@@ -64,6 +64,8 @@ export class TerminalClient {
   private heardAt = 0;
   private isLost = false;
   private isClosing = false;
+  /** The agent said that it is over: the connection that ends next is not lost. */
+  private isEndKnown = false;
 
   constructor(api: ApiClient, job: JobBody, keys: SessionKeys, screen: Screen) {
     this.api = api;
@@ -105,7 +107,7 @@ export class TerminalClient {
   private async keepAttached(): Promise<void> {
     for (let waitMs = FIRST_RETRY_MS; !this.leaving.signal.aborted;) {
       if (await this.attach()) waitMs = FIRST_RETRY_MS;
-      if (this.leaving.signal.aborted || (await this.hasEnded())) return;
+      if (this.leaving.signal.aborted || this.isEndKnown || (await this.hasEnded())) return;
       this.sayLost();
       await sleep(waitMs * (0.5 + Math.random() / 2), undefined, {
         signal: this.leaving.signal,
@@ -155,6 +157,7 @@ export class TerminalClient {
     if (message?.type === 'bytes') {
       if (!this.screen.show(this.filter.push(message.bytes))) this.socket?.pause();
     } else if (message?.type === 'ended') {
+      this.isEndKnown = true;
       this.link.acknowledge();
       const { exitStatus, reason } = message;
       // The agent waits for the acknowledgement before it lets go.
