@@ -31,8 +31,9 @@ import type { Credential, CredentialFilter } from './credential-store.ts';
 /** Secrets of clients: that there are any, everybody of the account and the provider may know; what they are, nobody here. */
 export interface CredentialsService {
   /**
-   * Keeps a secret that a client sealed to an agent and signed for one use. The same document again is answered
-   * with the stored one.
+   * Keeps a secret that a client sealed to an agent and signed for one action under one permission, for every
+   * order of it until the permission ends or the secret is withdrawn. The same document again is answered with
+   * the stored one.
    */
   give(caller: Caller, envelope: Uint8Array, sealed: Uint8Array): Promise<Credential>;
   list(

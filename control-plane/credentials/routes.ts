@@ -101,7 +101,8 @@ export function registerCredentialRoutes(app: HttpApp, options: CredentialRoutes
       method: 'post',
       path: '/api/v1/credentials',
       tags,
-      summary: 'Give a secret, sealed to an agent and signed for one use (client)',
+      summary:
+        'Give a secret, sealed to an agent and signed for one action under one permission (client)',
       security: bearer,
       request: jsonBody(newCredential),
       responses: { ...errorResponses, 201: jsonResponse('the credential', credentialBody) },

@@ -5,7 +5,9 @@ export const credentialCommands: readonly CommandDeclaration[] = [
   {
     name: 'credentials give',
     args: '<server>',
-    summary: 'give a secret to the agent of your server, for one use (as the client)',
+    summary:
+      'give a secret to the agent of your server, for one action under one permission, as often as it is ' +
+      'ordered until the permission ends or it is withdrawn (as the client)',
     examples: [
       'intervene credentials give web-04 --name stdin --grant G-311 --action command.run',
       'intervene credentials give web-04 --name disk-key --action boot.repair-fstab',

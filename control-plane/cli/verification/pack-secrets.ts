@@ -58,7 +58,10 @@ export function checkGivenSecrets(
           `it was used ${isoTime(startedAt)}, after it was withdrawn ${isoTime(taken)}`,
         );
       }
-      return { value: payload, detail: `given by the client ${isoTime(issuedAt)}, for this alone` };
+      return {
+        value: payload,
+        detail: `given by the client ${isoTime(issuedAt)}, for ${payload.action} under this permission`,
+      };
     });
   }
 }
