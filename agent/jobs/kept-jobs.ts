@@ -47,7 +47,10 @@ const SPEC_MAX_BYTES = 1024 * 1024;
 /** All jobs with a folder, the oldest first. Reads only; what a job left in its folder is not trusted. */
 export async function keptJobs(stateDirectory: string): Promise<KeptJob[]> {
   const folder = join(stateDirectory, 'jobs');
-  const names = existsSync(folder) ? await readdir(folder) : [];
+  const names = await readdir(folder).catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== 'ENOENT') throw error;
+    return [];
+  });
   const undone = await jobsBeingUndone(stateDirectory);
   const jobs: KeptJob[] = [];
   for (const id of names.filter((name) => JOB_ID.test(name))) {

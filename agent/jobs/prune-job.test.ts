@@ -52,6 +52,9 @@ async function beginUndo(undoes: string): Promise<void> {
 describe('what jobs have left', () => {
   it('is nothing on a server without jobs', async () => {
     expect(await keptJobs(join(fixture.state, 'none'))).toEqual([]);
+    // As for a user who may not look: nothing seen is not nothing there.
+    writeFileSync(join(fixture.state, 'file'), '');
+    await expect(keptJobs(join(fixture.state, 'file'))).rejects.toThrow('ENOTDIR');
     await finishPruning(join(fixture.state, 'none'));
     expect(existsSync(join(fixture.state, 'none'))).toBe(false);
   });

@@ -13,15 +13,16 @@ describe('authorize', () => {
       name: 'carol',
     });
   });
-  const words = (...more: string[]) => [
+  const wordsFor = (actions: string, ...more: string[]) => [
     'authorize',
     'web-04',
     '--ticket',
     'T-8817',
     '--actions',
-    'filesystem.*',
+    actions,
     ...more,
   ];
+  const words = (...more: string[]) => wordsFor('filesystem.*', ...more);
   const signed = () => {
     const last = its.farEnd.grants.at(-1);
     return openDocument('grant', envelopeBytes(last?.['envelope']), [its.world.account.signing.key])
@@ -75,7 +76,8 @@ describe('authorize', () => {
 
   it('limits parameters, engineers and class as told, and says so in the text', async () => {
     const done = await its.cli.run(
-      words(
+      wordsFor(
+        'filesystem.check,filesystem.repair',
         '--limit',
         'device=/dev/sda2',
         '--limit',
@@ -90,8 +92,10 @@ describe('authorize', () => {
     );
     expect(done.stdout).toBe('G-311\n');
     const grant = signed();
+    const parameters = { device: ['/dev/sda2', '/dev/sdb1'] };
     expect(grant.actions).toEqual([
-      { pattern: 'filesystem.*', parameters: { device: ['/dev/sda2', '/dev/sdb1'] } },
+      { pattern: 'filesystem.check', parameters },
+      { pattern: 'filesystem.repair', parameters },
     ]);
     expect(grant.highestClass).toBe('A');
     expect(grant.shownText).toContain('with device = "/dev/sda2" or "/dev/sdb1"');
