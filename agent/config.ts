@@ -105,7 +105,9 @@ function readText(file: string): string {
   try {
     return readFileSync(file, 'utf8');
   } catch (error) {
-    throw new ConfigError(`${file}: ${(error as Error).message}`, { cause: error });
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+    const message = `${file}: there is no such file; a server that is not enrolled has none`;
+    throw new ConfigError(message, { cause: error });
   }
 }
 

@@ -27,6 +27,8 @@ import { runTool } from './node-runtime.ts';
  *   node scripts/package-agent.ts [--out FOLDER] [--version VERSION] [--compression xz|gzip|none]
  */
 
+const USAGE =
+  'node scripts/package-agent.ts [--out FOLDER] [--version VERSION] [--compression xz|gzip|none]';
 const root = path.dirname(import.meta.dirname);
 const debian = path.join(root, 'agent/install/debian');
 const ARCHITECTURES: Readonly<Record<string, string>> = { x64: 'amd64', arm64: 'arm64' };
@@ -178,8 +180,13 @@ if (process.argv[1] === import.meta.filename) {
       out: { type: 'string' },
       version: { type: 'string' },
       compression: { type: 'string' },
+      help: { type: 'boolean', short: 'h' },
     },
   });
+  if (values.help === true) {
+    console.log(USAGE);
+    process.exit(0);
+  }
   const file = packageAgent(values as PackageOptions);
   console.log(`▸ ${path.relative(root, file)}: ${(statOf(file) / 1e6).toFixed(1)} MB`);
 }
