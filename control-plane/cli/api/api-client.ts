@@ -1,9 +1,9 @@
-import { readFileSync } from 'node:fs';
 import type http from 'node:http';
 import type { IncomingMessage } from 'node:http';
 import type { WebSocket } from 'ws';
 import { FRAME_MAX_BYTES } from '../../../proto/terminal/frame.ts';
 import { CliError, UnreachableError } from '../cli-error.ts';
+import { readNamedFile } from '../named-file.ts';
 import { responseError } from './response-error.ts';
 
 export interface ApiOptions {
@@ -86,7 +86,7 @@ export class ApiClient {
       handshakeTimeout: ANSWER_MS,
       maxPayload: FRAME_MAX_BYTES,
       headers: this.token === null ? {} : { authorization: `Bearer ${this.token}` },
-      ...(this.caFile !== null && { ca: readFileSync(this.caFile) }),
+      ...(this.caFile !== null && { ca: readNamedFile(this.caFile) }),
       ...(url.protocol === 'wss:' && { minVersion: 'TLSv1.3' as const }),
     });
     return new Promise<WebSocket>((resolve, reject) => {
@@ -178,7 +178,7 @@ export class ApiClient {
       return { request, agent: new Agent(settings) };
     }
     const https = process.getBuiltinModule('node:https');
-    const ca = this.caFile === null ? undefined : readFileSync(this.caFile);
+    const ca = this.caFile === null ? undefined : readNamedFile(this.caFile);
     return {
       request: https.request,
       agent: new https.Agent({ ...settings, minVersion: 'TLSv1.3', ...(ca && { ca }) }),

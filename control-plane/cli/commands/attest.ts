@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs';
 import { actions } from '../../../proto/actions/catalogue.ts';
 import { shell } from '../../../proto/documents/command-text.ts';
 import { signDocument } from '../../../proto/documents/document.ts';
@@ -6,6 +5,7 @@ import type { GrantBody } from '../api/bodies.ts';
 import { CliError, usageError } from '../cli-error.ts';
 import type { CommandContext } from '../command-context.ts';
 import { exitStatus } from '../exit-status.ts';
+import { readNamedText } from '../named-file.ts';
 import { requireCertified } from '../orders/prepare-order.ts';
 import { glyph, styled } from '../output/terminal.ts';
 import { formatClock } from '../output/time-text.ts';
@@ -41,7 +41,7 @@ export async function attest(
       },
     ]);
   }
-  const ticketWords = readFileSync(wordsFile === '-' ? 0 : wordsFile, 'utf8').trim();
+  const ticketWords = readNamedText(wordsFile).trim();
   if (ticketWords === '' || ticketWords.length > WORDS_MAX) {
     throw usageError(`The ticket's words are ${ticketWords === '' ? 'empty' : 'over 8 KiB'}.`);
   }

@@ -1,5 +1,4 @@
 import { randomUUID } from 'node:crypto';
-import { readFileSync } from 'node:fs';
 import { shell } from '../../../proto/documents/command-text.ts';
 import { actions } from '../../../proto/actions/catalogue.ts';
 import { readUnverified } from '../../../proto/documents/document.ts';
@@ -11,6 +10,7 @@ import type { GrantBody } from '../api/bodies.ts';
 import { CliError, usageError } from '../cli-error.ts';
 import type { CommandContext } from '../command-context.ts';
 import { exitStatus } from '../exit-status.ts';
+import { readNamedText } from '../named-file.ts';
 import { formatDuration, parseDuration } from '../output/time-text.ts';
 import { glyph } from '../output/terminal.ts';
 import type { GrantTerms } from '../trust/consent-text.ts';
@@ -211,7 +211,7 @@ async function recipientOf(
     const own = isClient ? (await context.keys()).credentialKey.recipient() : null;
     return own === null ? null : { type: 'age', recipient: own };
   }
-  const publicKey = readFileSync(sshKeyFile, 'utf8').trim();
+  const publicKey = readNamedText(sshKeyFile).trim();
   if (!/^(?:ssh|ecdsa|sk)-[\w@.-]+ [A-Za-z0-9+/=]+(?: [^\n]*)?$/.test(publicKey)) {
     throw usageError(`${sshKeyFile} is not one public SSH key, as in a file id_….pub.`);
   }

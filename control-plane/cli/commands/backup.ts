@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { pino } from 'pino';
 import { NoDataError } from '../../backup/database-access.ts';
@@ -8,6 +7,7 @@ import { ConfigError, readSource } from '../../config.ts';
 import { CliError, usageError } from '../cli-error.ts';
 import type { CommandContext } from '../command-context.ts';
 import { exitStatus } from '../exit-status.ts';
+import { readNamedText } from '../named-file.ts';
 import { glyph, styled } from '../output/terminal.ts';
 import { formatBytes } from '../output/time-text.ts';
 
@@ -92,7 +92,7 @@ async function chooseLock(context: CommandContext, options: BackupOptions): Prom
 }
 
 export function readPassphrase(file: string): string {
-  const passphrase = readFileSync(file, 'utf8').split('\n', 1)[0] ?? '';
+  const passphrase = readNamedText(file).split('\n', 1)[0] ?? '';
   if (passphrase === '') throw usageError(`The first line of ${file} is empty.`, []);
   return passphrase;
 }

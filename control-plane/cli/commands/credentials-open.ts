@@ -1,4 +1,4 @@
-import { closeSync, fsyncSync, openSync, readFileSync, writeSync } from 'node:fs';
+import { closeSync, fsyncSync, openSync, writeSync } from 'node:fs';
 import { shell } from '../../../proto/documents/command-text.ts';
 import { openSealedOutput, sealedDigest } from '../../../proto/documents/sealed-output.ts';
 import { reference } from '../api/api-client.ts';
@@ -7,6 +7,7 @@ import type { CredentialBody, JobBody, PackBody, SealedCredentialBody } from '..
 import { CliError, usageError } from '../cli-error.ts';
 import type { CommandContext } from '../command-context.ts';
 import { exitStatus } from '../exit-status.ts';
+import { readNamedText, writingNamedFile } from '../named-file.ts';
 import { harmless } from '../output/harmless-text.ts';
 import { glyph, styled } from '../output/terminal.ts';
 import { doubtOf } from '../verification/made-by-agent.ts';
@@ -180,7 +181,7 @@ async function unseal(
 }
 
 function readIdentity(path: string): string {
-  const lines = readFileSync(path, 'utf8').split('\n');
+  const lines = readNamedText(path).split('\n');
   const identity = lines.find((line) => line.startsWith('AGE-SECRET-KEY-1'))?.trim();
   if (identity !== undefined) return identity;
   throw usageError(`There is no identity (AGE-SECRET-KEY-1…) in ${path}.`);
@@ -194,7 +195,8 @@ function handOver(
   output: string | undefined,
 ): void {
   if (output !== undefined) {
-    const file = openSync(output, 'wx', 0o600);
+    const safe = 'The secret is kept, sealed as it is.';
+    const file = writingNamedFile(output, () => openSync(output, 'wx', 0o600), safe);
     try {
       writeSync(file, secret);
       fsyncSync(file);

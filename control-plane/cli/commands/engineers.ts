@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs';
 import { shell } from '../../../proto/documents/command-text.ts';
 import { readUnverified, signDocument } from '../../../proto/documents/document.ts';
 import { keyFingerprint } from '../../../proto/documents/keys.ts';
@@ -6,6 +5,7 @@ import type { Signer } from '../../../proto/documents/keys.ts';
 import { CliError, usageError } from '../cli-error.ts';
 import type { CommandContext } from '../command-context.ts';
 import { exitStatus } from '../exit-status.ts';
+import { readNamedText } from '../named-file.ts';
 import { suggest } from '../output/suggestion.ts';
 import { printTable } from '../output/table.ts';
 import { glyph } from '../output/terminal.ts';
@@ -29,7 +29,7 @@ export async function addEngineer(
   options: CertifyOptions,
 ): Promise<void> {
   const path = options.keyFile ?? '-';
-  const file = parsePublicKeyFile(readFileSync(path === '-' ? 0 : path, 'utf8'), path);
+  const file = parsePublicKeyFile(readNamedText(path), path);
   if (file.name !== name) {
     throw usageError(
       `The key in ${path} is of ${JSON.stringify(file.name)}, not of ${JSON.stringify(name)}.`,

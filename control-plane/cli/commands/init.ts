@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs';
 import { shell } from '../../../proto/documents/command-text.ts';
 import { digestOf, signDocument } from '../../../proto/documents/document.ts';
 import { followRootChain } from '../../../proto/documents/chain.ts';
@@ -10,6 +9,7 @@ import type { DocumentBody, InvitationBody, NewTokenBody, PersonBody } from '../
 import { CliError, usageError } from '../cli-error.ts';
 import type { CommandContext } from '../command-context.ts';
 import { exitStatus } from '../exit-status.ts';
+import { readNamedText } from '../named-file.ts';
 import { ownCommand } from '../output/own-command.ts';
 import { glyph, styled } from '../output/terminal.ts';
 import type { KeyStore } from '../profile/key-store.ts';
@@ -26,6 +26,9 @@ export interface InitOptions {
   passphrase?: boolean;
 }
 
+/** Options, and what the file among them holds. */
+type Chosen = InitOptions & { adminToken?: string };
+
 /**
  * `intervene init`: the operator's root of trust, and this person as first lead and engineer. Run on the
  * lead's own machine; whatever was done before an error stays, and running it again goes on from there.
@@ -33,10 +36,11 @@ export interface InitOptions {
 export async function init(
   context: CommandContext,
   [url]: string[],
-  options: InitOptions,
+  given: InitOptions,
 ): Promise<void> {
   const { profile } = context;
   refuseDataFolder(profile.folder);
+  const options = withAdminToken(given);
   if (profile.read() !== null) return certify(context, options);
   await becomeLead(context, url, options);
   try {
@@ -54,7 +58,13 @@ export async function init(
   }
 }
 
-async function certify(context: CommandContext, options: InitOptions): Promise<void> {
+/** Read once, before anything is made. */
+function withAdminToken(options: InitOptions): Chosen {
+  if (options.adminTokenFile === undefined) return options;
+  return { ...options, adminToken: readNamedText(options.adminTokenFile).trim() };
+}
+
+async function certify(context: CommandContext, options: Chosen): Promise<void> {
   const { terminal, profile } = context;
   const api = await context.api();
   const person = await api.get<PersonBody>('/api/v1/whoami');
@@ -122,7 +132,7 @@ async function publishRoot(
   context: CommandContext,
   person: PersonBody,
   root: Signer,
-  options: InitOptions,
+  options: Chosen,
 ): Promise<string> {
   const envelope = signDocument(
     'root',
@@ -148,7 +158,7 @@ async function publishRoot(
 async function becomeLead(
   context: CommandContext,
   url: string | undefined,
-  options: InitOptions,
+  options: Chosen,
 ): Promise<void> {
   const { profile, surroundings } = context;
   const adminProfile =
@@ -186,10 +196,10 @@ async function becomeLead(
 async function connectAsAdmin(
   context: CommandContext,
   to: Pick<ProfileData, 'url' | 'caFile'>,
-  options: InitOptions,
+  options: Chosen,
 ): Promise<ApiClient> {
-  if (options.adminTokenFile !== undefined) {
-    return context.connect(to, readFileSync(options.adminTokenFile, 'utf8').trim());
+  if (options.adminToken !== undefined) {
+    return context.connect(to, options.adminToken);
   }
   if (options.adminProfile !== undefined) {
     const profile = new Profile(context.surroundings.home, options.adminProfile);

@@ -3,6 +3,7 @@ import { writeFileSync } from 'node:fs';
 import { reference } from '../api/api-client.ts';
 import type { InterventionBody, JobBody, PackBody } from '../api/bodies.ts';
 import type { CommandContext } from '../command-context.ts';
+import { writingNamedFile } from '../named-file.ts';
 import { printFacts, printTable } from '../output/table.ts';
 import { glyph } from '../output/terminal.ts';
 import { formatAge, formatCount } from '../output/time-text.ts';
@@ -121,10 +122,11 @@ export async function packIntervention(
     terminal.printJson(pack);
     return;
   }
-  writeFileSync(options.output, `${JSON.stringify(pack)}\n`, { mode: 0o600 });
-  if (terminal.json) terminal.printJson({ file: options.output, jobs: pack.jobs.length });
+  const file = options.output;
+  writingNamedFile(file, () => writeFileSync(file, `${JSON.stringify(pack)}\n`, { mode: 0o600 }));
+  if (terminal.json) terminal.printJson({ file, jobs: pack.jobs.length });
   else {
-    terminal.say(glyph('ok', '✓'), `${formatCount(pack.jobs.length, 'job')} in ${options.output}`);
-    terminal.sayNext(shell`intervene verify ${options.output}`);
+    terminal.say(glyph('ok', '✓'), `${formatCount(pack.jobs.length, 'job')} in ${file}`);
+    terminal.sayNext(shell`intervene verify ${file}`);
   }
 }

@@ -1,9 +1,9 @@
-import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { shell } from '../../../proto/documents/command-text.ts';
 import type { CommandContext } from '../command-context.ts';
 import { CliError, usageError } from '../cli-error.ts';
 import { exitStatus } from '../exit-status.ts';
+import { readNamedText } from '../named-file.ts';
 import type { NewTokenBody, PersonBody } from '../api/bodies.ts';
 import { pinFirstSeen } from '../trust/first-seen.ts';
 import { glyph } from '../output/terminal.ts';
@@ -136,7 +136,7 @@ export function checkUrl(text: string): string {
 }
 
 function readSecret(path: string): string {
-  const secret = readFileSync(path === '-' ? 0 : path, 'utf8').trim();
+  const secret = readNamedText(path).trim();
   if (secret === '') throw usageError(`${path} is empty.`);
   return secret;
 }

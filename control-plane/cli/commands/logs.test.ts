@@ -107,6 +107,10 @@ describe('logs', () => {
 
   it('can be saved as the agent encoded them, for the owner alone', async () => {
     const path = join(its.cli.home, 'log');
+    expect(await logs('--save', join(path, 'log'))).toMatchObject({
+      status: 2,
+      stderr: expect.stringContaining('file_unwritable'),
+    });
     const done = await logs('--save', path);
     expect(done.status).toBe(0);
     const hash = createHash('sha256').update(readFileSync(path)).digest('hex');

@@ -10,6 +10,7 @@ import type { FollowedLog, LogStart } from '../api/follow-log.ts';
 import { CliError, usageError } from '../cli-error.ts';
 import type { CommandContext } from '../command-context.ts';
 import { exitStatus } from '../exit-status.ts';
+import { fileUnwritable } from '../named-file.ts';
 import { followJob } from '../jobs/follow-job.ts';
 import { JsonLogView, TextLogView } from '../jobs/log-view.ts';
 import { RecordedScreenView } from '../jobs/recorded-screen.ts';
@@ -147,7 +148,9 @@ async function readStored(
 async function saveLog(context: CommandContext, job: JobBody, path: string): Promise<number> {
   const { terminal } = context;
   const file = createWriteStream(path, { flags: 'wx', mode: 0o600 });
-  await once(file, 'open');
+  await once(file, 'open').catch((error: unknown) => {
+    throw fileUnwritable(path, error);
+  });
   const hash = createHash('sha256');
   const writing: LogView = {
     unfinishedLine: '',

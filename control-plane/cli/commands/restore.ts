@@ -1,5 +1,5 @@
 import { shell } from '../../../proto/documents/command-text.ts';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { pino } from 'pino';
 import { DigestMismatchError, FILE_DIGEST, requireDigest } from '../../backup/file-digest.ts';
@@ -11,6 +11,7 @@ import { DataFolderInUseError } from '../../data-folder.ts';
 import { CliError, usageError } from '../cli-error.ts';
 import type { CommandContext } from '../command-context.ts';
 import { exitStatus } from '../exit-status.ts';
+import { readNamedText } from '../named-file.ts';
 import { glyph, styled } from '../output/terminal.ts';
 import { readPassphrase, readSourceOptions } from './backup.ts';
 
@@ -92,7 +93,7 @@ async function chooseKey(
     ]);
   }
   if (identityFile !== undefined) {
-    const identities = readFileSync(identityFile, 'utf8')
+    const identities = readNamedText(identityFile)
       .split('\n')
       .map((line) => line.trim())
       .filter((line) => line !== '' && !line.startsWith('#'));

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { createReadStream, readFileSync } from 'node:fs';
+import { createReadStream } from 'node:fs';
 import { basename } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { pack as packSchema } from '../../http/schemas.ts';
@@ -7,6 +7,7 @@ import type { PackBody } from '../api/bodies.ts';
 import { CliError, usageError } from '../cli-error.ts';
 import type { CommandContext } from '../command-context.ts';
 import { exitStatus } from '../exit-status.ts';
+import { fileUnreadable, readNamedFile } from '../named-file.ts';
 import { glyph, styled } from '../output/terminal.ts';
 import { formatCount } from '../output/time-text.ts';
 import type { Pins } from '../verification/pack-trust.ts';
@@ -22,6 +23,7 @@ export interface VerifyOptions {
 
 const FINGERPRINT = /^SHA256:[A-Za-z0-9+/]{43}$/;
 const DIGEST = /^sha256:[0-9a-f]{64}$/;
+const NOT_CHECKED = 'Nothing was checked, and nothing was changed.';
 const PACK_MAX_BYTES = 256 * 1024 * 1024;
 
 /** `intervene verify PACK`: exit status 1 when anything does not hold. Needs no control plane. */
@@ -37,7 +39,9 @@ export async function verify(
   for (const file of options.log ?? [])
     logs.push({
       name: basename(file),
-      digest: await hash(file).catch((error: unknown) => unreadable(file, error)),
+      digest: await hash(file).catch((error: unknown) => {
+        throw fileUnreadable(file, error, NOT_CHECKED);
+      }),
     });
   const { checks, hasFailed, signedEntries } = verifyPack(pack, pins, logs);
   const failed = checks.filter((check) => check.verdict === 'fails');
@@ -111,33 +115,8 @@ function readPins(context: CommandContext, options: VerifyOptions): Pins {
   });
 }
 
-function readInput<T>(path: string, read: () => T): T {
-  try {
-    return read();
-  } catch (error) {
-    return unreadable(path, error);
-  }
-}
-
-function unreadable(path: string, cause: unknown): never {
-  const { code } = cause as NodeJS.ErrnoException;
-  const why: Record<string, string> = {
-    ENOENT: 'there is no such file',
-    EISDIR: 'it is a folder',
-    EACCES: 'you may not read it',
-  };
-  throw new CliError({
-    code: 'file_unreadable',
-    happened: `${path} cannot be read: ${why[code ?? ''] ?? code ?? String(cause)}.`,
-    safe: 'Nothing was checked, and nothing was changed.',
-    next: [{ label: 'write a pack', command: 'intervene interventions pack NUMBER --output FILE' }],
-    exitStatus: exitStatus.usage,
-    cause,
-  });
-}
-
 function readPack(path: string): PackBody {
-  const content = readInput(path, () => readFileSync(path));
+  const content = readNamedFile(path, NOT_CHECKED);
   if (content.length > PACK_MAX_BYTES) throw usageError(`${path} is larger than 256 MiB.`);
   let json: unknown;
   try {

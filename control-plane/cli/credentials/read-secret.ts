@@ -1,6 +1,6 @@
 import { isUtf8 } from 'node:buffer';
-import { readFileSync } from 'node:fs';
 import { usageError } from '../cli-error.ts';
+import { readNamedFile } from '../named-file.ts';
 
 const SECRET_MAX_BYTES = 8 * 1024;
 
@@ -10,7 +10,7 @@ const SECRET_MAX_BYTES = 8 * 1024;
  * @param name how the person calls it
  */
 export function readSecretFile(name: string, path: string): string {
-  const secret = readFileSync(path === '-' ? 0 : path);
+  const secret = readNamedFile(path);
   if (secret.length > SECRET_MAX_BYTES) {
     throw usageError(`The secret ${name} is larger than 8 KiB.`, [], 'secret_too_large');
   }

@@ -1,6 +1,7 @@
 import { CliError } from '../cli-error.ts';
 import type { NextStep } from '../cli-error.ts';
 import { exitStatus } from '../exit-status.ts';
+import { fileTrouble } from '../named-file.ts';
 import { wrapText } from './display-width.ts';
 import { ownCommand } from './own-command.ts';
 import { glyph, styled } from './terminal.ts';
@@ -80,11 +81,29 @@ function unexpected(error: unknown): CliError {
   return new CliError({
     code: isSystem ? 'system_error' : 'internal_error',
     happened: isSystem
-      ? `${system.path ?? system.syscall}: ${system.code ?? system.message}`
-      : `This program met what it did not expect: ${error instanceof Error ? error.message : String(error)}`,
+      ? `${system.path ?? system.syscall}: ${fileTrouble(system)}.`
+      : `This program met what it did not expect: ${messageOf(error)}`,
     safe: 'What was already sent is not undone; see the jobs.',
     next: [{ label: 'see what runs', command: 'intervene jobs list' }],
     exitStatus: exitStatus.failed,
     cause: error,
   });
+}
+
+/** The message of a ZodError is JSON, for programs: its issues are told one by one instead. */
+function messageOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const { issues } = error as { issues?: readonly Issue[] };
+  if (error.name !== 'ZodError' || !Array.isArray(issues)) return error.message;
+  return (issues as readonly Issue[])
+    .map(
+      ({ path, message }) =>
+        `${path.length === 0 ? '' : `${path.map(String).join('.')}: `}${message}.`,
+    )
+    .join(' ');
+}
+
+interface Issue {
+  path: readonly PropertyKey[];
+  message: string;
 }

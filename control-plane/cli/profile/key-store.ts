@@ -8,6 +8,7 @@ import {
 import type { Ed25519Key, Signer } from '../../../proto/documents/keys.ts';
 import { CliError, usageError } from '../cli-error.ts';
 import { exitStatus } from '../exit-status.ts';
+import { readNamedFile } from '../named-file.ts';
 import { CredentialKey } from './credential-key.ts';
 import { decryptKey, encryptKey, isEncrypted } from './key-encryption.ts';
 import { askPassphrase, chooseNewPassphrase } from './passphrase.ts';
@@ -82,12 +83,17 @@ export class KeyStore {
     return signer;
   }
 
-  /** Opens a key, asking for its passphrase at most once. */
+  /**
+   * Opens a key, asking for its passphrase at most once. A passphrase file that cannot be read is an error also
+   * for a key without a passphrase: whoever names one believes that it counts.
+   */
   async open(name: string): Promise<Signer> {
     const already = this.opened.get(name);
     if (already) return already;
     const content = readPrivateFile(this.path(name));
     if (content === null) throw this.noKey(name);
+    const { file } = this.passphrase;
+    if (!isEncrypted(content) && file !== undefined) readNamedFile(file);
     const pem = isEncrypted(content)
       ? await decryptKey(content, await askPassphrase(this.passphrase, name), name)
       : content;

@@ -1,5 +1,5 @@
-import { readFileSync } from 'node:fs';
 import { usageError } from '../cli-error.ts';
+import { readNamedText } from '../named-file.ts';
 import type { Prompt } from './prompt.ts';
 
 /** Where the passphrase of a key comes from: a file, or the person. Never a flag's value. */
@@ -29,7 +29,7 @@ export async function chooseNewPassphrase(
 }
 
 function fromFile(path: string): string {
-  const passphrase = readFileSync(path, 'utf8').split('\n', 1)[0] ?? '';
+  const passphrase = readNamedText(path).split('\n', 1)[0] ?? '';
   if (passphrase === '')
     throw usageError(`The first line of ${path} is empty.`, [], 'no_passphrase');
   return passphrase;

@@ -1,4 +1,4 @@
-import { readFileSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { followAccountKeysChain } from '../../../proto/documents/chain.ts';
 import { digestOf, signDocument } from '../../../proto/documents/document.ts';
 import type { VerifiedDocument } from '../../../proto/documents/document.ts';
@@ -9,6 +9,7 @@ import type { DocumentBody } from '../api/bodies.ts';
 import { CliError, usageError } from '../cli-error.ts';
 import type { CommandContext } from '../command-context.ts';
 import { exitStatus } from '../exit-status.ts';
+import { readNamedText, requireNewFile, writingNamedFile } from '../named-file.ts';
 import { glyph, styled } from '../output/terminal.ts';
 import { createRecoveryKey, readRecoveryKey } from '../profile/recovery-key.ts';
 
@@ -51,6 +52,7 @@ export async function createAccountKey(
   const authority = current === null ? null : await authorityFor(context, current, options);
   const givenUp = givenUpKeys(current, authority, options);
   const renewsRecovery = current === null || options.recoveryKeyFile !== undefined;
+  if (renewsRecovery && options.recoveryOut !== undefined) requireNewFile(options.recoveryOut);
 
   const name = options.name ?? keys.freeName('signing');
   const owner = { person: person.id, name: person.name };
@@ -173,8 +175,7 @@ async function authorityFor(
 ): Promise<Signer> {
   const named = new Set(current.payload.keys.map((entry) => entry.key.public));
   if (options.recoveryKeyFile !== undefined) {
-    const path = options.recoveryKeyFile === '-' ? 0 : options.recoveryKeyFile;
-    const signer = readRecoveryKey(readFileSync(path, 'utf8').trim());
+    const signer = readRecoveryKey(readNamedText(options.recoveryKeyFile).trim());
     if (named.has(signer.key.public)) return signer;
     throw usageError(
       'This recovery key is not one of the account any more.',
@@ -217,7 +218,13 @@ async function handOverRecovery(
 ): Promise<void> {
   const { terminal, prompt } = context;
   if (options.recoveryOut !== undefined) {
-    writeFileSync(options.recoveryOut, `${printed}\n`, { mode: 0o600, flag: 'wx' });
+    const out = options.recoveryOut;
+    const safe = 'The keys of the account are as they were.';
+    writingNamedFile(
+      out,
+      () => writeFileSync(out, `${printed}\n`, { mode: 0o600, flag: 'wx' }),
+      safe,
+    );
     return;
   }
   if (terminal.json) return;
