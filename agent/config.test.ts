@@ -68,7 +68,9 @@ describe('loadConfig', () => {
   });
 
   it('says when there is no file', () => {
-    expect(() => loadConfig({ config: path.join(folder, 'none.toml') })).toThrow('there is no such file');
+    expect(() => loadConfig({ config: path.join(folder, 'none.toml') })).toThrow(
+      'there is no such file',
+    );
   });
 
   it('reads what formatConfig writes', () => {
