@@ -112,7 +112,11 @@ printf '%s\\n' "\${COMPREPLY[@]}"`;
       'abandon',
     ]);
     expect(complete('logs', '1042/1', '--fo')).toEqual(['--follow']);
-    expect(complete('run', 'web-04', 'file')).toEqual(['filesystem.check', 'filesystem.repair']);
+    expect(complete('run', 'web-04', 'file')).toEqual([
+      'filesystem.check',
+      'filesystem.repair',
+      'filesystem.reclaim',
+    ]);
     expect(complete('run', '--yes', 'web-04', 'comm')).toEqual(['command.run']);
     expect(complete('help', 'exit')).toEqual(['exit-codes']);
     expect(complete('help', 'jo')).toEqual(['jobs']);

@@ -67,6 +67,25 @@ describe('run', () => {
     expect(order.authorization).not.toBe(other['digest']);
   });
 
+  it('orders nothing for another ticket than that of the authorization it would be under', async () => {
+    const words = [...command.slice(0, 4), '--ticket', 'NOPE', ...command.slice(4)];
+    const done = await its.cli.run(words);
+    expect([done.status, its.farEnd.jobs.size]).toEqual([2, 0]);
+    expect(done.stderr).toContain('ticket_mismatch');
+    expect(done.stderr).toMatch(/NOPE: .*G-311, is for T-8817/);
+  });
+
+  it('takes the authorization of the ticket that is named, and any ticket where there is none', async () => {
+    its.farEnd.onOrder = (job) => endJob(job, [], { exitStatus: 0 });
+    const words = [...command.slice(0, 4), '--ticket', 'T-2', ...command.slice(4)];
+    const short = its.farEnd.addGrant({ ticket: 'T-2', expiresAt: its.world.now + 60 });
+    expect((await its.cli.run(words)).status).toBe(0);
+    expect([...its.farEnd.jobs.values()][0]?.order.authorization).toBe(short['digest']);
+    its.farEnd.grants = [];
+    expect((await its.cli.run(words)).status).toBe(0);
+    expect([...its.farEnd.jobs.values()][1]?.order.authorization).toBeNull();
+  });
+
   it.each([
     ['failed', 1, 'ended with status 7'],
     ['cancelled', 4, 'stopped before its end'],

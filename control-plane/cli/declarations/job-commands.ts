@@ -11,7 +11,10 @@ const orderOptions: readonly OptionDeclaration[] = [
     choices: ['finish', 'stop'],
   },
   { flags: '--reason <text>', text: 'why, kept in the signed order' },
-  { flags: '--ticket <ticket>', text: 'the ticket, where no authorization names one' },
+  {
+    flags: '--ticket <ticket>',
+    text: 'the ticket: of several permissions, or where none names one',
+  },
   { flags: '--key <name>', text: 'which key signs (default engineer)' },
   {
     flags: '--engineers <number>',

@@ -5,6 +5,7 @@ import { keyFingerprint } from '../../../proto/documents/keys.ts';
 import type { Identity } from '../../../proto/documents/fields.ts';
 import type { Order } from '../../../proto/documents/kinds/order.ts';
 import type { GrantBody, JobBody } from '../api/bodies.ts';
+import { usageError } from '../cli-error.ts';
 import type { CommandContext } from '../command-context.ts';
 import { glyph } from '../output/terminal.ts';
 import { formatClock, formatDuration } from '../output/time-text.ts';
@@ -65,23 +66,26 @@ export async function orderJob(
   const { api, server, agent, signer } = preparation;
   const now = context.surroundings.now();
   const given = await findGiven(preparation, wanted.action, options.given);
-  const choice =
-    wanted.authorization === undefined
-      ? chooseGrant(
-          given.grants,
-          {
-            server: server.id,
-            agentKey: agent.keyFingerprint,
-            action: wanted.action.id,
-            mode: wanted.mode,
-            parameters: wanted.parameters,
-          },
-          wanted.action,
-          Math.floor(now / 1000),
-          keyFingerprint(signer.key),
-        )
-      : null;
+  const choose = (grants: readonly GrantBody[]) =>
+    chooseGrant(
+      grants,
+      {
+        server: server.id,
+        agentKey: agent.keyFingerprint,
+        action: wanted.action.id,
+        mode: wanted.mode,
+        parameters: wanted.parameters,
+      },
+      wanted.action,
+      Math.floor(now / 1000),
+      keyFingerprint(signer.key),
+    );
+  const ofTicket = given.grants.filter(({ ticket }) => ticket === options.ticket);
+  const chosenFrom = choose(ofTicket).grant === null ? given.grants : ofTicket;
+  const choice = wanted.authorization === undefined ? choose(chosenFrom) : null;
   const authorization = choice ? (choice.grant?.digest ?? null) : (wanted.authorization ?? null);
+  const grant = choice?.grant?.body ?? findGrant(given.grants, authorization);
+  requireTicketOf(grant, options.ticket, server.name, wanted.action.id);
   const { order, envelope } = await buildOrder(
     {
       action: wanted.action,
@@ -96,7 +100,7 @@ export async function orderJob(
       target: wanted.target,
       expectedSystem: wanted.target === null ? {} : options.expectedSystem,
       secrets: options.secrets,
-      given: given.under(choice?.grant?.body.id ?? findGrant(given.grants, authorization)?.id),
+      given: given.under(grant?.id),
       maxRuntimeSeconds: options.timeoutSeconds,
       onDisconnect: options.onDisconnect,
       reason: options.reason,
@@ -117,8 +121,29 @@ export async function orderJob(
     job,
     order,
     digest: digestOf(envelope),
-    ticket: choice?.grant?.body.ticket ?? options.ticket ?? '',
+    ticket: grant?.ticket ?? options.ticket ?? '',
   };
+}
+
+/** A job under a permission belongs to the permission's ticket; filed under another, its case would miss it. */
+function requireTicketOf(
+  grant: GrantBody | undefined,
+  ticket: string | undefined,
+  server: string,
+  action: string,
+): void {
+  if (grant === undefined || ticket === undefined || grant.ticket === ticket) return;
+  throw usageError(
+    `--ticket ${ticket}: the permission that covers this, G-${grant.number}, is for ${grant.ticket}. Leave --ticket out.`,
+    [
+      {
+        label: 'or the client permits it for that ticket',
+        command: shell`intervene authorize ${server} --ticket ${ticket} --actions ${action}`,
+        byOther: true,
+      },
+    ],
+    'ticket_mismatch',
+  );
 }
 
 function sayOrdered(
