@@ -85,6 +85,9 @@ describe('an order', () => {
       `/api/v1/interventions/${body.interventionId}`,
     );
     expect(found.body.ticket).toBe('T-granted');
+    const again = orders.sign({ authorization: grant.digest });
+    expect(refusal(await orders.post(again, 'T-other'))).toEqual([400, 'ticket_mismatch']);
+    expect((await orders.post(again, 'T-granted')).body.interventionId).toBe(body.interventionId);
   });
 
   it('many at once for a new ticket share one intervention, each with its number', async () => {

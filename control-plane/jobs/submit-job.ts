@@ -28,7 +28,7 @@ import type { OrderTarget } from './submit-store.ts';
 
 export interface SubmittedOrder {
   envelope: Uint8Array;
-  /** Where the order has no authorization to take a ticket from. */
+  /** Where the order has no authorization to take a ticket from; else the same. */
   ticket?: string | undefined;
   /** How many engineers must sign, where the server's policy wants more than the authorization says. */
   engineers?: number | undefined;
@@ -69,6 +69,7 @@ export function createSubmitJob(options: SubmitJobOptions) {
     if (startBefore.getTime() <= Date.now()) throw orderExpired();
     const { accountId, agentId, serverId } = requireAgent(target, order);
     const { authorization, plan, undone } = requireNamed(named, order, accountId);
+    requireTicketOf(authorization, submitted.ticket);
     const certificates = await signers.envelopesFor([
       ...keyids,
       ...(authorization?.kind === 'attestation'
@@ -85,8 +86,8 @@ export function createSubmitJob(options: SubmitJobOptions) {
 
     await database.transaction(async (queries) => {
       const ticket =
-        submitted.ticket ??
         authorization?.ticket ??
+        submitted.ticket ??
         plan?.ticket ??
         undone?.ticket ??
         (await findOpenTicket(queries, serverId)) ??
@@ -229,6 +230,16 @@ function requireNamed(named: Named, order: Order, accountId: string): Named {
   if (order.plan !== null && plan === null) throw unknownNamed('plan', order.plan);
   if (order.undoes !== null && undone === null) throw unknownNamed('job', order.undoes);
   return named;
+}
+
+/** Filed under another ticket, the job would be missing from the case that it was authorized for. */
+function requireTicketOf(authorization: Named['authorization'], ticket: string | undefined): void {
+  if (authorization === null || ticket === undefined || ticket === authorization.ticket) return;
+  throw new DomainError(
+    'invalid',
+    'ticket_mismatch',
+    `The order's authorization is for ticket ${authorization.ticket}, not for ${ticket}.`,
+  );
 }
 
 function unknownNamed(kind: string, name: string): DomainError {
