@@ -19,11 +19,14 @@ const restarting: Finding = {
 };
 
 /** A server that finds these, plans what it is asked to plan, and succeeds or fails in doing it. */
-function answering(findings: Finding[], failing = ''): void {
+function answering(findings: Finding[], failing = '', planless = ''): void {
   its.farEnd.onOrder = (job) => {
     const { action, mode } = job.order;
     if (action === 'diagnostics.collect') endJob(job, [], { result: diagnosisSample(findings) });
-    else if (mode === 'plan') planJob(its.world, job, { action, parameters: job.order.parameters });
+    else if (mode === 'plan' && action === planless) {
+      endJob(job, [], { state: 'failed', reason: 'unit_unknown', detail: 'There is no nginx.' });
+    } else if (mode === 'plan')
+      planJob(its.world, job, { action, parameters: job.order.parameters });
     else if (action === failing) endJob(job, [], { state: 'failed', reason: 'errors_left' });
     else endJob(job, []);
   };
@@ -53,6 +56,18 @@ describe('intervene plan --from-findings', () => {
       'Repair 1 of 2: filesystem.repair  for fs.ext4_errors, fs.ext4_super',
     );
     expect(done.stderr).toContain('intervene --profile ana run web-04 --from-findings');
+  });
+
+  it('says what could not be planned and why, and offers what could', async () => {
+    answering([restarting, repairing], '', 'service.restart');
+    const done = await its.cli.run(['plan', 'web-04', '--from-findings'], { color: false });
+    expect(done.status).toBe(1);
+    expect(done.stderr).toContain('Not planned: 1 of 2');
+    expect(done.stderr).toContain('service.restart (1042/3)  unit_unknown: There is no nginx.');
+    expect(done.stderr).toMatch(
+      /planned: intervene .*run web-04 filesystem\.repair --plan [0-9a-f]{6}/,
+    );
+    expect(done.stderr).not.toContain('run web-04 --from-findings');
   });
 
   it('prints what it planned as JSON', async () => {
@@ -106,9 +121,40 @@ describe('intervene run --from-findings', () => {
   it('ends with the first that does not succeed', async () => {
     answering([restarting, repairing], 'filesystem.repair');
     const words = ['run', 'web-04', '--from-findings', '--yes', '--accept-class-c'];
-    const done = await its.cli.run(words);
+    const done = await its.cli.run(words, { color: false });
     expect(done.status).toBe(1);
     expect(ordered()).not.toContain('plan service.restart');
+    expect(done.stderr).toContain(
+      'Stopped at 1 of 2, filesystem.repair; done: none; not begun: 1 (service.restart)',
+    );
+  });
+
+  it('says at which it stopped and what is done, also as JSON and where one cannot be planned', async () => {
+    answering([restarting, repairing], '', 'service.restart');
+    const words = ['run', 'web-04', '--from-findings', '--yes', '--accept-class-c'];
+    const done = await its.cli.run(words, { color: false });
+    expect(done.status).toBe(1);
+    expect(done.stderr).toContain(
+      'Stopped at 2 of 2, service.restart; done: 1042/3; not begun: none',
+    );
+    const { stdout } = await its.cli.run(['--json', ...words]);
+    expect(JSON.parse(stdout.trim().split('\n').at(-1)!)).toEqual({
+      type: 'repairs',
+      of: 2,
+      stoppedAt: 2,
+      done: ['1042/7'],
+      notBegun: [],
+    });
+  });
+
+  it('says where it stopped when somebody does not agree', async () => {
+    answering([restarting, repairing]);
+    const done = await its.cli.run(['run', 'web-04', '--from-findings'], {
+      columns: 100,
+      answers: ['web-04\r', 'n\r'],
+    });
+    expect(done.status).toBe(4);
+    expect(done.stderr).toContain('Stopped at 2 of 2');
   });
 
   it('does not take --yes alone for what is of class C', async () => {

@@ -5,6 +5,12 @@ import type { Order } from '../../../proto/documents/kinds/order.ts';
 import { CliError, usageError } from '../cli-error.ts';
 import type { CommandContext } from '../command-context.ts';
 import { proposeRepairs, type Proposal } from '../diagnosis/propose-repairs.ts';
+import {
+  reportRepairs,
+  sayPlanned,
+  type PlannedRepair,
+  type RepairsDone,
+} from '../diagnosis/repairs-summary.ts';
 import { exitStatus } from '../exit-status.ts';
 import { reportOutcome } from '../jobs/outcome-card.ts';
 import { confirmOrder } from '../orders/confirm-order.ts';
@@ -17,7 +23,7 @@ import { formatCount } from '../output/time-text.ts';
 import { requireAction } from './actions.ts';
 import { orderDiagnosis } from './diagnose.ts';
 import { makePlan, showPlan, type MadePlan, type PlanOptions } from './plan.ts';
-import { orderAndFollow } from './order-and-follow.ts';
+import { followOrder, type FollowedOrder } from './order-and-follow.ts';
 
 export interface FromFindingsOptions extends PlanOptions {
   yes?: boolean;
@@ -41,42 +47,22 @@ export async function planFromFindings(
   const { terminal } = context;
   const proposed = await propose(context, server, options);
   if (proposed === null) return exitStatus.failed;
-  const planned: object[] = [];
-  let failed = 0;
+  const planned: PlannedRepair[] = [];
   for (const [at, proposal] of proposed.proposals.entries()) {
     sayProposal(context, proposed, at);
-    const made = await planOf(context, proposed, proposal, options);
-    const { followed, plan } = made;
-    if (plan === null) failed++;
-    planned.push({
-      action: proposal.action.id,
-      parameters: proposal.parameters,
-      findings: proposal.findings.map(({ rule, subject }) => ({ rule, subject })),
-      job: followed.job.name,
-      plan: plan === null ? null : { digest: plan.digest, steps: plan.plan.steps.length },
-      reason: followed.job.reason,
-    });
+    const { followed, plan, ticket } = await planOf(context, proposed, proposal, options);
+    planned.push({ proposal, job: followed.job, plan });
     if (terminal.json) continue;
-    if (plan === null) await reportOutcome(context, followed, made.ticket);
+    if (plan === null) await reportOutcome(context, followed, ticket);
     else {
       await showPlan(context, plan, proposal.action, proposed.server, 'out', followed.job.name);
     }
   }
   if (terminal.json) {
-    terminal.printJson({ diagnosis: proposed.diagnosis, repairs: planned });
-  } else if (proposed.proposals.length > 0) {
-    terminal.sayNext(
-      commandText([
-        'intervene',
-        'run',
-        proposed.server,
-        '--from-findings',
-        ...targetWords(proposed.target),
-      ]),
-      { label: 'Carry them out, one after the other, each planned again' },
-    );
-  }
-  return failed > 0 ? exitStatus.failed : exitStatus.succeeded;
+    terminal.printJson({ diagnosis: proposed.diagnosis, repairs: planned.map(asJson) });
+  } else sayPlanned(terminal, proposed.server, planned, targetWords(proposed.target));
+  const isComplete = planned.every(({ plan }) => plan !== null);
+  return isComplete ? exitStatus.succeeded : exitStatus.failed;
 }
 
 /**
@@ -91,31 +77,17 @@ export async function runFromFindings(
   const { terminal } = context;
   const proposed = await propose(context, server, options);
   if (proposed === null) return exitStatus.failed;
-  for (const [at, proposal] of proposed.proposals.entries()) {
-    sayProposal(context, proposed, at);
-    const { action, parameters } = proposal;
-    requireConsent(proposal, options);
-    const { plan, followed, ticket } = await planOf(context, proposed, proposal, options);
-    if (plan === null) return reportOutcome(context, followed, ticket);
-    await showPlan(context, plan, action, proposed.server, 'talk', followed.job.name);
-    if (plan.plan.steps.length === 0) continue;
-    const preparation = await prepareOrder(context, proposed.server, action, options.key);
-    await confirmOrder(context, {
-      action,
-      class: orderClass(action, 'apply'),
-      server: preparation.server.name,
-      yes: options.yes === true,
-      planNamed: options.acceptClassC === true,
-      what: `Apply this plan on ${preparation.server.name}`,
-    });
-    const status = await orderAndFollow(
-      context,
-      preparation,
-      { action, mode: 'apply', parameters, plan: plan.digest, target: targetOfPlan(plan.plan) },
-      proposed.orderOptions,
-      false,
-    );
-    if (status !== exitStatus.succeeded) return status;
+  const progress: RepairsDone = { done: [], begun: 0 };
+  try {
+    for (const [at, proposal] of proposed.proposals.entries()) {
+      sayProposal(context, proposed, at);
+      progress.begun++;
+      const { status, job } = await carryOut(context, proposed, proposal, options);
+      if (status !== exitStatus.succeeded) return status;
+      progress.done.push(job);
+    }
+  } finally {
+    await reportRepairs(terminal, proposed.proposals, progress);
   }
   if (proposed.proposals.length > 0) {
     terminal.sayNext(
@@ -124,6 +96,37 @@ export async function runFromFindings(
     );
   }
   return exitStatus.succeeded;
+}
+
+/** One repair to its end; the job is the one that changed something, or found that nothing is to be changed. */
+async function carryOut(
+  context: CommandContext,
+  proposed: Proposed,
+  proposal: Proposal,
+  options: FromFindingsOptions,
+): Promise<FollowedOrder> {
+  const { action, parameters } = proposal;
+  requireConsent(proposal, options);
+  const { plan, followed, ticket } = await planOf(context, proposed, proposal, options);
+  const { name } = followed.job;
+  if (plan === null) return { status: await reportOutcome(context, followed, ticket), job: name };
+  await showPlan(context, plan, action, proposed.server, 'talk', name);
+  if (plan.plan.steps.length === 0) return { status: exitStatus.succeeded, job: name };
+  const preparation = await prepareOrder(context, proposed.server, action, options.key);
+  await confirmOrder(context, {
+    action,
+    class: orderClass(action, 'apply'),
+    server: preparation.server.name,
+    yes: options.yes === true,
+    planNamed: options.acceptClassC === true,
+    what: `Apply this plan on ${preparation.server.name}`,
+  });
+  return followOrder(
+    context,
+    preparation,
+    { action, mode: 'apply', parameters, plan: plan.digest, target: targetOfPlan(plan.plan) },
+    proposed.orderOptions,
+  );
 }
 
 /** Null when nothing may be proposed, which has been said. */
@@ -163,6 +166,18 @@ async function propose(
     proposals,
     target: orderOptions.target,
     orderOptions,
+  };
+}
+
+function asJson({ proposal, job, plan }: PlannedRepair): object {
+  return {
+    action: proposal.action.id,
+    parameters: proposal.parameters,
+    findings: proposal.findings.map(({ rule, subject }) => ({ rule, subject })),
+    job: job.name,
+    plan: plan === null ? null : { digest: plan.digest, steps: plan.plan.steps.length },
+    reason: job.reason,
+    detail: job.detail,
   };
 }
 

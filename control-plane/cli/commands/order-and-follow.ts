@@ -17,33 +17,55 @@ import type { ProgramChannel } from '../jobs/log-view.ts';
 
 const ALL_CHANNELS: ReadonlySet<ProgramChannel> = new Set(['out', 'err', 'note']);
 
-/** Orders the job and, unless detached, follows it to its end. */
+type Wanted = Omit<WantedJob, 'undoes' | 'target'> & Partial<Pick<WantedJob, 'undoes' | 'target'>>;
+
+export interface FollowedOrder {
+  /** The exit status of the command that ordered it. */
+  status: number;
+  /** Name of the job. */
+  job: string;
+}
+
+/** Orders the job and, unless detached, follows it to its end. Returns the exit status. */
 export async function orderAndFollow(
   context: CommandContext,
   preparation: Preparation,
-  wanted: Omit<WantedJob, 'undoes' | 'target'> & Partial<Pick<WantedJob, 'undoes' | 'target'>>,
+  wanted: Wanted,
   options: OrderOptions,
   detach: boolean,
 ): Promise<number> {
+  if (!detach) return (await followOrder(context, preparation, wanted, options)).status;
   const { terminal } = context;
-  sayWhereSecretsGo(context, preparation, options);
-  const ordered = await orderJob(
-    context,
-    preparation,
-    { undoes: null, target: null, ...wanted },
-    options,
-  );
-  if (!detach) {
-    const offer = new ConfirmationOffer(context, preparation, ordered, options);
-    return followOrdered(context, ordered, offer);
-  }
+  const { job } = await order(context, preparation, wanted, options);
   if (terminal.json) {
-    terminal.printJson(ordered.job);
+    terminal.printJson(job);
   } else {
-    terminal.printName(ordered.job.name);
-    terminal.sayNext(shell`intervene logs ${ordered.job.name} --follow`);
+    terminal.printName(job.name);
+    terminal.sayNext(shell`intervene logs ${job.name} --follow`);
   }
   return exitStatus.succeeded;
+}
+
+/** Orders the job, follows it to its end, and says how it ended. */
+export async function followOrder(
+  context: CommandContext,
+  preparation: Preparation,
+  wanted: Wanted,
+  options: OrderOptions,
+): Promise<FollowedOrder> {
+  const ordered = await order(context, preparation, wanted, options);
+  const offer = new ConfirmationOffer(context, preparation, ordered, options);
+  return { status: await followOrdered(context, ordered, offer), job: ordered.job.name };
+}
+
+function order(
+  context: CommandContext,
+  preparation: Preparation,
+  wanted: Wanted,
+  options: OrderOptions,
+): Promise<OrderedJob> {
+  sayWhereSecretsGo(context, preparation, options);
+  return orderJob(context, preparation, { undoes: null, target: null, ...wanted }, options);
 }
 
 async function followOrdered(
