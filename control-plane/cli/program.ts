@@ -110,7 +110,7 @@ function configure(command: Command, surroundings: Surroundings): Command {
     .configureOutput({
       writeOut: (text) => void surroundings.stdout.write(text),
       writeErr: () => {},
-      getOutHelpWidth: () => surroundings.stdout.columns ?? 80,
+      getOutHelpWidth: () => surroundings.stdout.columns || 80,
       getOutHasColors: () => false,
     });
 }

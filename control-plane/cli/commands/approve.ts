@@ -59,7 +59,7 @@ export async function approve(
   const shown = await fetchOrder(api, named);
   requireNamedOrder(shown, options.order);
   const certifications = await fetchCertifications(api);
-  requireCertified(context, own, certifications);
+  requireCertified(context, own, certifications, keyName);
   if (own !== undefined) requireOthers(shown, keyFingerprint(own));
   await show(context, api, shown);
   if (!options.yes) await confirm(context, shown);

@@ -49,7 +49,7 @@ export async function attest(
   for (const name of servers) requireNotResident(await findServer(api, name));
   const keys = await context.keys();
   const keyName = options.key ?? 'engineer';
-  requireCertified(context, keys.publicPart(keyName)?.key, await fetchCertifications(api));
+  requireCertified(context, keys.publicPart(keyName)?.key, await fetchCertifications(api), keyName);
   const terms = await newTerms(context, servers, options);
   const shownText = consentText(terms, actions, surroundings.timeZone);
   for (const line of shownText.trimEnd().split('\n')) terminal.say(line);

@@ -49,6 +49,23 @@ describe('authorize', () => {
     });
   });
 
+  it.each([
+    [['--engineer', 'foo'], '--engineer foo is no fingerprint'],
+    [['--class-c-engineers', '0'], '--class-c-engineers 0: 1 to 4.'],
+    [['--class-c-engineers', '5'], '--class-c-engineers 5: 1 to 4.'],
+    [['--ticket', 'T-1\nfor nothing'], 'in one line'],
+    [['--ticket', 'T-1\u202e'], 'all of which can be seen'],
+    [['--ticket', ''], '1 to 100 characters'],
+    [Array.from({ length: 40 }, () => ['--actions', 'filesystem.*']).flat(), 'actions: Too big'],
+  ])('refuses %j before anything is asked or shown', async (more, text) => {
+    const answers = ['--backup', 'yes', '--interruption', 'yes', '--yes'];
+    const before = its.farEnd.grants.length;
+    const done = await its.cli.run(words(...more, ...answers), asCarol);
+    expect(done).toMatchObject({ status: 2, stdout: '', stderr: expect.stringContaining(text) });
+    expect(done.stderr).not.toContain('You allow');
+    expect(its.farEnd.grants).toHaveLength(before);
+  });
+
   it('takes answers that were typed ahead', async () => {
     const options = { ...asCarol, columns: 100, answers: ['yes\rno\ry\r'] };
     expect((await its.cli.run(words(), options)).status).toBe(0);
@@ -196,6 +213,21 @@ describe('enroll', () => {
     expect(done.stdout).toContain(' --url https://cp.example.net --ca ');
     expect(done.stdout).toMatch(/ --token \S+ --allow-no-undo \)\n/);
   });
+
+  it.each(['bogus.*', 'boot*.*', 'filesystem.chekc'])(
+    'makes no line for --allow %s, which matches no action',
+    async (pattern) => {
+      const before = its.farEnd.requests.length;
+      const words = ['enroll', 'web-04', '--mode', 'resident', '--allow', pattern];
+      const done = await its.cli.run(words, asCarol);
+      expect(done).toMatchObject({
+        status: 2,
+        stdout: '',
+        stderr: expect.stringContaining(`No action is named "${pattern}"`),
+      });
+      expect(its.farEnd.requests).toHaveLength(before);
+    },
+  );
 
   it('prints one line with every digest, and waits until the agent is there', async () => {
     const { agent } = its.farEnd;

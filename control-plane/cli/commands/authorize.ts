@@ -3,7 +3,7 @@ import { shell } from '../../../proto/documents/command-text.ts';
 import { actions } from '../../../proto/actions/catalogue.ts';
 import { readUnverified } from '../../../proto/documents/document.ts';
 import { GRANT_DEFAULT_SECONDS, GRANT_MAX_SECONDS } from '../../../proto/documents/kinds/grant.ts';
-import { ageRecipient } from '../../../proto/documents/fields.ts';
+import { ageRecipient, fingerprint } from '../../../proto/documents/fields.ts';
 import type { ActionClass } from '../../../proto/documents/fields.ts';
 import type { Grant } from '../../../proto/documents/kinds/grant.ts';
 import type { GrantBody } from '../api/bodies.ts';
@@ -11,6 +11,7 @@ import { CliError, usageError } from '../cli-error.ts';
 import type { CommandContext } from '../command-context.ts';
 import { exitStatus } from '../exit-status.ts';
 import { readNamedText } from '../named-file.ts';
+import { requireTicket } from '../orders/ticket.ts';
 import { formatDuration, parseDuration } from '../output/time-text.ts';
 import { glyph } from '../output/terminal.ts';
 import type { GrantTerms } from '../trust/consent-text.ts';
@@ -41,6 +42,8 @@ export interface AuthorizeOptions {
 
 /** Two clocks differ; a grant is valid from a little before it was signed. */
 const SKEW_SECONDS = 60;
+/** As the grant's schema. */
+const ENGINEERS_MOST = 32;
 
 /** `intervene authorize`: the client permits; `--extend GRANT` permits the same again, for longer. */
 export async function authorize(
@@ -83,6 +86,8 @@ export async function newTerms(
       },
     ]);
   }
+  const ticket = requireTicket(options.ticket);
+  const engineers = validEngineers(options);
   const allowed = allowedActions(patterns, options.limit ?? [], actions);
   const seconds = validSeconds(options.for);
   const api = await context.api();
@@ -118,12 +123,11 @@ export async function newTerms(
   return {
     id: randomUUID(),
     account,
-    ticket: options.ticket,
+    ticket,
     servers: servers.map((server) => ({ id: server.id, name: server.name })),
     actions: allowed,
     highestClass: options.highestClass ?? highestClassOf(patterns, actions),
-    engineers: options.engineer ?? null,
-    engineersForClassC: options.classCEngineers ?? 1,
+    ...engineers,
     acceptsStepsWithoutUndo: options.acceptNoUndo === true,
     ...windowFrom(now, seconds),
     extends: null,
@@ -190,6 +194,27 @@ function validSeconds(text: string | undefined): number {
     throw usageError(`--for ${text}: a time such as 30m or 4h, 24h at most.`);
   }
   return seconds;
+}
+
+function validEngineers({ engineer = [], classCEngineers = 1 }: AuthorizeOptions) {
+  const wrong = engineer.find((key) => !fingerprint.safeParse(key).success);
+  if (wrong !== undefined) {
+    throw usageError(
+      `--engineer ${wrong} is no fingerprint: SHA256: and 43 characters.`,
+      [{ label: 'see their keys', command: 'intervene engineers list' }],
+      'fingerprint_invalid',
+    );
+  }
+  if (engineer.length > ENGINEERS_MOST) {
+    throw usageError(`--engineer: ${ENGINEERS_MOST} keys at most, not ${engineer.length}.`);
+  }
+  if (classCEngineers < 1 || classCEngineers > 4) {
+    throw usageError(`--class-c-engineers ${classCEngineers}: 1 to 4.`);
+  }
+  return {
+    engineers: engineer.length === 0 ? null : engineer,
+    engineersForClassC: classCEngineers,
+  };
 }
 
 /** A client's own key, unless they say otherwise. */

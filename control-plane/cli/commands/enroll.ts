@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { actions } from '../../../proto/actions/catalogue.ts';
 import { shell } from '../../../proto/documents/command-text.ts';
 import type { ApiClient } from '../api/api-client.ts';
 import { reference } from '../api/api-client.ts';
@@ -9,6 +10,7 @@ import { exitStatus } from '../exit-status.ts';
 import { withStatus } from '../output/status-line.ts';
 import { glyph, styled } from '../output/terminal.ts';
 import { formatClock, formatElapsed } from '../output/time-text.ts';
+import { allowedActions } from '../trust/grant-limits.ts';
 import { installLine } from './install-line.ts';
 import type { Pins, PolicyChoice } from './install-line.ts';
 import { isOwnInstaller } from './own-installer.ts';
@@ -29,6 +31,8 @@ export async function enroll(
   options: EnrollOptions,
 ): Promise<number> {
   const { terminal, surroundings } = context;
+  // Before a line is made, which ends an earlier one.
+  allowedActions(options.allow ?? [], [], actions);
   const api = await context.api();
   const server = await findServer(api, named);
   const enrollment = await api.post<EnrollmentBody>(

@@ -13,6 +13,24 @@ describe('errors', () => {
     [['people', 'invite', 'x', '--role', 'client'], 2, '--account NAME'],
     [['people', 'invite', 'x', '--role', 'king'], 2, 'client, engineer, lead, auditor, admin'],
     [['servers', 'add', 'x', '--account', 'acmee'], 2, 'Did you mean acme?'],
+    [['servers', 'add', 'x'], 2, '--account NAME'],
+    [['jobs', 'list', '--state', 'bogus'], 2, 'proposed, queued, delivered, running, succeeded'],
+    [
+      ['run', 'web-04', 'filesystem.check', '--param', 'device=disk.img'],
+      2,
+      'device must be an absolute path.',
+    ],
+    [
+      ['run', 'web-04', 'filesystem.check', '--param', 'device=/x', '--key', 'nokey'],
+      2,
+      'There is no key "nokey" in this profile.',
+    ],
+    [
+      ['run', 'web-04', 'filesystem.check', '--param', 'device=/x', '--ticket', 'a\nb'],
+      2,
+      'ticket_invalid',
+    ],
+    [['interventions', 'open', '--server', 'web-04', '--ticket', 'a\nb'], 2, 'ticket_invalid'],
     [['logs', '1042/1', '--tail', 'some'], 2, ''],
   ])('%j ends with %i and says what to do', async (words, status, text) => {
     const done = await its.cli.run(words);

@@ -4,6 +4,7 @@ import { reference } from '../api/api-client.ts';
 import type { InterventionBody, JobBody, PackBody } from '../api/bodies.ts';
 import type { CommandContext } from '../command-context.ts';
 import { writingNamedFile } from '../named-file.ts';
+import { requireTicket } from '../orders/ticket.ts';
 import { printFacts, printTable } from '../output/table.ts';
 import { glyph } from '../output/terminal.ts';
 import { formatAge, formatCount } from '../output/time-text.ts';
@@ -16,11 +17,12 @@ export async function openIntervention(
   options: { server: string; ticket: string; describe?: string },
 ): Promise<void> {
   const { terminal } = context;
+  const ticket = requireTicket(options.ticket);
   const api = await context.api();
   const server = await findServer(api, options.server);
   const intervention = await api.post<InterventionBody>('/api/v1/interventions', {
     server: server.id,
-    ticket: options.ticket,
+    ticket,
     description: options.describe ?? '',
   });
   if (terminal.json) {

@@ -45,6 +45,9 @@ describe('keys of a client', () => {
     const phone = { profile: 'phone' };
     const without = await its.cli.run(['keys', 'create', '--no-passphrase'], phone);
     expect([without.status, without.stderr.includes('no_account_key')]).toEqual([3, true]);
+    // A second person of the account is not sent to what would end the keys of the first.
+    expect(without.stderr).toMatch(/ends all others, those\s+of\s+colleagues\s+too/);
+    expect(without.stderr).not.toMatch(/Next .*recover/);
     const words = [
       'keys',
       'create',

@@ -3,7 +3,7 @@ import { reference } from '../api/api-client.ts';
 import type { ApiClient } from '../api/api-client.ts';
 import type { ServerBody } from '../api/bodies.ts';
 import { ResponseError } from '../api/response-error.ts';
-import { CliError } from '../cli-error.ts';
+import { CliError, usageError } from '../cli-error.ts';
 import type { CommandContext } from '../command-context.ts';
 import { exitStatus } from '../exit-status.ts';
 import { agentStateTexts } from '../output/job-states.ts';
@@ -28,10 +28,15 @@ export async function addServer(
   const { terminal } = context;
   const api = await context.api();
   const ownAccount = context.profile.require().person.accountId;
+  if (options.account === undefined && ownAccount === null) {
+    throw usageError(
+      'It has to be said whose server it is: --account NAME.',
+      [{ label: 'see the accounts', command: 'intervene accounts list' }],
+      'account_missing',
+    );
+  }
   const account =
-    options.account === undefined && ownAccount !== null
-      ? ownAccount
-      : (await findAccount(context, options.account ?? '')).id;
+    options.account === undefined ? ownAccount : (await findAccount(context, options.account)).id;
   const server = await api.post<ServerBody>('/api/v1/servers', {
     name,
     account,

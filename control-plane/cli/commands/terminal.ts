@@ -17,7 +17,7 @@ import { isFinal } from '../output/job-states.ts';
 import { glyph, styled } from '../output/terminal.ts';
 import { parseDuration } from '../output/time-text.ts';
 import { openSession } from '../terminal/open-session.ts';
-import { RawScreen } from '../terminal/raw-screen.ts';
+import { RawScreen, screenSize } from '../terminal/raw-screen.ts';
 import { TerminalClient } from '../terminal/terminal-client.ts';
 import type { TerminalOver } from '../terminal/terminal-client.ts';
 
@@ -109,8 +109,7 @@ function readParameters(
     ...(user !== undefined && { user }),
     ...(idleSeconds !== undefined && { idleSeconds }),
     ...(term !== undefined && /^[A-Za-z0-9][A-Za-z0-9._+-]{0,63}$/.test(term) && { term }),
-    ...(stdout.rows !== undefined && { rows: stdout.rows }),
-    ...(stdout.columns !== undefined && { columns: stdout.columns }),
+    ...screenSize(stdout),
   });
   if (parsed.success) return parsed.data;
   const [issue] = parsed.error.issues;

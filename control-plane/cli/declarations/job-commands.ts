@@ -1,4 +1,5 @@
 import type { CommandDeclaration, OptionDeclaration } from '../declaration.ts';
+import { jobStateTexts } from '../output/job-states.ts';
 
 const orderOptions: readonly OptionDeclaration[] = [
   {
@@ -165,7 +166,7 @@ export const jobCommands: readonly CommandDeclaration[] = [
     examples: ['intervene jobs list', 'intervene jobs list --server web-04 --state failed'],
     options: [
       { flags: '--server <server>', text: 'of this server' },
-      { flags: '--state <state>', text: 'in this state' },
+      { flags: '--state <state>', text: 'in this state', choices: Object.keys(jobStateTexts) },
       { flags: '--intervention <number>', text: 'of this case' },
       { flags: '--all', text: 'all of them' },
     ],

@@ -7,6 +7,7 @@ import { suggest } from '../output/suggestion.ts';
 import { parseDuration } from '../output/time-text.ts';
 import type { OrderOptions } from './order-job.ts';
 import { splitPair } from './parameters.ts';
+import { requireTicket } from './ticket.ts';
 
 /** What `run`, `plan` and `jobs undo` take on the command line about the order itself. */
 export interface RawOrderOptions {
@@ -32,7 +33,7 @@ export function readOrderOptions(raw: RawOrderOptions, action: ActionDeclaration
     timeoutSeconds: readTimeout(raw.timeout),
     onDisconnect: raw.onDisconnect ?? 'finish',
     reason: raw.reason ?? '',
-    ticket: raw.ticket,
+    ticket: raw.ticket === undefined ? undefined : requireTicket(raw.ticket),
     engineers: readEngineers(raw.engineers),
     secrets: readSecrets(raw.secret ?? [], action),
     given: readGiven(raw.given ?? [], raw.secret ?? [], action),

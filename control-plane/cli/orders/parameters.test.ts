@@ -69,7 +69,9 @@ describe('parameters on the command line', () => {
       usage(/twice/),
     );
     expect(() => parseParameters(filesystemRepair, ['device'])).toThrow(usage(/name=value/));
-    expect(() => parseParameters(filesystemRepair, ['device=sda'])).toThrow(usage(/^device: /));
+    expect(() => parseParameters(filesystemRepair, ['device=sda'])).toThrow(
+      expect.objectContaining({ message: 'device must be an absolute path.' }),
+    );
     expect(() => parseParameters(filesystemRepair, ['__proto__=x'])).toThrow(usage(/no parameter/));
     expect(() => parseParameters(commandRun, ['argv={"a":1,"a":2}'])).toThrow(usage(/wants JSON/));
   });

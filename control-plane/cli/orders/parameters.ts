@@ -39,8 +39,13 @@ export function parseParameters(
       ? 'write the program and its arguments after --'
       : isMissing(values, issue?.path ?? [])
         ? `${action.id} needs ${path}: --param ${path}=VALUE`
-        : `${path === '' ? action.id : path}: ${issue?.message ?? 'invalid'}`;
+        : toldIssue(path === '' ? action.id : path, issue?.message ?? 'invalid');
   throw wrongParameter(action, hint);
+}
+
+/** Messages of ours go on from the name. */
+function toldIssue(name: string, message: string): string {
+  return message.startsWith('must ') ? `${name} ${message}` : `${name}: ${message}`;
 }
 
 function isMissing(values: Parameters, path: readonly PropertyKey[]): boolean {

@@ -4,12 +4,14 @@ import { keyFingerprint } from '../../../proto/documents/keys.ts';
 import type { Signer } from '../../../proto/documents/keys.ts';
 import type { ApiClient } from '../api/api-client.ts';
 import type { AgentBody, GrantBody, ServerBody } from '../api/bodies.ts';
-import { CliError } from '../cli-error.ts';
+import { CliError, usageError } from '../cli-error.ts';
 import type { CommandContext } from '../command-context.ts';
 import { findServer } from '../commands/servers.ts';
 import { exitStatus } from '../exit-status.ts';
 import { certificationOf, fetchCertifications } from '../trust/certifications.ts';
 import type { Certification } from '../trust/certifications.ts';
+
+const DEFAULT_KEY = 'engineer';
 
 /** What an order is made of besides what the person asks for. */
 export interface Preparation {
@@ -29,7 +31,7 @@ export async function prepareOrder(
   context: CommandContext,
   named: string,
   action: ActionDeclaration,
-  keyName = 'engineer',
+  keyName = DEFAULT_KEY,
 ): Promise<Preparation> {
   requireEngineer(context);
   const api = await context.api();
@@ -44,7 +46,7 @@ export async function prepareOrder(
   const grants = await asked[1];
   const agent = requireAgent(server, action);
   const keys = await context.keys();
-  requireCertified(context, keys.publicPart(keyName)?.key, await asked[2]);
+  requireCertified(context, keys.publicPart(keyName)?.key, await asked[2], keyName);
   return { api, server, agent, grants, signer: await keys.open(keyName) };
 }
 
@@ -100,7 +102,15 @@ export function requireCertified(
   context: CommandContext,
   key: Signer['key'] | undefined,
   certifications: readonly Certification[],
+  keyName: string,
 ): void {
+  if (key === undefined && keyName !== DEFAULT_KEY) {
+    throw usageError(
+      `There is no key ${JSON.stringify(keyName)} in this profile.`,
+      [{ label: 'see your keys', command: 'intervene keys list' }],
+      'no_key',
+    );
+  }
   if (key === undefined) {
     throw new CliError({
       code: 'no_key',

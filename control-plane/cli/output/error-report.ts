@@ -3,6 +3,7 @@ import type { NextStep } from '../cli-error.ts';
 import { exitStatus } from '../exit-status.ts';
 import { fileTrouble } from '../named-file.ts';
 import { wrapText } from './display-width.ts';
+import { issueSentences } from './issue-sentences.ts';
 import { ownCommand } from './own-command.ts';
 import { glyph, styled } from './terminal.ts';
 import type { Terminal } from './terminal.ts';
@@ -90,20 +91,7 @@ function unexpected(error: unknown): CliError {
   });
 }
 
-/** The message of a ZodError is JSON, for programs: its issues are told one by one instead. */
+/** The message of a ZodError is JSON, for programs. */
 function messageOf(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
-  const { issues } = error as { issues?: readonly Issue[] };
-  if (error.name !== 'ZodError' || !Array.isArray(issues)) return error.message;
-  return (issues as readonly Issue[])
-    .map(
-      ({ path, message }) =>
-        `${path.length === 0 ? '' : `${path.map(String).join('.')}: `}${message}.`,
-    )
-    .join(' ');
-}
-
-interface Issue {
-  path: readonly PropertyKey[];
-  message: string;
+  return issueSentences(error) ?? (error instanceof Error ? error.message : String(error));
 }

@@ -1,7 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import type { ScreenSize } from '../../../proto/terminal/messages.ts';
 import type { Terminal } from '../output/terminal.ts';
-import type { InputStream, Surroundings } from '../surroundings.ts';
+import type { InputStream, OutputStream, Surroundings } from '../surroundings.ts';
 import type { Screen } from './terminal-client.ts';
 
 /** Undoes what programs on a server may leave a terminal in: mouse, paste brackets, keypad, hidden cursor. */
@@ -32,8 +32,7 @@ export class RawScreen implements Screen {
   }
 
   get size(): ScreenSize {
-    const { stdout } = this.surroundings;
-    return { rows: bounded(stdout.rows ?? 24), columns: bounded(stdout.columns ?? 80) };
+    return screenSize(this.surroundings.stdout);
   }
 
   onTyped(listener: (bytes: Buffer) => void): void {
@@ -96,6 +95,11 @@ function leaveOutputAsItIs(stdin: InputStream): void {
   if (fd !== undefined) spawnSync('stty', ['-opost'], { stdio: [fd, 'ignore', 'ignore'] });
 }
 
-function bounded(count: number): number {
-  return Math.min(SIZE_MAX, Math.max(1, count));
+/** A terminal that does not know its size says 0 (ioctl_tty(2), TIOCGWINSZ): then the usual one. */
+export function screenSize({ rows = 0, columns = 0 }: OutputStream): ScreenSize {
+  return { rows: bounded(rows, 24), columns: bounded(columns, 80) };
+}
+
+function bounded(count: number, usual: number): number {
+  return count > 0 ? Math.min(SIZE_MAX, count) : usual;
 }

@@ -188,13 +188,11 @@ async function authorityFor(
   if (own !== undefined) return keys.open(own.name);
   throw new CliError({
     code: 'no_account_key',
-    happened: 'The account has keys already, and none of them is on this machine.',
-    next: [
-      {
-        label: 'with the key on paper',
-        command: 'intervene keys recover --recovery-key-file FILE',
-      },
-    ],
+    happened:
+      'The account has keys already, and none of them is on this machine. Whoever in your account holds one decides: ' +
+      'they permit work with it, and they have the recovery key on paper. Only where every key is lost: ' +
+      'intervene keys recover makes a new one with it, and ends all others, those of colleagues too.',
+    next: [{ label: 'see which account it is', command: 'intervene whoami' }],
     exitStatus: exitStatus.refused,
   });
 }

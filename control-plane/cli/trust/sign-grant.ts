@@ -1,10 +1,12 @@
 import { actions } from '../../../proto/actions/catalogue.ts';
 import { shell } from '../../../proto/documents/command-text.ts';
 import { signDocument } from '../../../proto/documents/document.ts';
+import { grantSchema } from '../../../proto/documents/kinds/grant.ts';
 import type { GrantBody } from '../api/bodies.ts';
-import { CliError } from '../cli-error.ts';
+import { CliError, usageError } from '../cli-error.ts';
 import type { CommandContext } from '../command-context.ts';
 import { exitStatus } from '../exit-status.ts';
+import { issueSentences } from '../output/issue-sentences.ts';
 import { glyph } from '../output/terminal.ts';
 import { formatClock } from '../output/time-text.ts';
 import { consentText } from './consent-text.ts';
@@ -21,6 +23,10 @@ export async function signGrant(
   const shownText = consentText(terms, actions, surroundings.timeZone);
   const safe = 'Nobody was given any permission.';
   const key = await requireAccountKey(context, terms.account, options.key, safe);
+  const checked = grantSchema.safeParse({ ...terms, shownText });
+  if (!checked.success) {
+    throw usageError(`This cannot be permitted at once: ${issueSentences(checked.error) ?? ''}`);
+  }
   for (const line of shownText.trimEnd().split('\n')) terminal.say(line);
   terminal.say('');
   if (!options.yes) {
