@@ -10,6 +10,7 @@ export interface JobEnd extends Pick<EndedRecord, 'outcome' | 'reason' | 'exitSt
 }
 
 const REASON_MAX_CHARACTERS = 64;
+const DETAIL_MAX_CHARACTERS = 2000;
 /** A quarter of what a record of the journal may hold. */
 const RESULT_MAX_CHARACTERS = 256 * 1024;
 
@@ -41,7 +42,9 @@ export function endOf(result: ActionResult | null, error: unknown, stop: Stop | 
     return { outcome, reason, exitStatus, result: value, note: null };
   }
   const note = error instanceof Error ? error.message : String(error);
-  return { outcome: 'failed', reason: shorten(reasonOf(error)), exitStatus, result: value, note };
+  // The card of the job and a script read the result, not the log.
+  const cause = { detail: note.slice(0, DETAIL_MAX_CHARACTERS) };
+  return { outcome: 'failed', reason: shorten(reasonOf(error)), exitStatus, result: cause, note };
 }
 
 function reasonOf(error: unknown): string {

@@ -290,7 +290,11 @@ test('a plan that is no valid document is a failure, and there is no plan', asyn
 
 test('an action that cannot plan or undo says so', async () => {
   const job = await jobs.start(fixture.command(['true'], { mode: 'plan' }), {});
-  expect(await ended(job)).toMatchObject({ outcome: 'failed', reason: 'mode_not_supported' });
+  expect(await ended(job)).toMatchObject({
+    outcome: 'failed',
+    reason: 'mode_not_supported',
+    result: { detail: 'command.run has no plan' },
+  });
   const undo = await jobs.start(fixture.command(['true'], { mode: 'undo', undoes: job.id }), {});
   expect(await ended(undo)).toMatchObject({ outcome: 'failed', reason: 'undo_not_possible' });
 });

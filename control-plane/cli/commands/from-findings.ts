@@ -12,7 +12,7 @@ import {
   type RepairsDone,
 } from '../diagnosis/repairs-summary.ts';
 import { exitStatus } from '../exit-status.ts';
-import { reportOutcome } from '../jobs/outcome-card.ts';
+import { causeOf, reportOutcome } from '../jobs/outcome-card.ts';
 import { confirmOrder } from '../orders/confirm-order.ts';
 import type { OrderOptions } from '../orders/order-job.ts';
 import { readOrderOptions, targetWords } from '../orders/order-options.ts';
@@ -177,7 +177,7 @@ function asJson({ proposal, job, plan }: PlannedRepair): object {
     job: job.name,
     plan: plan === null ? null : { digest: plan.digest, steps: plan.plan.steps.length },
     reason: job.reason,
-    detail: job.detail,
+    detail: causeOf(job),
   };
 }
 

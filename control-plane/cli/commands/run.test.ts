@@ -102,6 +102,20 @@ describe('run', () => {
     expect(done.stderr).toMatch(new RegExp(`Happened .*${text}[^]*Safe [^]*Next `));
   });
 
+  it.each([
+    [{ detail: '/srv/nope.img is not there' }, '', 'failed. /srv/nope.img is not there.'],
+    [{ detail: 'of the result' }, 'Of the receipt.', 'failed. Of the receipt.'],
+    [{ outcome: 'failed', detail: 7 }, '', 'failed.'],
+    [null, '', 'failed.'],
+  ])('says why it failed: result %j, receipt %j', async (result, detail, text) => {
+    its.farEnd.onOrder = (job) =>
+      endJob(job, [], { state: 'failed', reason: 'device_missing', result, detail });
+    const words = ['run', 'web-04', 'filesystem.check', '--param', 'device=/srv/nope.img'];
+    const done = await its.cli.run(words, { color: false });
+    expect(done.status).toBe(1);
+    expect(done.stderr).toContain(`Happened  filesystem.check on web-04 ${text}\n`);
+  });
+
   it('without an authorization asks the agent all the same, and tells its refusal', async () => {
     its.farEnd.grants = [];
     its.farEnd.onOrder = (job) =>

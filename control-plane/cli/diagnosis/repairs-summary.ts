@@ -1,5 +1,6 @@
 import { commandText, shell } from '../../../proto/documents/command-text.ts';
 import type { JobBody } from '../api/bodies.ts';
+import { causeOf } from '../jobs/outcome-card.ts';
 import { shortDigest, type ReadPlan } from '../orders/read-plan.ts';
 import { glyph, styled } from '../output/terminal.ts';
 import type { Terminal } from '../output/terminal.ts';
@@ -33,7 +34,7 @@ export function sayPlanned(
     styled('bold', `Not planned: ${unplanned.length} of ${planned.length}`),
   );
   for (const { proposal, job } of unplanned) {
-    const why = [job.reason, job.detail].filter(Boolean).join(': ');
+    const why = [job.reason, causeOf(job)].filter(Boolean).join(': ');
     terminal.say(`  ${proposal.action.id} (${job.name})  ${why === '' ? job.state : why}`);
   }
   for (const { proposal, plan } of planned) {

@@ -104,6 +104,7 @@ export function describeTrouble(
   };
   const undo = { label: 'take back what it did', command: shell`intervene jobs undo ${job.name}` };
   const detail = job.detail === '' ? '' : ` ${job.detail}`;
+  const cause = job.state === 'failed' ? asSentence(causeOf(job)) : '';
   const goOn =
     job.action === 'packages.install' && job.mode !== 'plan'
       ? [
@@ -124,14 +125,14 @@ export function describeTrouble(
     case 'failed':
       if (job.reason === 'path_refused') {
         return {
-          happened: `The job names a path that no job may have; its log says why.${detail}`,
+          happened: `The job names a path that no job may have; its log says why.${cause}`,
           safe: 'Nothing was started, and nothing was changed.',
           next: [log],
         };
       }
       if (isStale(job)) {
         return {
-          happened: `${workText(job)} did not begin: what it was made for has changed since.${detail}`,
+          happened: `${workText(job)} did not begin: what it was made for has changed since.${cause}`,
           safe: 'Nothing was changed.',
           next: job.mode === 'undo' ? [show] : [planAgain, show],
         };
@@ -139,8 +140,8 @@ export function describeTrouble(
       return {
         happened:
           job.exitStatus === null
-            ? `${workText(job)} failed.${detail}`
-            : `${job.action} on ${job.serverName} ended with status ${job.exitStatus}.${detail}`,
+            ? `${workText(job)} failed.${cause}`
+            : `${job.action} on ${job.serverName} ended with status ${job.exitStatus}.${cause}`,
         safe: safeText(job),
         next: canBeUndone(job) ? [undo, ...goOn, show] : [log],
       };
@@ -201,6 +202,18 @@ export function describeTrouble(
         next: [{ label: 'follow', command: shell`intervene logs ${job.name} --follow` }],
       };
   }
+}
+
+/** Why it failed, as far as the agent says: in its receipt, or in the detail of its result. Empty when it does not. */
+export function causeOf({ detail, result }: JobBody): string {
+  if (detail !== '') return detail;
+  const own = (result as { detail?: unknown } | null)?.detail;
+  return typeof own === 'string' ? own : '';
+}
+
+function asSentence(cause: string): string {
+  if (cause === '') return '';
+  return ` ${cause}${/[.!?]$/.test(cause) ? '' : '.'}`;
 }
 
 /** The agent found it changed before its first write: a plan out of date, or an undo somebody overtook. */
