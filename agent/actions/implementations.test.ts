@@ -10,7 +10,8 @@ test.each(actions)('$id can do what it declares', async (declaration) => {
   const implementation = await loadImplementation(declaration.id);
   expect(typeof implementation?.apply).toBe('function');
   expect(implementation?.plan !== undefined).toBe(declaration.plans);
-  expect(implementation?.undo !== undefined).toBe(declaration.undo === 'yes');
+  const undoes = [declaration.undo, declaration.offline?.undo];
+  expect(implementation?.undo !== undefined).toBe(undoes.includes('yes'));
 });
 
 test.each(['no.such', 'toString', '__proto__'])('%s is no action', async (id) => {
