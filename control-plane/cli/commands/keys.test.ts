@@ -89,7 +89,9 @@ describe('keys of a client', () => {
     // The old key signs nothing any more, also here.
     const grant = ['authorize', 'web-04', '--ticket', 'T', '--actions', '*', '--backup', 'yes'];
     const words = [...grant, '--interruption', 'yes', '--yes', '--key', 'signing'];
-    expect((await its.cli.run(words, asCarol)).stderr).toContain('not a signing key');
+    const refused = (await its.cli.run(words, asCarol)).stderr;
+    expect(refused).toContain('not a signing key');
+    expect(refused).toMatch(/Next .*keys list/);
   });
 
   it('recover: the key on paper makes new ones, and ends every other', async () => {
@@ -170,6 +172,12 @@ describe('keys of a client', () => {
     });
     expect(other).toMatchObject({ status: 3, stderr: expect.stringContaining('passphrase_wrong') });
     expect(its.farEnd.accountKeys).toHaveLength(1);
+  });
+
+  it('are not made where a passphrase file is named that cannot be read', async () => {
+    const done = await create('--passphrase-file', '/nowhere/passphrase');
+    expect(done).toMatchObject({ status: 2, stderr: expect.stringContaining('file_unreadable') });
+    expect((await its.cli.run(['keys', 'list'], asCarol)).stdout).toBe('');
   });
 
   it('are not made under two different passphrases', async () => {

@@ -3,7 +3,7 @@ import { ageRecipient } from '../../../proto/documents/fields.ts';
 import { CliError, usageError } from '../cli-error.ts';
 import { exitStatus } from '../exit-status.ts';
 import { decryptKey, encryptKey, isEncrypted } from './key-encryption.ts';
-import { askPassphrase } from './passphrase.ts';
+import { askPassphrase, requireReadable } from './passphrase.ts';
 import type { PassphraseSource } from './passphrase.ts';
 import { readPrivateFile, writePrivateFile } from './private-file.ts';
 import type { Profile } from './profile.ts';
@@ -57,6 +57,7 @@ export class CredentialKey {
         'no_credential_key',
       );
     }
+    if (!isEncrypted(content)) requireReadable(this.passphrase);
     const identity = isEncrypted(content)
       ? await decryptKey(content, await askPassphrase(this.passphrase, NAME), NAME)
       : content;

@@ -8,10 +8,9 @@ import {
 import type { Ed25519Key, Signer } from '../../../proto/documents/keys.ts';
 import { CliError, usageError } from '../cli-error.ts';
 import { exitStatus } from '../exit-status.ts';
-import { readNamedFile } from '../named-file.ts';
 import { CredentialKey } from './credential-key.ts';
 import { decryptKey, encryptKey, isEncrypted } from './key-encryption.ts';
-import { askPassphrase, chooseNewPassphrase } from './passphrase.ts';
+import { askPassphrase, chooseNewPassphrase, requireReadable } from './passphrase.ts';
 import type { PassphraseSource } from './passphrase.ts';
 import { readPrivateFile, writePrivateFile } from './private-file.ts';
 import type { Profile } from './profile.ts';
@@ -71,6 +70,7 @@ export class KeyStore {
     options: { encrypt: boolean; forCredentials?: boolean },
   ): Promise<Signer> {
     this.requireFree(name);
+    if (!options.encrypt) requireReadable(this.passphrase);
     const passphrase = options.encrypt ? await chooseNewPassphrase(this.passphrase, name) : null;
     const { signer, privateKeyPem } = generateSigningKey();
     const content =
@@ -83,17 +83,13 @@ export class KeyStore {
     return signer;
   }
 
-  /**
-   * Opens a key, asking for its passphrase at most once. A passphrase file that cannot be read is an error also
-   * for a key without a passphrase: whoever names one believes that it counts.
-   */
+  /** Opens a key, asking for its passphrase at most once. */
   async open(name: string): Promise<Signer> {
     const already = this.opened.get(name);
     if (already) return already;
     const content = readPrivateFile(this.path(name));
     if (content === null) throw this.noKey(name);
-    const { file } = this.passphrase;
-    if (!isEncrypted(content) && file !== undefined) readNamedFile(file);
+    if (!isEncrypted(content)) requireReadable(this.passphrase);
     const pem = isEncrypted(content)
       ? await decryptKey(content, await askPassphrase(this.passphrase, name), name)
       : content;

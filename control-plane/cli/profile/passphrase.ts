@@ -8,6 +8,14 @@ export interface PassphraseSource {
   prompt: Prompt;
 }
 
+/**
+ * For a key without a passphrase: a file that cannot be read is an error all the same, since whoever names one
+ * believes that it counts.
+ */
+export function requireReadable({ file }: PassphraseSource): void {
+  if (file !== undefined) readNamedText(file);
+}
+
 /** The passphrase of a key that is there. */
 export async function askPassphrase(source: PassphraseSource, keyName: string): Promise<string> {
   if (source.file !== undefined) return fromFile(source.file);

@@ -41,7 +41,11 @@ export async function requireAccountKey(
         ? 'No key of this machine is a signing key of the account.'
         : `The key "${wanted}" is not a signing key of the account.`,
     safe,
-    next: [{ label: 'make one', command: 'intervene keys create' }],
+    next: [
+      wanted === undefined
+        ? { label: 'make one', command: 'intervene keys create' }
+        : { label: 'see your keys', command: 'intervene keys list' },
+    ],
     exitStatus: exitStatus.refused,
   });
 }
