@@ -193,6 +193,12 @@ describe('verify', () => {
     expect(bad.status).toBe(1);
     expect(bad.stdout).toContain('fails\taccount keys\t');
     expect(bad.stderr).toContain('First: account keys: ');
+    const log = await its.cli.run([...words, '--log', '/nowhere/log'], { profile: 'carol' });
+    expect(log).toMatchObject({
+      status: 2,
+      stderr: expect.stringContaining('ls -ld /nowhere/log'),
+    });
+    expect(log.stderr).not.toContain('interventions pack');
     const json = await its.cli.run([...words, '--json'], { profile: 'carol' });
     expect(JSON.parse(json.stdout)).toMatchObject({ intact: true, signedEntries: 0, entries: 1 });
     await its.farEnd.start();
