@@ -38,4 +38,6 @@ export interface GroupDeclaration {
   name: string;
   summary: string;
   examples: readonly [string, string];
+  /** Verbs that people know from other programs, with what does it here. */
+  otherWords?: Readonly<Record<string, string>>;
 }

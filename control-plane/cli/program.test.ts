@@ -62,6 +62,9 @@ describe('the command line', () => {
   it.each([
     [['servers', 'lst'], 'Did you mean list?'],
     [['servers', 'list', '--jsn'], 'Did you mean --json?'],
+    [['jobs', 'watch', '1042/1'], 'Did you mean intervene logs JOB --follow?'],
+    [['jobs', 'stop', '1042/1'], 'Did you mean intervene jobs cancel JOB?'],
+    [['jobs', 'constructor'], "Unknown command 'constructor'."],
     [['run', 'web-04'], 'Which action?'],
     [['servers'], 'servers needs another word'],
     [[], 'intervene needs another word'],

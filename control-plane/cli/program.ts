@@ -166,8 +166,13 @@ function describeUsage(error: CommanderError, program: Command, argv: readonly s
       ? [...command.options, ...program.options].flatMap(({ long }) => (long ? [long] : []))
       : command.commands.map((sub) => sub.name());
   const suggests = ['commander.unknownOption', 'commander.unknownCommand'].includes(error.code);
-  const meant = suggests ? suggest(wrong, known) : null;
   const path = pathOf(command);
+  const other =
+    error.code === 'commander.unknownCommand'
+      ? groups.find(({ name }) => path === `intervene ${name}`)?.otherWords
+      : undefined;
+  const own = other !== undefined && Object.hasOwn(other, wrong) ? other[wrong] : undefined;
+  const meant = own ?? (suggests ? suggest(wrong, known) : null);
   const happened =
     error.code === 'commander.help' || message === '(outputHelp)'
       ? `${path} needs another word.`

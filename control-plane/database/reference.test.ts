@@ -4,6 +4,7 @@ import { pickReferenced } from './reference.ts';
 it.each([
   ['job', '9999.1', 'There is no job "9999/1".'],
   ['grant', '999', 'There is no grant "G-999".'],
+  ['credential', '999', 'There is no credential "C-999".'],
   ['server', 'web.1', 'There is no server "web.1".'],
 ])('names what is missing as people type it: %s %s', (kind, reference, text) => {
   expect(() => pickReferenced([], reference, kind)).toThrow(text);

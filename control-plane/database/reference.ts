@@ -46,8 +46,11 @@ export function pickReferenced<T extends { id: string; name?: string }>(
   return only;
 }
 
-/** Paths of the interface carry `1042.3` and `311` for what people call `1042/3` and `G-311`. */
+const letters: Record<string, string> = { grant: 'G', credential: 'C' };
+
+/** Paths of the interface carry `1042.3`, `311` and `101` for what people call `1042/3`, `G-311` and `C-101`. */
 function asTyped(kind: string, reference: string): string {
   if (kind === 'job') return reference.replace(/^(\d+)\.(\d+)$/, '$1/$2');
-  return kind === 'grant' && /^\d+$/.test(reference) ? `G-${reference}` : reference;
+  const letter = letters[kind];
+  return letter !== undefined && /^\d+$/.test(reference) ? `${letter}-${reference}` : reference;
 }

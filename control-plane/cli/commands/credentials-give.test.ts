@@ -53,7 +53,7 @@ describe('credentials give', () => {
     });
     expect(done.stdout).toBe('C-101\n');
     expect(done.stderr).toContain(
-      'an engineer runs intervene run web-04 command.run --given stdin',
+      'an engineer runs intervene run web-04 command.run --given stdin -- COMMAND',
     );
     for (const { body, path } of its.farEnd.requests) {
       expect(`${path} ${JSON.stringify(body)}`).not.toContain('hunter2');

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { shell } from '../../../proto/documents/command-text.ts';
+import { commandText, shell } from '../../../proto/documents/command-text.ts';
 import { signDocument } from '../../../proto/documents/document.ts';
 import { GIVEN_SECRET_MAX_BYTES, sealGivenSecret } from '../../../proto/documents/given-secret.ts';
 import { sealedDigest } from '../../../proto/documents/sealed-output.ts';
@@ -10,6 +10,7 @@ import { agentRecipient, rememberRecipient } from '../credentials/agent-recipien
 import { findGivenScope } from '../credentials/given-scope.ts';
 import { readSecretFile } from '../credentials/read-secret.ts';
 import { exitStatus } from '../exit-status.ts';
+import { neededWords } from '../orders/parameters.ts';
 import { glyph } from '../output/terminal.ts';
 import { formatClock } from '../output/time-text.ts';
 import { requireAccountKey } from '../trust/own-account-key.ts';
@@ -94,9 +95,8 @@ export async function giveCredential(
   }
   terminal.printName(`C-${credential.number}`);
   terminal.say(glyph('ok', '✓'), `C-${credential.number} is given for ${use}.`);
-  terminal.sayNext(shell`intervene run ${server.name} ${action.id} --given ${name}`, {
-    who: 'an engineer',
-  });
+  const words = ['run', server.name, action.id, '--given', name, ...neededWords(action)];
+  terminal.sayNext(commandText(['intervene', ...words]), { who: 'an engineer' });
   terminal.sayNext(shell`intervene credentials withdraw C-${credential.number}`, { label: 'Undo' });
 }
 

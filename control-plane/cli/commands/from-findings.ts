@@ -119,6 +119,7 @@ async function carryOut(
     server: preparation.server.name,
     yes: options.yes === true,
     planNamed: options.acceptClassC === true,
+    flags: action.class === 'C' ? '--yes --accept-class-c' : '--yes',
     what: `Apply this plan on ${preparation.server.name}`,
   });
   return followOrder(

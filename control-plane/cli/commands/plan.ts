@@ -43,7 +43,13 @@ export async function plan(
   const action = requireAction(id);
   if (!action.plans) {
     const after = words.length === 0 ? [] : ['--', ...words];
-    throw usageError(`${action.id} has no plan: what it will do is what is typed.`, [
+    const what =
+      action.parameters.shape['argv'] !== undefined
+        ? 'what it will do is what is typed'
+        : action.class === 'A'
+          ? 'it only looks, and changes nothing'
+          : 'it does what its parameters say';
+    throw usageError(`${action.id} has no plan: ${what}.`, [
       { label: 'run it', command: commandText(['intervene', 'run', server, action.id, ...after]) },
     ]);
   }

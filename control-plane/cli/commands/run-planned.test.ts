@@ -72,6 +72,24 @@ describe('run of what is planned first', () => {
     expect(its.farEnd.jobs.size).toBe(1);
   });
 
+  it('where nobody can be asked, names the flags with the plan that was just made', async () => {
+    its.farEnd.onOrder = repairing;
+    const done = await its.cli.run(repair(...device));
+    expect([done.status, its.farEnd.jobs.size]).toEqual([2, 1]);
+    const digest = String([...its.farEnd.jobs.values()][0]?.body['planDigest']);
+    expect(done.stderr).toContain(`--yes --plan ${digest.slice(7, 13)} `);
+  });
+
+  it.each([
+    [['diagnostics.collect'], 'it only looks, and changes nothing'],
+    [['command.run', '--', 'ls'], 'what it will do is what is typed'],
+    [['terminal.open'], 'it does what its parameters say'],
+  ])('says of %j why it has no plan', async (words, text) => {
+    const done = await its.cli.run(['plan', 'web-04', ...words]);
+    expect([done.status, its.farEnd.jobs.size]).toEqual([2, 0]);
+    expect(done.stderr).toContain(text);
+  });
+
   it('applies nothing when there is nothing to do', async () => {
     its.farEnd.onOrder = (job) => planJob(its.world, job, { steps: [] });
     const done = await its.cli.run(repair(...device), { columns: 80 });

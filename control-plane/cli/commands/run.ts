@@ -14,7 +14,7 @@ import type { RawOrderOptions } from '../orders/order-options.ts';
 import { parseParameters } from '../orders/parameters.ts';
 import { prepareOrder } from '../orders/prepare-order.ts';
 import type { Preparation } from '../orders/prepare-order.ts';
-import { targetOfPlan, type ReadPlan } from '../orders/read-plan.ts';
+import { shortDigest, targetOfPlan, type ReadPlan } from '../orders/read-plan.ts';
 import { requireAction } from './actions.ts';
 import { orderAndFollow } from './order-and-follow.ts';
 import { fetchPlan, makePlan, requireNoAction, showPlan } from './plan.ts';
@@ -100,7 +100,8 @@ async function runPlanned(
       return reportOutcome(context, made.followed, made.ticket);
     }
   }
-  await confirmOrder(context, confirmation);
+  const flags = `--yes --plan ${shortDigest(read.digest)}`;
+  await confirmOrder(context, { ...confirmation, flags });
   return orderAndFollow(
     context,
     preparation,

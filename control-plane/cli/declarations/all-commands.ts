@@ -59,6 +59,17 @@ export const groups: readonly GroupDeclaration[] = [
     name: 'jobs',
     summary: 'what was ordered, and what became of it',
     examples: ['intervene jobs list', 'intervene jobs show 1042/3'],
+    otherWords: {
+      watch: 'intervene logs JOB --follow',
+      follow: 'intervene logs JOB --follow',
+      tail: 'intervene logs JOB --follow',
+      logs: 'intervene logs JOB',
+      stop: 'intervene jobs cancel JOB',
+      kill: 'intervene jobs cancel JOB',
+      abort: 'intervene jobs cancel JOB',
+      revert: 'intervene jobs undo JOB',
+      rollback: 'intervene jobs undo JOB',
+    },
   },
 ];
 

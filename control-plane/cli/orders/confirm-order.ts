@@ -15,6 +15,8 @@ export interface OrderToConfirm {
   planNamed: boolean;
   /** The `--param` words as they were typed, for the command that prints a plan. */
   pairs?: readonly string[];
+  /** The flags that say yes to what was shown, where `--yes` alone does not. */
+  flags?: string;
   /** What is done, for the question: `Repair a file system on web-04`. */
   what: string;
 }
@@ -30,7 +32,7 @@ export async function confirmOrder(context: CommandContext, order: OrderToConfir
   if (order.yes) return;
   const agreed =
     order.class === 'B'
-      ? await context.prompt.confirm([`${order.what}?`], '--yes')
+      ? await context.prompt.confirm([`${order.what}?`], order.flags ?? '--yes')
       : await isNameTyped(context, order);
   if (agreed) return;
   throw new CliError({
@@ -61,7 +63,7 @@ async function isNameTyped(context: CommandContext, order: OrderToConfirm): Prom
       styled('bold', order.server),
       ' to go on: ',
     ],
-    order.action.plans ? '--yes --plan ID' : '--yes',
+    order.flags ?? '--yes',
   );
   return answer.trim() === order.server;
 }

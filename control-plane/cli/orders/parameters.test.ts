@@ -5,7 +5,7 @@ import { commandRun } from '../../../proto/actions/command.ts';
 import type { ActionDeclaration } from '../../../proto/actions/declaration.ts';
 import { filesystemRepair } from '../../../proto/actions/filesystem.ts';
 import { serviceConfigure } from '../../../proto/actions/service.ts';
-import { parseParameters } from './parameters.ts';
+import { neededWords, parseParameters } from './parameters.ts';
 
 const usage = (text: RegExp) =>
   expect.objectContaining({ exitStatus: 2, message: expect.stringMatching(text) });
@@ -75,4 +75,10 @@ describe('parameters on the command line', () => {
     expect(() => parseParameters(filesystemRepair, ['__proto__=x'])).toThrow(usage(/no parameter/));
     expect(() => parseParameters(commandRun, ['argv={"a":1,"a":2}'])).toThrow(usage(/wants JSON/));
   });
+});
+
+it('that are needed are told as words to be replaced', () => {
+  expect(neededWords(filesystemRepair)).toEqual(['--param', 'device=DEVICE']);
+  expect(neededWords(commandRun)).toEqual(['--', 'COMMAND']);
+  expect(neededWords(accessRestoreSsh)).toEqual([]);
 });

@@ -72,6 +72,19 @@ export function parseValue(action: ActionDeclaration, name: string, text: string
   }
 }
 
+/** What has to be said of an action besides its name, with words to be replaced: `--param unit=UNIT`, `-- COMMAND`. */
+export function neededWords({ parameters }: ActionDeclaration): string[] {
+  const needed = Object.entries(parameters.shape).flatMap(([name, schema]) =>
+    (schema as z.ZodType).safeParse(undefined).success ? [] : [name],
+  );
+  return [
+    ...needed
+      .filter((name) => name !== 'argv')
+      .flatMap((name) => ['--param', `${name}=${name.toUpperCase()}`]),
+    ...(needed.includes('argv') ? ['--', 'COMMAND'] : []),
+  ];
+}
+
 export function splitPair(pair: string): [name: string, value: string] {
   const at = pair.indexOf('=');
   if (at < 1) {
