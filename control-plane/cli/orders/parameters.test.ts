@@ -4,7 +4,7 @@ import { accessRestoreSsh } from '../../../proto/actions/access.ts';
 import { commandRun } from '../../../proto/actions/command.ts';
 import type { ActionDeclaration } from '../../../proto/actions/declaration.ts';
 import { filesystemRepair } from '../../../proto/actions/filesystem.ts';
-import { serviceConfigure } from '../../../proto/actions/service.ts';
+import { serviceConfigure, serviceRestart } from '../../../proto/actions/service.ts';
 import { neededWords, parseParameters } from './parameters.ts';
 
 const usage = (text: RegExp) =>
@@ -78,7 +78,7 @@ describe('parameters on the command line', () => {
 });
 
 it('that are needed are told as words to be replaced', () => {
-  expect(neededWords(filesystemRepair)).toEqual(['--param', 'device=DEVICE']);
+  expect(neededWords(serviceRestart)).toEqual(['--param', 'unit=UNIT']);
   expect(neededWords(commandRun)).toEqual(['--', 'COMMAND']);
   expect(neededWords(accessRestoreSsh)).toEqual([]);
 });
