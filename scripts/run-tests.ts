@@ -87,6 +87,13 @@ async function vitest(args: string[], environment: Record<string, string> = {}):
 
 /** Heavy tables run whole where this is set. */
 const wholeTables: Record<string, string> = options.all ? { INTERVENE_TEST_ALL: '1' } : {};
+/** Tests of what speaks SQL of its own; with `--all`, those of all that stands on it. */
+const askingTests = options.all
+  ? ['control-plane', '--exclude', 'control-plane/cli/**']
+  : [
+      ...['accounts', 'agents', 'audit', 'authorizations', 'credentials', 'database'],
+      ...['interventions', 'jobs', 'logs', 'servers'],
+    ].map((area) => `control-plane/${area}/`);
 const faultResults = path.join(mkdtempSync(path.join(tmpdir(), 'iv-faults-')), 'results.json');
 
 const parts: Part[] = [
@@ -104,13 +111,13 @@ const parts: Part[] = [
   },
   {
     name: 'postgresql',
-    what: "what the control plane's tests ask a database, again on Debian's PostgreSQL",
+    what: "what asks the database, again on Debian's PostgreSQL",
     unavailable: () =>
       existsSync('/usr/lib/postgresql/15/bin/postgres')
         ? null
         : 'PostgreSQL 15 of Debian is not installed (needs root)',
     run: () =>
-      vitest(['--project', 'unit', 'control-plane', '--exclude', 'control-plane/cli/**'], {
+      vitest(['--project', 'unit', ...askingTests], {
         ...wholeTables,
         INTERVENE_TEST_POSTGRESQL: 'debian',
       }),

@@ -49,7 +49,7 @@ describe.each(cases)('$action whose runner is killed', ({ action, parameters, fa
     const before = await disk.look();
     const { bytes } = await disk.plan(action, parameters);
     let kills = 0;
-    for (; kills < MOST_RECORDS; kills += isWhole ? 1 : 3) {
+    for (; kills < MOST_RECORDS; kills += isWhole ? 1 : 5) {
       const job = await disk.start({ action, parameters, plan: bytes });
       await until(job, () => job.ended !== null || job.records(0).length > kills);
       const isOver = job.ended !== null;

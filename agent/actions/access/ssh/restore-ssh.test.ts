@@ -77,7 +77,7 @@ describe('the configuration', () => {
     );
   });
 
-  itEach<[what: string, fault: Repaired]>(2, [
+  itEach<[what: string, fault: Repaired]>(1, [
     [
       'a line that sshd does not know made a comment',
       {
@@ -180,7 +180,7 @@ describe('host keys', () => {
 });
 
 describe('what sshd needs beside', () => {
-  itEach<[what: string, fault: Repaired]>(3, [
+  itEach<[what: string, fault: Repaired]>(1, [
     [
       'the user it gives up its powers to, made',
       {
@@ -281,7 +281,7 @@ describe('what sshd needs beside', () => {
 });
 
 describe('who may log in', () => {
-  itEach<[what: string, fault: Repaired]>(3, [
+  itEach<[what: string, fault: Repaired]>(1, [
     [
       'a list of users that names others',
       {
@@ -414,7 +414,7 @@ describe('who may log in', () => {
     expect(plan.steps.map(({ id }) => id)).toEqual(['key', 'check']);
   });
 
-  it.each([
+  itEach<[what: string, script: string, parameters: Parameters, said: RegExp]>(1, [
     ['there is no key and no password', 'rm -r root/.ssh', {}, /key=.*passwords=true/],
     [
       'a pattern denies',
