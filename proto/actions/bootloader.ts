@@ -18,7 +18,7 @@ export const bootloaderRepairParameters = z.strictObject({
     ),
   kernel: z
     .string()
-    .regex(/^[\w.+~-]{1,128}$/)
+    .regex(/^\w[\w.+~-]{0,127}$/)
     .optional()
     .describe(
       'start this kernel from now on: its version, or `previous` for the one before the newest',

@@ -11,7 +11,7 @@ const LINE_MAX = 1024 * 1024;
  */
 export class RecordedScreen {
   private rest = '';
-  private readonly decoder = new TextDecoder();
+  private readonly decoder = new TextDecoder('utf-8', { ignoreBOM: true });
 
   push(bytes: Uint8Array): string {
     const lines = (this.rest + this.decoder.decode(bytes, { stream: true })).split('\n');

@@ -25,7 +25,7 @@ export class LogTextFilter {
   /** Control sequences taken out so far. */
   hidden = 0;
   private readonly colors: boolean;
-  private readonly decoder = new TextDecoder('utf-8');
+  private readonly decoder = new TextDecoder('utf-8', { ignoreBOM: true });
   private decoderHolds = false;
   /** The unfinished line, while no character of it needed care. */
   private plain = '';
