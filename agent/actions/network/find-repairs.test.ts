@@ -147,6 +147,11 @@ describe('what ifupdown is told', () => {
     expect(await repaired({ interface: 'ens3' })).toBe(STATIC + more);
   });
 
+  it.each(['eth(0', '(x+)+y'])('passes over %s, which is no name of an interface', async (name) => {
+    await write(interfaces, `iface ${name} inet dhcp\n    up ip link set xxy\n`);
+    expect((await look({ interface: 'eth0' })).changes).toEqual([]);
+  });
+
   it('is suspected of an old name only where udev gives new ones', async () => {
     await write(interfaces, STATIC.replaceAll('ens3', 'eth0'));
     expect((await look()).rules).toEqual([]);
@@ -224,6 +229,17 @@ describe('what netplan is told', () => {
       changes: [],
     });
   });
+
+  it.each(['eth(0', '(x+)+y', 'eth0.100'])(
+    'calls %s another name only as it stands',
+    async (name) => {
+      const device = (own: string) =>
+        `network:\n  ethernets:\n    "${own}":\n      nameservers: {search: [eth0x100, xxy]}\n`;
+      await write('/etc/netplan/a.yaml', device(name));
+      const after = await repaired({ interface: 'eth0' });
+      expect(after).toBe(name === 'eth0.100' ? device('eth0') : undefined);
+    },
+  );
 
   it('gets gateway, address and name from the order alone', async () => {
     await write(file, YAML.replace('via: 192.0.2.1\n', 'via: 198.51.100.1\n'), 0o600);

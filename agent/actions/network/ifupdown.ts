@@ -10,7 +10,7 @@ import {
   WORDS,
   type Stanza,
 } from './interfaces-syntax.ts';
-import { judgeName } from './interface-names.ts';
+import { isInterfaceName, judgeName, renameInterface } from './interface-names.ts';
 import { isInNetwork, maskOfPrefix, parseInterfaceAddress } from './ip-address.ts';
 import {
   readText,
@@ -24,6 +24,8 @@ import {
 const MAIN = '/etc/network/interfaces';
 const FOLDER = '/etc/network/interfaces.d';
 const FILES_MAX = 64;
+/** Also the number of a VLAN or an alias may be behind the name. */
+const WORD_END = String.raw`(?=$|[\s.:])`;
 
 /** The files of interfaces(5), the main one first; none where ifupdown is not in use. */
 export async function interfacesFiles(
@@ -52,7 +54,7 @@ export function hardwareNames(texts: readonly string[]): string[] {
         ),
     )
     .map(({ name }) => name.split(':', 1)[0]!)
-    .filter((name) => name !== 'lo' && !/[.*?[/]/.test(name));
+    .filter((name) => name !== 'lo' && isInterfaceName(name) && !name.includes('.'));
   return [...new Set(names)];
 }
 
@@ -72,7 +74,7 @@ export async function ifupdownRepairs(look: NetworkLook): Promise<NetworkRepairs
     const renamed =
       old === null || look.facts.interface === undefined
         ? text
-        : rename(text, old.name, look.facts.interface);
+        : renameInterface(text, old.name, look.facts.interface, WORD_END);
     const after = withFacts(renamed, look.facts, drafts.length);
     return {
       faults: [
@@ -142,15 +144,6 @@ function nameFaults(
       why: `${old.why}, and the configuration says ${old.name}`,
     },
   ];
-}
-
-/** The name as a word of its own, also with the number of a VLAN or an alias behind it. */
-function rename(text: string, from: string, to: string): string {
-  const word = new RegExp(String.raw`(?<![\w.:/-])${from}(?=$|[\s.:])`, 'g');
-  return text
-    .split('\n')
-    .map((line) => (line.trim().startsWith('#') ? line : line.replace(word, to)))
-    .join('\n');
 }
 
 function gatewayFaults(path: string, text: string): NetworkFault[] {

@@ -18,8 +18,29 @@ const SHIPPED = [
   '/usr/lib/systemd/network/99-default.link',
   '/lib/systemd/network/99-default.link',
 ];
+/** What the kernel would take, and files of people mean: no pattern, nothing that has to be quoted. */
+const NAME = /^[\w.:@-]{1,15}$/;
 const OF_KERNEL = /^(?:eth|wlan)\d+$/;
 const OF_SYSTEMD = /^(?:en|wl)(?:[bovx]|[Pps]\d)/;
+
+export function isInterfaceName(name: string): boolean {
+  return NAME.test(name);
+}
+
+/**
+ * The text with one name of an interface in place of another, comments excepted. It is a word of its own where
+ * `end`, a part of a regular expression, comes behind it. Unchanged where `from` is no name of an interface.
+ */
+export function renameInterface(text: string, from: string, to: string, end: string): string {
+  if (!isInterfaceName(from)) return text;
+  // Of what a name may hold only the dot means something else in an expression.
+  const name = from.replaceAll('.', String.raw`\.`);
+  const word = new RegExp(String.raw`(?<![\w.:/-])${name}${end}`, 'g');
+  return text
+    .split('\n')
+    .map((line) => (line.trim().startsWith('#') ? line : line.replace(word, () => to)))
+    .join('\n');
+}
 
 /**
  * Why a system on a disk will have no interface of this name, as far as its files tell: udev renames what the kernel

@@ -1,7 +1,7 @@
 import { isIPv4 } from 'node:net';
 import { correctMisspelling } from '../files/misspelling.ts';
 import { isInNetwork, parseInterfaceAddress } from './ip-address.ts';
-import { judgeName } from './interface-names.ts';
+import { judgeName, renameInterface } from './interface-names.ts';
 import { filesIn, NETPLAN } from './managers.ts';
 import { itemsOf, parseNetplan, unquoted, WORDS, type NetplanLine } from './netplan-syntax.ts';
 import {
@@ -15,6 +15,7 @@ import {
 } from './network-repair.ts';
 
 const ERRORS_MAX = 8;
+const WORD_END = String.raw`(?![\w-])`;
 const TAB_WIDTHS = [2, 3, 4, 6, 8];
 const EVERYWHERE = ['default', '0.0.0.0/0', '::/0', '0/0'];
 
@@ -72,7 +73,7 @@ async function repairFile(
   }
   faults.push(...gatewayFaults(path, lines));
   if (isOnly && isByName && meant !== undefined && meant !== name)
-    after = renamed(after, name, meant);
+    after = renameInterface(after, name, meant, WORD_END);
   if (isOnly) after = withFacts(after, look.facts);
   return { faults, changes: textChange(path, text, after, 0o600) };
 }
@@ -126,14 +127,6 @@ function devicesOf(lines: readonly NetplanLine[]): string[] {
   return lines
     .filter(({ path }) => path.length === 3 && path[0] === 'network' && path[1] === 'ethernets')
     .map(({ path }) => path[2]!);
-}
-
-function renamed(text: string, from: string, to: string): string {
-  const word = new RegExp(String.raw`(?<![\w.:/-])${from}(?![\w-])`, 'g');
-  return text
-    .split('\n')
-    .map((line) => (line.trim().startsWith('#') ? line : line.replace(word, to)))
-    .join('\n');
 }
 
 /** Where an address of the device stands, and what it is. */
