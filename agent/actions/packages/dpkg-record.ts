@@ -2,6 +2,10 @@ import { fulfils } from './debian-version.ts';
 
 /** More than dpkg's record of ten thousand packages. */
 export const RECORD_MAX_BYTES = 64 * 1024 * 1024;
+/** Far more than any package names in one field. */
+const RELATIONS_MAX = 10_000;
+/** Versions of one name that are compared. */
+const OFFERS_MAX = 100;
 
 /** A package as dpkg's record has it (deb-control(5), dpkg(1)). */
 export interface RecordedPackage {
@@ -65,9 +69,12 @@ export function unfinishedIn(record: readonly RecordedPackage[]): RecordedPackag
 
 /** What packages that are there need and have not, in the order of the record; each name once. */
 export function lackingIn(record: readonly RecordedPackage[]): Lacking[] {
-  const offered = new Map<string, (string | null)[]>();
-  const offer = (name: string, version: string | null) =>
-    offered.set(name, [...(offered.get(name) ?? []), version]);
+  const offered = new Map<string, Set<string | null>>();
+  const offer = (name: string, version: string | null) => {
+    const versions = offered.get(name);
+    if (versions === undefined) offered.set(name, new Set([version]));
+    else if (versions.size < OFFERS_MAX) versions.add(version);
+  };
   const there = record.filter(isThere);
   for (const { name, version, provides } of there) {
     offer(name, version);
@@ -75,11 +82,12 @@ export function lackingIn(record: readonly RecordedPackage[]): Lacking[] {
       if (given !== undefined) offer(given.name, given.relation === '=' ? given.version : null);
     }
   }
-  const isMet = ({ name, relation, version }: Relation) =>
-    (offered.get(name) ?? []).some(
-      // A virtual package without a version fulfils no relation that names one.
-      (own) => relation === null || (own !== null && fulfils(own, relation, version)),
-    );
+  const isMet = ({ name, relation, version }: Relation) => {
+    const versions = offered.get(name);
+    if (versions === undefined || relation === null) return versions !== undefined;
+    // A virtual package without a version fulfils no relation that names one.
+    return [...versions].some((own) => own !== null && fulfils(own, relation, version));
+  };
   const lacking = new Map<string, Lacking>();
   for (const { name: by, depends } of there) {
     for (const alternatives of relationsOf(depends)) {
@@ -99,8 +107,8 @@ interface Relation {
 
 /** `a (>= 1) | b, c`: all of the outer list, one of each inner one. What cannot be read is left out. */
 function relationsOf(field: string): Relation[][] {
-  return field.split(',').map((group) =>
-    group.split('|').flatMap((text): Relation[] => {
+  return field.split(',', RELATIONS_MAX).map((group) =>
+    group.split('|', RELATIONS_MAX).flatMap((text): Relation[] => {
       const found =
         /^\s*([a-z0-9][a-z0-9+.-]*)(?::[a-z0-9-]+)?\s*(?:\(\s*(<<|<=|<|=|>=|>>|>)\s*([^\s)]+)\s*\))?/.exec(
           text,
