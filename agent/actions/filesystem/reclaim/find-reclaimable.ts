@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { lstat } from 'node:fs/promises';
 import type { ReclaimExtra } from '../../../../proto/actions/reclaim.ts';
 import type { ActionContext } from '../../../runner/action.ts';
+import { TargetFiles } from '../../../target/target-files.ts';
 import {
   TargetPathError,
   type TargetFolder,
@@ -36,6 +37,7 @@ export async function findReclaimable(
     for (const { folder, depth } of kind.places) {
       await search(context, root, folder, depth, kind, found);
     }
+    if (found.length > 0 && (await kind.areNeeded?.(new TargetFiles(root.path))) === true) continue;
     const chosen = new Set<Candidate>(kind.choose?.(found, keepJournalBytes) ?? found);
     const files = found
       .filter((one) => chosen.has(one))
@@ -53,7 +55,7 @@ export function pathOf({ folder, name }: Pick<Candidate, 'folder' | 'name'>): st
   return `${folder === '/' ? '' : folder}/${name}`;
 }
 
-type Found = Candidate & { identity: string };
+type Found = Candidate & { identity: string; isEmpty: boolean };
 
 async function search(
   context: Pick<ActionContext, 'signal'>,
@@ -68,14 +70,15 @@ async function search(
   if (folder === null) return;
   const below: string[] = [];
   try {
-    const entries = await folder.list();
-    const beside = new Set(entries.map(({ name }) => name));
-    for (const entry of entries) {
+    const candidates: Found[] = [];
+    for (const entry of await folder.list()) {
       if (entry.isDirectory() && depth > 0) below.push(entry.name);
       if (!entry.isFile()) continue;
       const candidate = await lookAt(folder, entry.name);
-      if (candidate !== null && kind.isOne(candidate, beside)) found.push(candidate);
+      if (candidate !== null) candidates.push(candidate);
     }
+    const beside = new Set(candidates.filter(({ isEmpty }) => !isEmpty).map(({ name }) => name));
+    for (const one of candidates) if (kind.isOne(one, beside)) found.push(one);
   } finally {
     await folder.close();
   }
@@ -108,5 +111,6 @@ async function lookAt(folder: TargetFolder, name: string): Promise<Found | null>
     bytes: Number(found.blocks) * 512,
     changedAt: found.mtimeNs,
     identity: [found.ino, found.size, found.mtimeNs].join(' '),
+    isEmpty: found.size === 0n,
   };
 }

@@ -63,6 +63,8 @@ describe('what may be removed', () => {
     '/var/log/apache2/access.log.14.gz',
     '/var/log/messages-20260131',
     '/var/log/shop/catalina.log-20260131.xz',
+    '/var/log/httpd/ssl_request_log.2',
+    '/var/log/maillog-20260131',
     `/var/log/journal/${'a'.repeat(32)}/system@0005-abc.journal`,
     `/var/log/journal/${'a'.repeat(32)}/user-1000@0005.journal~`,
   ])('is %s', async (path) => {
@@ -78,6 +80,11 @@ describe('what may be removed', () => {
     '/var/log/mysql/mysql-bin.log.000001',
     '/var/log/backup/orders.sql.gz',
     '/var/log/backup/orders.1',
+    '/var/log/backup/shop.log.1',
+    '/var/log/blog-20260131.gz',
+    '/var/log/catalog.1',
+    '/var/log/log-backup.1',
+    '/var/log/shop-log.sql-20260131.gz',
     `/var/log/journal/${'a'.repeat(32)}/system.journal`,
     '/boot/initrd.img-6.1.0-1-amd64',
     '/boot/initrd.img-6.1.0-2-amd64.new',
@@ -96,6 +103,32 @@ describe('what may be removed', () => {
     write('/boot/initrd.img-6.1.new');
     write('/boot/initrd.img-6.1.dpkg-bak');
     expect(await find()).toEqual(['/boot/initrd.img-6.1.dpkg-bak', '/boot/initrd.img-6.1.new']);
+  });
+
+  it('is the whole initramfs beside an empty one no more than any other', async () => {
+    write('/boot/initrd.img-6.1', 0);
+    write('/boot/initrd.img-6.1.dpkg-bak');
+    expect(await find()).toEqual([]);
+  });
+
+  const whole = 'Package: shop\nStatus: install ok installed\nVersion: 1\n';
+  const libc = `${'0'.repeat(32)}  usr/lib/x86_64-linux-gnu/libc.so.6\n`;
+  it.each([
+    ['a package is half installed', 'status', whole.replace('installed', 'half-installed')],
+    ['a package must be installed anew', 'status', whole.replace(' ok ', ' reinstreq ')],
+    ['a package lacks another', 'status', `${whole}Depends: libshop\n`],
+    ['dpkg was cut off', 'updates/0001', whole],
+    ['the C library is gone', 'info/libc6:amd64.md5sums', libc],
+    ['the record is gone', 'info/shop.list', '/.\n'],
+  ])('is no archive while %s, which it may be needed for', async (_, name, text) => {
+    const archive = '/var/cache/apt/archives/shop_1_amd64.deb';
+    write(archive);
+    const record = join(root, 'var/lib/dpkg');
+    mkdirSync(dirname(join(record, name)), { recursive: true });
+    if (name !== 'info/shop.list') writeFileSync(join(record, 'status'), whole);
+    expect(await find()).toEqual([archive]);
+    writeFileSync(join(record, name), text);
+    expect(await find()).toEqual([]);
   });
 
   it('is a session or a memory image only where the order says so', async () => {

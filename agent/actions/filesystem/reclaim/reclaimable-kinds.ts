@@ -1,4 +1,6 @@
 import type { ReclaimExtra } from '../../../../proto/actions/reclaim.ts';
+import type { TargetFiles } from '../../../target/target-files.ts';
+import { areArchivesNeeded } from '../../packages/archives-needed.ts';
 
 /** A file that may be one to remove. */
 export interface Candidate {
@@ -22,7 +24,10 @@ export interface ReclaimableKind {
   many: string;
   /** Folders of the target that are looked through, so deep. */
   places: readonly { folder: string; depth: number }[];
+  /** @param beside names of the plain files of the same folder that are not empty */
   isOne: (candidate: Candidate, beside: ReadonlySet<string>) => boolean;
+  /** Whether another repair of this system needs them: then all of them stay. */
+  areNeeded?: (files: TargetFiles) => Promise<boolean>;
   /** Of all that were found, those that go. */
   choose?: (found: readonly Candidate[], keepJournalBytes: number) => Candidate[];
   /** Why they cannot be put back, and what that means. */
@@ -34,7 +39,9 @@ const ROTATED =
   /^(?<stem>.+?)(?:\.[1-9]\d{0,2}|-(?:19|20)\d{6}(?:-\d{1,10})?)(?:\.(?:gz|xz|bz2|zst))?$/;
 /** Logs whose names do not say that they are. */
 const LOGS =
-  /log|^(?:messages|secure|cron|spooler|[bw]tmp|dmesg|kern|debug|user|daemon|boot|access|error|mail\.(?:info|err|warn))$/i;
+  /(?:^|[^a-z])(?:sys|mail|xfer|fail|last|slow|error|access|audit|debug|event)?logs?(?![a-z])|^(?:messages|secure|cron|spooler|[bw]tmp|dmesg|kern|debug|user|daemon|boot|access|error|mail\.(?:info|err|warn))$/i;
+/** What people put below /var/log and is no log, whatever else its name says. */
+const SAVED = /backup|dump|\.(?:sql|tar)(?![a-z])/i;
 /** systemd-journald(8): archived, or set aside because they were not closed; never one that is written. */
 const ARCHIVED = /^(?:system|user-\d+)@[0-9a-f-]+\.journal$|\.journal~$/;
 /** What update-initramfs(8) and dpkg leave beside an initramfs when they are cut off. */
@@ -53,6 +60,7 @@ export const reclaimableKinds: readonly ReclaimableKind[] = [
       folder.startsWith('/var/cache/apt')
         ? /\.deb(?:\.FAILED)?$/.test(name)
         : name.endsWith('.rpm'),
+    areNeeded: areArchivesNeeded,
     undo: 'They are not kept: they are downloaded again when they are needed.',
   },
   {
@@ -62,6 +70,7 @@ export const reclaimableKinds: readonly ReclaimableKind[] = [
     places: [{ folder: '/var/log', depth: 5 }],
     isOne: ({ name, folder }) =>
       !folder.startsWith('/var/log/journal') &&
+      !SAVED.test(`${folder}/${name}`) &&
       LOGS.test(ROTATED.exec(name)?.groups?.['stem'] ?? ''),
     undo: 'Logs that were rotated away are gone for good; those that are written now stay.',
   },
