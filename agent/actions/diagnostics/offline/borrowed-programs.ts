@@ -1,5 +1,6 @@
-import { realpath } from 'node:fs/promises';
-import { HOST_WIDE } from '../../../jobs/sandbox.ts';
+import { readdir, readlink } from 'node:fs/promises';
+import { join, posix } from 'node:path';
+import type { CommandResult } from '../../../process/command.ts';
 import type { Target } from '../../../target/open-target.ts';
 import { TargetPathError } from '../../../target/target-root.ts';
 
@@ -7,6 +8,13 @@ import { TargetPathError } from '../../../target/target-root.ts';
 const SHOWN = ['/etc', '/var/lib/dpkg', '/var/lib/apt', '/var/log/journal'];
 /** The loader of programs reads these: the target's would have it load what lies on the disk. */
 const LOADER_FILES = ['/etc/ld.so.cache', '/etc/ld.so.preload'];
+/** Where packages of this machine have programs, libraries and what belongs to them; nobody's own files. */
+const PROGRAM_FOLDER = /^(?:bin|sbin|lib\w*|share)$/;
+/** How sshd, visudo and nft name a line: `FILE line 3`, `FILE:3`, `FILE: syntax error near line 3`. */
+const PLACE = /(\/[^\s:'"]+)(?::|:? line |:[^\n]* line )\d+/g;
+
+type Look = (argv: readonly string[]) => Promise<CommandResult>;
+type Seen = Pick<Target, 'root' | 'files'>;
 
 export interface BorrowOptions {
   /** Power over the network of the sandbox, which is empty and its own. */
@@ -14,28 +22,70 @@ export interface BorrowOptions {
 }
 
 /**
- * The command by which a program of this machine looks at the target's files as if they were its own: sshd
- * reads the target's configuration, dpkg its database. No program of the target is run, and everything is
- * read-only. Paths below the target's mount point are rewritten to the target's own.
+ * What a program of this machine says of the target's files, which it sees as if they were its own: sshd reads
+ * the target's configuration, dpkg its database. No program of the target is run, everything is read-only, and
+ * of this machine nothing is there but its programs. Paths below the target's mount point are rewritten to the
+ * target's own. A complaint about a file that is not the target's is cut down to its place: configuration may
+ * include any path, and the program quotes what it finds there.
  */
-export async function borrowed(
-  target: Pick<Target, 'root' | 'files'>,
+export async function lookBorrowed(
+  target: Seen,
+  look: Look,
   argv: readonly string[],
-  { netAdmin = false }: BorrowOptions = {},
+  options: BorrowOptions = {},
+): Promise<CommandResult> {
+  const done = await look(await borrowed(target, argv, options));
+  const err = await withoutForeignLines(target, done.err);
+  // What a program prints when it is content are records, which name files of all kinds.
+  const out = done.exitStatus === 0 ? done.out : await withoutForeignLines(target, done.out);
+  return { ...done, out, err };
+}
+
+async function borrowed(
+  target: Seen,
+  argv: readonly string[],
+  { netAdmin = false }: BorrowOptions,
 ): Promise<string[]> {
   const shown: string[] = [];
   for (const path of SHOWN) shown.push(...(await showing(target, path)));
   return [
     ['bwrap', '--unshare-pid', '--unshare-ipc', '--unshare-uts', '--die-with-parent'],
-    ['--new-session', '--ro-bind', '/', '/', '--proc', '/proc', '--dev', '/dev'],
-    ...HOST_WIDE.map((path) => ['--ro-bind-try', path, path]),
+    ['--new-session', ...(await programFolders()), '--dev', '/dev'],
     shown,
     ['--tmpfs', '/run', '--perms', '0755', '--dir', '/run/sshd', '--tmpfs', '/tmp'],
-    ['--cap-drop', 'ALL'],
+    ['--remount-ro', '/', '--cap-drop', 'ALL'],
     netAdmin ? ['--cap-add', 'CAP_NET_ADMIN', '--cap-add', 'CAP_NET_RAW'] : [],
     ['--'],
     argv.map((word) => inTarget(target, word)),
   ].flat();
+}
+
+/** They may be folders of the root, or links to those of /usr, as on every newer system. */
+async function programFolders(): Promise<string[]> {
+  const binds: string[] = [];
+  for (const parent of ['/usr', '/']) {
+    for (const name of (await readdir(parent)).filter((one) => PROGRAM_FOLDER.test(one))) {
+      const path = join(parent, name);
+      const link = await readlink(path).catch(() => null);
+      binds.push(...(link === null ? ['--ro-bind', path, path] : ['--symlink', link, path]));
+    }
+  }
+  return binds;
+}
+
+async function withoutForeignLines({ files }: Seen, text: string): Promise<string> {
+  for (const [place, file] of text.matchAll(PLACE)) {
+    const isShown = SHOWN.some((folder) => posix.normalize(file!).startsWith(`${folder}/`));
+    // Through a link the program may have read something else than lies there in the target.
+    const isOwn = isShown && (await isReachedWithoutLinks(files, file!));
+    if (!isOwn) return `${place}: not shown, since it is none of the files that were looked at\n`;
+  }
+  return text;
+}
+
+async function isReachedWithoutLinks(files: Target['files'], path: string): Promise<boolean> {
+  const [root, real] = await Promise.all([files.locate('/'), files.locate(path)]).catch(() => []);
+  return typeof root === 'string' && real === join(root, path);
 }
 
 /** A text in which the target's mount point is left out of every path. */
@@ -43,9 +93,7 @@ export function inTarget({ root }: Pick<Target, 'root'>, text: string): string {
   return text.replaceAll(`${root.path}/`, '/').replaceAll(root.path, '/');
 }
 
-async function showing({ root, files }: Pick<Target, 'root' | 'files'>, path: string) {
-  const host = await realpath(path).catch(() => null);
-  if (host !== path) return [];
+async function showing({ root, files }: Seen, path: string) {
   const source = await realFolder(root, path);
   if (source === null) return ['--tmpfs', path];
   const covered: string[] = [];

@@ -4,7 +4,7 @@ import { DF_COLUMNS, homePaths } from '../../../jobs/observations.ts';
 import type { CommandResult } from '../../../process/command.ts';
 import type { Target } from '../../../target/open-target.ts';
 import { NotApplicable, type ProbeContext } from '../probe.ts';
-import { borrowed } from './borrowed-programs.ts';
+import { lookBorrowed } from './borrowed-programs.ts';
 
 const NFT_FILE = '/etc/nftables.conf';
 const NFT_ENABLED = '/etc/systemd/system/sysinit.target.wants/nftables.service';
@@ -33,7 +33,7 @@ export function offlineContext(target: Target, look: Look): ProbeContext {
       return Promise.reject(new NotApplicable('this system does not run'));
     },
     observed: () => Promise.resolve([]),
-    run: async (argv) => look(await borrowed(target, argv)),
+    run: (argv) => lookBorrowed(target, look, argv),
     volumes: target.layout!.volumes,
     now: Date.now(),
   };
@@ -66,17 +66,17 @@ async function homes({ files }: Target): Promise<Observation> {
 async function loadedRules(target: Target, look: Look): Promise<Observation> {
   const isEnabled = (await target.files.lstat(NFT_ENABLED)) !== null;
   if (!isEnabled) throw new NotApplicable('no firewall is loaded at boot by nftables.service');
-  const load = await look(await borrowed(target, ['nft', '--file', NFT_FILE], { netAdmin: true }));
+  const load = await lookBorrowed(target, look, ['nft', '--file', NFT_FILE], { netAdmin: true });
   if (load.exitStatus !== 0) throw new NotApplicable('its rules do not load');
   const argv = ['nft', '--json', 'list', 'ruleset'];
-  const { exitStatus, out, err } = await look(await borrowed(target, argv, { netAdmin: true }));
+  const { exitStatus, out, err } = await lookBorrowed(target, look, argv, { netAdmin: true });
   return { exitStatus, problem: null, out, err, command: `nft --file ${NFT_FILE}` };
 }
 
 async function checkedFile(target: Target, look: Look): Promise<Observation> {
   if ((await target.files.stat(NFT_FILE)) === null) throw new NotApplicable(`no ${NFT_FILE}`);
   const argv = ['nft', '--check', '--file', NFT_FILE];
-  const { exitStatus, out, err } = await look(await borrowed(target, argv, { netAdmin: true }));
+  const { exitStatus, out, err } = await lookBorrowed(target, look, argv, { netAdmin: true });
   return { exitStatus, problem: null, out, err, command: argv.join(' ') };
 }
 
