@@ -35,16 +35,22 @@ export class TargetFiles {
 
   /** As `read`, of a file that is no text. */
   async readBytes(path: string, maxBytes: number): Promise<Buffer | null> {
+    const file = await this.openPlain(path);
+    if (file === null) return null;
+    try {
+      return await readUpTo(file, maxBytes);
+    } finally {
+      await file.close();
+    }
+  }
+
+  /** A plain file for reading, which the caller closes; null when it is not there. Waits for no pipe. */
+  async openPlain(path: string): Promise<FileHandle | null> {
     const found = await this.find(path, true);
     if (found === null) return null;
     try {
       if (!(await found.stat()).isFile()) throw new TargetFileError(`${path} is no plain file`);
-      const file = await open(`/proc/self/fd/${found.fd}`, O_RDONLY | O_NONBLOCK);
-      try {
-        return await readUpTo(file, maxBytes);
-      } finally {
-        await file.close();
-      }
+      return await open(`/proc/self/fd/${found.fd}`, O_RDONLY | O_NONBLOCK);
     } finally {
       await found.close();
     }

@@ -1,9 +1,8 @@
 import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
 import { packagesRepairParameters } from '../../../proto/actions/packages.ts';
 import { ActionError, type ActionContext } from '../../runner/action.ts';
 import type { Target } from '../../target/open-target.ts';
-import type { TargetFiles } from '../../target/target-files.ts';
+import { TargetFileError, type TargetFiles } from '../../target/target-files.ts';
 import { listed } from './change-plan.ts';
 import { compareVersions } from './debian-version.ts';
 import {
@@ -19,6 +18,9 @@ import { DPKG_STATUS } from './installed-packages.ts';
 const CACHE = '/var/cache/apt/archives';
 const UPDATES = '/var/lib/dpkg/updates';
 const ARCHIVES_MAX = 24;
+/** No package of a server is larger. */
+const ARCHIVE_MAX_BYTES = 1024 * 1024 * 1024;
+const PIECE_BYTES = 1024 * 1024;
 
 /** What is to be done to the packages of a system on disks. */
 export interface DiskWork {
@@ -71,7 +73,7 @@ export async function findWork(context: ActionContext, target: Target): Promise<
   );
   return {
     ...state,
-    archives: await archivesFor(target, [...wanted], record),
+    archives: await archivesFor(context, target, [...wanted], record),
     findings: [
       ...(isInterrupted ? ['dpkg was interrupted while it changed packages'] : []),
       ...unfinished.map(({ name, state: is }) => `${name} is ${is}`),
@@ -94,6 +96,7 @@ function requireNamed(context: ActionContext, lacking: readonly string[]): void 
 
 /** The newest archive of each that the system has kept: nothing is fetched for a system that does not run. */
 async function archivesFor(
+  { signal }: Pick<ActionContext, 'signal'>,
   { files }: Target,
   names: readonly string[],
   record: readonly RecordedPackage[],
@@ -113,21 +116,43 @@ async function archivesFor(
     const [newest] = kept
       .filter((one) => one.name === name && own.has(one.architecture!))
       .toSorted((one, other) => compareVersions(other.version, one.version));
-    const path = newest === undefined ? null : await files.locate(`${CACHE}/${newest.entry}`);
-    if (newest === undefined || path === null) {
+    const path = `${CACHE}/${newest?.entry ?? ''}`;
+    const digest = newest === undefined ? null : await digestOf(files, path, signal);
+    if (digest === null) {
       throw new ActionError(
         'archive_missing',
         `${name} must be brought in, and the system keeps no archive of it in ${CACHE}. Put one there, or repair its packages once it runs. Nothing was changed.`,
       );
     }
-    const digest = await digestOf(path);
-    archives.push({ path: `${CACHE}/${newest.entry}`, name, digest });
+    archives.push({ path, name, digest });
   }
   return archives;
 }
 
-async function digestOf(path: string): Promise<string> {
-  const hash = createHash('sha256');
-  for await (const piece of createReadStream(path)) hash.update(piece as Buffer);
-  return `sha256:${hash.digest('hex')}`;
+/** Null when it is not there. Throws ActionError `archive_unusable` for what is no archive of a package. */
+async function digestOf(
+  files: TargetFiles,
+  path: string,
+  signal: AbortSignal,
+): Promise<string | null> {
+  const unusable = (why: string) =>
+    new ActionError('archive_unusable', `${path} is ${why}. Nothing was changed.`);
+  const file = await files.openPlain(path).catch((error: unknown) => {
+    if (error instanceof TargetFileError) throw unusable('no plain file');
+    throw error;
+  });
+  if (file === null) return null;
+  try {
+    if ((await file.stat()).size > ARCHIVE_MAX_BYTES) throw unusable('larger than any package');
+    const hash = createHash('sha256');
+    const piece = Buffer.alloc(PIECE_BYTES);
+    for (;;) {
+      signal.throwIfAborted();
+      const { bytesRead } = await file.read(piece, 0, piece.length, null);
+      if (bytesRead === 0) return `sha256:${hash.digest('hex')}`;
+      hash.update(piece.subarray(0, bytesRead));
+    }
+  } finally {
+    await file.close();
+  }
 }
