@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto';
-import { mkdir, readFile, rm } from 'node:fs/promises';
+import { mkdir, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { ActionError, type ActionContext } from '../../runner/action.ts';
 import type { Target } from '../../target/open-target.ts';
+import { TargetFileError, TargetFiles } from '../../target/target-files.ts';
 import type { FileAttributes } from '../files/file-state.ts';
 import { readState } from '../files/file-state.ts';
 import { scratchFolder } from '../filesystem/scratch-space.ts';
@@ -25,6 +26,9 @@ const PLACES = [
 const DEPTH = 2;
 const LOOKED_AT_MAX = 5000;
 const CACHE = '/var/cache/apt/archives';
+/** That of the C library has 3 MB. */
+const ARCHIVE_MAX_BYTES = 64 * 1024 * 1024;
+const UNPACKED_WITHIN_MS = 60_000;
 
 /** Content of a file that was lost, proven by the sum that its package came with. */
 export interface FoundContent {
@@ -88,14 +92,22 @@ async function fromArchive(
   );
   const scratch = join(await scratchFolder(context), 'archive');
   for (const archive of archives) {
+    const stats = await target.files.stat(`${CACHE}/${archive}`);
     const path = await target.files.locate(`${CACHE}/${archive}`);
-    if (path === null) continue;
+    if (path === null || stats?.isFile() !== true || stats.size > ARCHIVE_MAX_BYTES) continue;
     await rm(scratch, { recursive: true, force: true });
     await mkdir(scratch);
-    const argv = ['dpkg-deb', '--extract', path, scratch];
-    const done = await runDpkg(context, argv, { output: 'capture' });
+    const limit = ['prlimit', `--fsize=${LIBC_MAX_BYTES}`, '--core=0', '--'];
+    const done = await runDpkg(context, [...limit, 'dpkg-deb', '--extract', path, scratch], {
+      output: 'capture',
+      signal: context.signal,
+      timeoutMs: UNPACKED_WITHIN_MS,
+    });
+    context.signal.throwIfAborted();
+    // An archive may hold links that lead anywhere, pipes and devices: only what lies in it is read.
+    const unpacked = new TargetFiles(scratch);
     for (const { path: file } of done.exitStatus === 0 ? lost : []) {
-      const bytes = await readFile(join(scratch, file)).catch(() => null);
+      const bytes = await unpacked.readBytes(file, LIBC_MAX_BYTES).catch(passOver);
       if (bytes !== null) take(found, lost, { bytes, mode: 0o755 }, `${CACHE}/${archive}`);
     }
   }
@@ -120,6 +132,6 @@ function isProgram(bytes: Buffer): boolean {
 
 /** What is no plain file is not what is looked for. */
 function passOver(error: unknown): null {
-  if (error instanceof ActionError) return null;
+  if (error instanceof ActionError || error instanceof TargetFileError) return null;
   throw error;
 }
