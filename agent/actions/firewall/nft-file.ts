@@ -2,7 +2,6 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { CommandResult } from '../../process/command.ts';
 import { ActionError, type ActionContext } from '../../runner/action.ts';
-import type { TargetFiles } from '../../target/target-files.ts';
 import { correctMisspellings } from '../files/misspelling.ts';
 import { nftBarriers, type NftBarrier } from './barrier.ts';
 import {
@@ -15,12 +14,13 @@ import {
   type Look,
 } from './file-repair.ts';
 import { nftRemoval, nftRuleWords } from './live-opening.ts';
+import { NftTextError, withIncludes, type NftText } from './nft-text.ts';
 
 /** Debian, Red Hat. */
 const PATHS = ['/etc/nftables.conf', '/etc/sysconfig/nftables.conf'];
 const UNIT = 'nftables.service';
-const INCLUDE = /^[ \t]*include[ \t]+"([^"]+)"[ \t]*;?[ \t]*$/gm;
-const DEPTH_MAX = 8;
+/** For one look at rules: names that stand in them are looked up. */
+const WITHIN_MS = 30_000;
 /** Keywords that a rule set is made of (nft(8)); names and values are the administrator's. */
 const KEYWORDS = (
   'table chain rule set map element add insert flush ruleset include define type filter nat route hook ' +
@@ -36,28 +36,40 @@ export async function nftFileRepairs(look: Look): Promise<FileRepairs> {
   if (!(await isUnitEnabled(target.files, UNIT))) return nothingToRepair;
   for (const path of PATHS) {
     const text = await readRules(target.files, path);
-    if (text !== null) return repairsOf(look, path, text);
+    if (text !== null) return repairsOf(look, path, text).catch(byHand);
   }
   return nothingToRepair;
 }
 
+function byHand(error: unknown): FileRepairs {
+  if (!(error instanceof NftTextError)) throw error;
+  return { ...nothingToRepair, findings: [`${error.message}. Look at it by hand.`] };
+}
+
 async function repairsOf(look: Look, path: string, text: string): Promise<FileRepairs> {
-  const error = await checkRuleset(look, text);
+  const error = await checkRuleset(look, path, text);
   // A file with an error loads nothing: the server is then open, and said to be.
   const failsOpen =
     error === null
       ? ''
-      : `${path}:${error.line}: ${error.what}. The file loads nothing while it has an error: after a boot this server has no firewall at all.`;
-  const errorLine = async (candidate: string) =>
-    (await checkRuleset(look, candidate))?.line ?? null;
+      : `${error.place}: ${error.what}. The file loads nothing while it has an error: after a boot this server has no firewall at all.`;
+  const errorLine = async (candidate: string) => {
+    try {
+      return (await checkRuleset(look, path, candidate))?.line ?? null;
+    } catch (problem) {
+      // Another word made of the name of a file.
+      if (problem instanceof NftTextError) return 1;
+      throw problem;
+    }
+  };
   const valid = error === null ? text : await correctMisspellings(text, KEYWORDS, errorLine);
   if (valid === null) {
     return { ...nothingToRepair, findings: [`${failsOpen} Correct it by hand.`] };
   }
-  const barriers = await barriersIn(look, valid);
+  const barriers = await barriersIn(look, path, valid);
   const after = withRules(valid, barriers);
   if (after === text) return nothingToRepair;
-  if ((await barriersIn(look, after)).length > 0) {
+  if ((await barriersIn(look, path, after)).length > 0) {
     throw new ActionError('cannot_open', `${path}: no rule was found that lets SSH in`);
   }
   const step = {
@@ -73,8 +85,8 @@ async function repairsOf(look: Look, path: string, text: string): Promise<FileRe
   };
 }
 
-async function barriersIn(look: Look, text: string): Promise<NftBarrier[]> {
-  const ruleset = await loadRuleset(look, text);
+async function barriersIn(look: Look, path: string, text: string): Promise<NftBarrier[]> {
+  const ruleset = await loadRuleset(look, path, text);
   return look.packets.flatMap((packet) => nftBarriers(ruleset, packet));
 }
 
@@ -93,14 +105,16 @@ function withRules(text: string, barriers: readonly NftBarrier[]): string {
 }
 
 interface LoadError {
+  /** Of the text with all that it includes. */
   line: number;
+  place: string;
   what: string;
 }
 
 /** JSON of the rules that a text without errors makes in an empty network. */
-async function loadRuleset(look: Look, text: string): Promise<string> {
+async function loadRuleset(look: Look, path: string, text: string): Promise<string> {
   const { context } = look;
-  await writeRuleset(look, text);
+  await writeRuleset(look, path, text);
   const done = await inOwnNetwork(context, ['nft', '--json', '--interactive'], {
     input: `include "${scratchFile(context)}"\nlist ruleset\n`,
   });
@@ -109,22 +123,28 @@ async function loadRuleset(look: Look, text: string): Promise<string> {
 }
 
 /** The first error of a text. */
-async function checkRuleset(look: Look, text: string): Promise<LoadError | null> {
+async function checkRuleset(look: Look, path: string, text: string): Promise<LoadError | null> {
   const { context } = look;
-  const file = await writeRuleset(look, text);
-  const done = await inOwnNetwork(context, ['nft', '--check', '--file', file]);
+  const { placeOf } = await writeRuleset(look, path, text);
+  const argv = ['nft', '--check', '--file', scratchFile(context)];
+  const done = await inOwnNetwork(context, argv);
   if (done.exitStatus === 0) return null;
   const [, line, what = ''] = /:(\d+):[\d-]+: Error: (.*)/.exec(done.err) ?? [];
   if (line === undefined) {
     throw new ActionError('rules_unreadable', `nft cannot check rules: ${done.err.trim()}`);
   }
-  return { line: Number(line), what };
+  const place = placeOf(Number(line));
+  return { line: Number(line), place: `${place.path}:${place.line}`, what };
 }
 
-async function writeRuleset({ context, target }: Look, text: string): Promise<string> {
-  const file = scratchFile(context);
-  await writeFile(file, await withIncludes(target.files, text, 0), { mode: 0o600 });
-  return file;
+async function writeRuleset(
+  { context, target }: Look,
+  path: string,
+  text: string,
+): Promise<NftText> {
+  const whole = await withIncludes(target.files, path, text);
+  await writeFile(scratchFile(context), whole.text, { mode: 0o600 });
+  return whole;
 }
 
 function scratchFile({ directory }: ActionContext): string {
@@ -137,33 +157,10 @@ export function inOwnNetwork(
   argv: readonly string[],
   options: { input?: string } = {},
 ): Promise<CommandResult> {
-  return context.run(['unshare', '--net', '--', ...argv], { output: 'capture', ...options });
-}
-
-/** The text with what it includes: nft itself would follow links out of a target. */
-async function withIncludes(files: TargetFiles, text: string, depth: number): Promise<string> {
-  if (depth > DEPTH_MAX) throw new ActionError('rules_unreadable', 'files include each other');
-  const pieces: string[] = [];
-  let end = 0;
-  for (const match of text.matchAll(INCLUDE)) {
-    pieces.push(text.slice(end, match.index));
-    end = match.index + match[0].length;
-    for (const path of await included(files, match[1]!)) {
-      const content = await files.read(path).catch(() => null);
-      if (content !== null) pieces.push(await withIncludes(files, content, depth + 1));
-    }
-  }
-  return [...pieces, text.slice(end)].join('');
-}
-
-async function included(files: TargetFiles, named: string): Promise<string[]> {
-  const path = named.startsWith('/') ? named : `/etc/${named}`;
-  const at = path.lastIndexOf('/');
-  const pattern = path.slice(at + 1);
-  if (!pattern.includes('*')) return [path];
-  const [head = '', tail = ''] = pattern.split('*', 2);
-  const names = await files.list(path.slice(0, at));
-  return names
-    .filter((name) => !name.startsWith('.') && name.startsWith(head) && name.endsWith(tail))
-    .map((name) => `${path.slice(0, at)}/${name}`);
+  return context.run(['unshare', '--net', '--', ...argv], {
+    output: 'capture',
+    timeoutMs: WITHIN_MS,
+    signal: context.signal,
+    ...options,
+  });
 }
