@@ -21,7 +21,7 @@ export class NftTextError extends Error {
 export interface NftText {
   text: string;
   /** Where a line of `text`, from 1, stands in the target. */
-  placeOf(line: number): { path: string; line: number };
+  placeOf: (line: number) => { path: string; line: number };
 }
 
 /**
