@@ -1,4 +1,5 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
@@ -59,4 +60,20 @@ it.each([
 it('nothing is changed where sshd does not read the files', async () => {
   writeFileSync(join(root, 'usr/sbin/sshd'), 'no wrappers');
   expect(await added('', 'ALL: ALL\n', null)).toBeNull();
+});
+
+it('nothing is changed, nor waited for, where a pipe has the name of sshd', async () => {
+  rmSync(join(root, 'usr/sbin/sshd'));
+  execFileSync('mkfifo', [join(root, 'usr/sbin/sshd')]);
+  expect(await added('', 'ALL: ALL\n', null)).toBeNull();
+});
+
+/** Bytes that this process has read so far: proc_pid_io(5). */
+const bytesRead = () => Number(/^rchar: (\d+)$/m.exec(readFileSync('/proc/self/io', 'utf8'))![1]);
+
+it('of what is too long to be sshd only the beginning is read', async () => {
+  truncateSync(join(root, 'usr/sbin/sshd'), 1024 ** 3);
+  const before = bytesRead();
+  expect(await added('', 'ALL: ALL\n', null)).toBeNull();
+  expect(bytesRead() - before).toBeLessThan(64 * 1024 ** 2);
 });

@@ -6,17 +6,26 @@ import type { Change } from '../files/change-steps.ts';
 
 /** An initramfs has some 50 MB. */
 const FILE_MAX_BYTES = 256 * 1024 * 1024;
+/** A kernel with its modules has 500 MB, and as much that it takes the place of. */
+const SUM_MAX_BYTES = 2 * 1024 * 1024 * 1024;
 const RECORD = '/var/lib/dpkg/';
 
 /**
  * The changes by which what a program wrote in memory gets onto the disk, in an order in which dpkg's record
  * comes last: cut off before, it still says what is unfinished. Throws ActionError `unusual_change` for what
- * lies outside of `folders`.
+ * lies outside of `folders`, and, before any of it is read, for more than fits into memory.
+ *
+ * @param maxBytes of all files that are written and of those in their places; a sparse one counts in full
  */
 export async function changesToTake(
   tried: readonly TriedChange[],
-  { files, folders }: { files: TargetFiles; folders: readonly string[] },
+  {
+    files,
+    folders,
+    maxBytes = Math.min(SUM_MAX_BYTES, Math.floor(process.availableMemory() / 2)),
+  }: { files: TargetFiles; folders: readonly string[]; maxBytes?: number },
 ): Promise<Change[]> {
+  await requireRoom(tried, files, maxBytes);
   const changes: Change[] = [];
   for (const one of tried) {
     if (one.kind === 'folder' && !one.isNew && (await isSameFolder(files, one))) continue;
@@ -30,6 +39,24 @@ export async function changesToTake(
   }
   const isLast = ({ path }: Change) => path.startsWith(RECORD);
   return [...changes.filter((one) => !isLast(one)), ...changes.filter(isLast)];
+}
+
+async function requireRoom(
+  tried: readonly TriedChange[],
+  files: TargetFiles,
+  maxBytes: number,
+): Promise<void> {
+  let bytes = 0;
+  for (const one of tried) {
+    const before = await files.lstat(one.path);
+    if (before?.isFile() === true) bytes += before.size;
+    if (one.kind === 'file') bytes += one.stats.size;
+    if (bytes <= maxBytes) continue;
+    throw new ActionError(
+      'unusual_change',
+      `More would be changed than the ${Math.floor(maxBytes / 1024 / 1024)} MiB that fit into memory here. Nothing was changed.`,
+    );
+  }
 }
 
 async function changeOf(one: TriedChange, files: TargetFiles): Promise<Change> {
