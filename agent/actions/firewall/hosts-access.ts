@@ -1,4 +1,3 @@
-import { readFile } from 'node:fs/promises';
 import type { TargetFiles } from '../../target/target-files.ts';
 import { sourceFit, type Fit, type Packet } from '../diagnostics/firewall/packet-path.ts';
 import { nothingToRepair, type FileRepairs, type FilesLook } from './file-repair.ts';
@@ -126,8 +125,6 @@ function clientOf(source: string): string {
 
 /** Whether the target's sshd is linked with libwrap, as Debian's is and Red Hat's is not any more. */
 async function readsHostsFiles(files: TargetFiles): Promise<boolean> {
-  const program = await files.locate(SSHD);
-  if (program === null) return false;
-  const bytes = await readFile(program).catch(() => null);
+  const bytes = await files.readBytes(SSHD, SSHD_MAX_BYTES + 1).catch(() => null);
   return bytes !== null && bytes.length <= SSHD_MAX_BYTES && bytes.includes('libwrap.so.0');
 }

@@ -63,9 +63,9 @@ export class Mounts {
     await this.put(['-t', type, '-o', all, node], point, node);
   }
 
-  /** A folder in memory with room for whatever fits there, and no device nodes. */
+  /** A folder in memory, of which it takes at most half (tmpfs(5)), without device nodes. */
   async mountScratch(point: string): Promise<void> {
-    await this.put(['-t', 'tmpfs', '-o', `mode=700,${ALWAYS}`, 'tmpfs'], point, 'memory');
+    await this.put(['-t', 'tmpfs', '-o', `mode=700,size=50%,${ALWAYS}`, 'tmpfs'], point, 'memory');
   }
 
   /**
