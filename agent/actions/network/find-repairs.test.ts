@@ -44,6 +44,7 @@ async function look(facts: NetworkFacts = {}, kind: 'live' | 'offline' = 'offlin
   return {
     rules: faults.map(({ rule, line }) => (line === null ? rule : `${rule} ${line}`)),
     whys: faults.map(({ why }) => why),
+    texts: faults.map(({ text }) => text),
     changes: changes.map((change) => ({
       ...change,
       ...(change.kind === 'file' && { content: change.content?.toString() ?? '' }),
@@ -80,7 +81,7 @@ describe('what ifupdown is told', () => {
   it('is left alone where it is right', async () => {
     await write(interfaces, STATIC);
     const facts = { interface: 'ens3', address: '192.0.2.7/24', gateway: '192.0.2.1' };
-    expect(await look(facts)).toEqual({ rules: [], whys: [], changes: [] });
+    expect(await look(facts)).toEqual({ rules: [], whys: [], texts: [], changes: [] });
   });
 
   it.each([
@@ -189,6 +190,27 @@ const YAML = [
   '          via: 192.0.2.9',
   '',
 ].join('\n');
+
+describe('secrets of the network', () => {
+  it.each([
+    ['/etc/network/interfaces', 'auto w\niface w inet dhcp\n    wpa-pks hunter2 # of home\n'],
+    ['/etc/netplan/a.yaml', 'network:\n  wifis:\n    w:\n      password: "hunter2\n'],
+    [
+      '/etc/netplan/a.yaml',
+      'network:\n  wifis:\n    w:\n      pasword: |\n      - x\n        hunter2\n',
+    ],
+  ])('of %s are in no finding and in no plan', async (path, text) => {
+    await service('networking.service');
+    await write(path, text);
+    const { rules, texts, changes } = await look();
+    expect(rules).toContainEqual(expect.stringMatching(/config_bad/));
+    expect(JSON.stringify(texts)).not.toContain('hunter2');
+    for (const change of changes) {
+      const shown = change.kind === 'file' ? change.shown!(String(change.content)) : '';
+      expect(shown).not.toContain('hunter2');
+    }
+  });
+});
 
 describe('what netplan is told', () => {
   const file = '/etc/netplan/01.yaml';

@@ -20,6 +20,7 @@ import {
   type NetworkLook,
   type NetworkRepairs,
 } from './network-repair.ts';
+import { withoutSecrets } from './without-secrets.ts';
 
 const MAIN = '/etc/network/interfaces';
 const FOLDER = '/etc/network/interfaces.d';
@@ -105,7 +106,7 @@ async function correct(
         severity: 'critical',
         file: path,
         line: fault.line,
-        text: text.split('\n')[fault.line - 1]!,
+        text: withoutSecrets(text).split('\n')[fault.line - 1]!,
         why: `${fault.why}: ifupdown does not set the interface up as it is meant`,
       },
     ],

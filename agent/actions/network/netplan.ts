@@ -13,6 +13,7 @@ import {
   type NetworkLook,
   type NetworkRepairs,
 } from './network-repair.ts';
+import { withoutSecrets } from './without-secrets.ts';
 
 const ERRORS_MAX = 8;
 const WORD_END = String.raw`(?![\w-])`;
@@ -40,7 +41,7 @@ async function repairFile(
   const { fault } = parseNetplan(text);
   let after = text;
   if (fault !== null) {
-    const shown = text.split('\n')[fault.line - 1]!.trim();
+    const shown = withoutSecrets(text).split('\n')[fault.line - 1]!.trim();
     const why = `${fault.why}: netplan takes nothing of its configuration`;
     faults.push({
       rule: 'net.config_bad',

@@ -79,14 +79,8 @@ async function repairProfile(
     content: Buffer.from(after),
     mode: 0o600,
     corrects: PRIVATE,
-    shown: withoutSecrets,
   };
   return { faults, changes: isChanged ? [change] : [] };
-}
-
-/** Profiles hold pass phrases of wireless networks and keys of tunnels. */
-function withoutSecrets(text: string): string {
-  return text.replaceAll(/^(\s*[\w-]*(?:psk|password|secret|key)[\w-]*\s*=).*$/gim, '$1…');
 }
 
 function gatewayOutside(text: string): string | null {
