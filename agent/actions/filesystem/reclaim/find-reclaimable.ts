@@ -55,7 +55,7 @@ export function pathOf({ folder, name }: Pick<Candidate, 'folder' | 'name'>): st
   return `${folder === '/' ? '' : folder}/${name}`;
 }
 
-type Found = Candidate & { identity: string; isEmpty: boolean };
+type Found = Candidate & { identity: string };
 
 async function search(
   context: Pick<ActionContext, 'signal'>,
@@ -77,7 +77,7 @@ async function search(
       const candidate = await lookAt(folder, entry.name);
       if (candidate !== null) candidates.push(candidate);
     }
-    const beside = new Set(candidates.filter(({ isEmpty }) => !isEmpty).map(({ name }) => name));
+    const beside = new Map(candidates.map((one) => [one.name, one]));
     for (const one of candidates) if (kind.isOne(one, beside)) found.push(one);
   } finally {
     await folder.close();
@@ -111,6 +111,5 @@ async function lookAt(folder: TargetFolder, name: string): Promise<Found | null>
     bytes: Number(found.blocks) * 512,
     changedAt: found.mtimeNs,
     identity: [found.ino, found.size, found.mtimeNs].join(' '),
-    isEmpty: found.size === 0n,
   };
 }

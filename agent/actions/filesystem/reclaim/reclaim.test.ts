@@ -100,14 +100,14 @@ describe('what may be removed', () => {
 
   it('is a leftover of an initramfs only beside the one that boots', async () => {
     write('/boot/initrd.img-6.1');
-    write('/boot/initrd.img-6.1.new');
+    write('/boot/initrd.img-6.1.new', 4 * MIB);
     write('/boot/initrd.img-6.1.dpkg-bak');
     expect(await find()).toEqual(['/boot/initrd.img-6.1.dpkg-bak', '/boot/initrd.img-6.1.new']);
   });
 
-  it('is the whole initramfs beside an empty one no more than any other', async () => {
-    write('/boot/initrd.img-6.1', 0);
-    write('/boot/initrd.img-6.1.dpkg-bak');
+  it.each([0, MIB])('is no whole initramfs beside one of %d bytes', async (bytes) => {
+    write('/boot/initrd.img-6.1', bytes);
+    write('/boot/initrd.img-6.1.dpkg-bak', 4 * MIB);
     expect(await find()).toEqual([]);
   });
 

@@ -24,8 +24,8 @@ export interface ReclaimableKind {
   many: string;
   /** Folders of the target that are looked through, so deep. */
   places: readonly { folder: string; depth: number }[];
-  /** @param beside names of the plain files of the same folder that are not empty */
-  isOne: (candidate: Candidate, beside: ReadonlySet<string>) => boolean;
+  /** @param beside the plain files of the same folder by name */
+  isOne: (candidate: Candidate, beside: ReadonlyMap<string, Candidate>) => boolean;
   /** Whether another repair of this system needs them: then all of them stay. */
   areNeeded?: (files: TargetFiles) => Promise<boolean>;
   /** Of all that were found, those that go. */
@@ -46,6 +46,8 @@ const SAVED = /backup|dump|\.(?:sql|tar)(?![a-z])/i;
 const ARCHIVED = /^(?:system|user-\d+)@[0-9a-f-]+\.journal$|\.journal~$/;
 /** What update-initramfs(8) and dpkg leave beside an initramfs when they are cut off. */
 const LEFTOVER = /^(?<of>(?:initrd\.img|initramfs)-.+)\.(?:new|dpkg-bak|dpkg-new|bak)$/;
+/** One initramfs is about as large as the next of the same kernel: a far smaller one is cut short. */
+const WHOLE_SHARE = 0.75;
 
 export const reclaimableKinds: readonly ReclaimableKind[] = [
   {
@@ -88,8 +90,11 @@ export const reclaimableKinds: readonly ReclaimableKind[] = [
     one: 'leftover of an initramfs',
     many: 'leftovers of an initramfs',
     places: [{ folder: '/boot', depth: 0 }],
-    // The one that boots is there; what was to replace it is not whole.
-    isOne: ({ name }, beside) => beside.has(LEFTOVER.exec(name)?.groups?.['of'] ?? ''),
+    // The one that boots is there: what was to replace it is not whole, and a copy is not needed.
+    isOne: ({ name, bytes }, beside) => {
+      const booted = beside.get(LEFTOVER.exec(name)?.groups?.['of'] ?? '')?.bytes ?? 0;
+      return booted > 0 && (!name.endsWith('bak') || booted >= bytes * WHOLE_SHARE);
+    },
     undo: 'They are not kept: the initramfs that is in use stays, and can be made anew.',
   },
   {
