@@ -1,6 +1,8 @@
 import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
 import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { pipeline } from 'node:stream/promises';
 import { CommandStartError } from '../../../process/command-start-error.ts';
 import { ActionError, type ActionContext } from '../../../runner/action.ts';
 import { inspectDevice } from '../../../target/block-device.ts';
@@ -14,6 +16,7 @@ type Context = Pick<ActionContext, 'directory' | 'progress' | 'run' | 'signal'>;
 /** Larger ones are none that anybody makes. */
 const ESP_MAX_BYTES = 4 * 1024 ** 3;
 const DEPTH_MAX = 16;
+const BLOCK_BYTES = 4096;
 
 /**
  * A copy of an EFI partition in the job's folder, read and changed there by mtools(1): the kernel may know no
@@ -74,11 +77,19 @@ export class EspCopy {
     return done.exitStatus === 0 ? null : `${done.out}\n${done.err}`.trim().slice(-300);
   }
 
-  /** Every file of it, by its path in lower case, since FAT makes no difference: `efi/debian/grub.cfg`. */
+  /**
+   * Every file of it, by its path in lower case, since FAT makes no difference: `efi/debian/grub.cfg`. Throws
+   * ActionError `no_scratch_space`: a file of zeros takes no room in the copy, and all of it outside.
+   */
   async files(): Promise<EspFiles> {
     const out = join(this.folder, 'files');
     await rm(out, { recursive: true, force: true });
     await mkdir(out, { mode: 0o700 });
+    const [need, room] = [await this.bytesOfFiles(), await usableBytes(out)];
+    if (need > room) {
+      const why = `the files of the EFI partition need ${need} bytes to be looked at, and there are ${room}`;
+      throw new ActionError('no_scratch_space', why);
+    }
     await this.succeed(['mcopy', '-i', this.image, '-s', '-n', '-Q', '::/', out]);
     const found = new Map<string, { digest: string; place: string }>();
     const walk = async (folder: string, depth: number): Promise<void> => {
@@ -88,9 +99,9 @@ export class EspCopy {
         const path = join(folder, entry.name);
         if (entry.isDirectory()) await walk(path, depth + 1);
         else if (entry.isFile()) {
-          const bytes = await readFile(join(out, path));
-          const digest = createHash('sha256').update(bytes).digest('hex');
-          found.set(path.toLowerCase(), { digest, place: join(out, path) });
+          const hash = createHash('sha256');
+          await pipeline(createReadStream(join(out, path)), hash);
+          found.set(path.toLowerCase(), { digest: hash.digest('hex'), place: join(out, path) });
         }
       }
     };
@@ -109,6 +120,22 @@ export class EspCopy {
       if (isThere.exitStatus !== 0) await this.succeed(['mmd', '-i', this.image, folder]);
     }
     await this.succeed(['mcopy', '-i', this.image, '-o', '-Q', own, `::/${path}`]);
+  }
+
+  /** The room that all its files take once they are copied out, each to a whole block. */
+  private async bytesOfFiles(): Promise<number> {
+    const listed = await this.confined(['mdir', '-i', this.image, '-a', '-f', '-/', '::/']);
+    // So it says where there is not a single file.
+    if (listed.exitStatus !== 0 && listed.err.includes('File "::/" not found')) return 0;
+    // The last line is about all folders, or about the only one.
+    const sum = /^ *(\d[\d ]*) files? +(\d[\d ]*) bytes\s*$(?![^])/m.exec(listed.out);
+    if (listed.exitStatus !== 0 || listed.truncated || sum === null) {
+      const why =
+        'what lies on the EFI partition cannot be listed, or is more than ever lies on one';
+      throw new ActionError('boot_not_supported', why);
+    }
+    const [files, bytes] = sum.slice(1).map((number) => Number(number.replaceAll(' ', '')));
+    return files! * BLOCK_BYTES + bytes!;
   }
 
   private async succeed(argv: readonly string[]): Promise<void> {
