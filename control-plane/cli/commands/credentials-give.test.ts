@@ -70,6 +70,25 @@ describe('credentials give', () => {
     expect(done.stderr).toContain('stdin of command.run on web-04, under G-311');
   });
 
+  it.each([
+    [undefined, true],
+    [{ directory: ['/'] }, true],
+    [{ argv: [['chpasswd']] }, false],
+  ])('says who can read it where the permission limits %j', async (parameters, isPrintable) => {
+    its.farEnd.grants = [];
+    its.farEnd.addGrant({
+      actions: [{ pattern: 'command.run', ...(parameters !== undefined && { parameters }) }],
+    });
+    const options = { ...asCarol, columns: 120, answers: ['typed secret\r', 'y\r'] };
+    const asked = await its.cli.run(words(), options);
+    const unasked = await its.cli.run(words(...fromFile()), asCarol);
+    for (const { status, stderr } of [asked, unasked]) {
+      expect(status, stderr).toBe(0);
+      expect(stderr.includes('can have it printed')).toBe(isPrintable);
+    }
+    expect(asked.stderr.replaceAll(/\s+/g, ' ').includes('cannot read it')).toBe(!isPrintable);
+  });
+
   it('gives nothing without a yes, without a secret, or to nobody who can be asked', async () => {
     const refusing = { ...asCarol, columns: 120, answers: ['typed secret\r', 'n\r'] };
     expect((await its.cli.run(words(), refusing)).status).toBe(4);

@@ -17,6 +17,10 @@ import { requireAccountKey } from '../trust/own-account-key.ts';
 import { requireClient } from './credentials.ts';
 import { findServer } from './servers.ts';
 
+/** As long as the grant leaves the program open. */
+const PRINTABLE =
+  'Whoever may order this action can have it printed: its program is theirs to choose.';
+
 export interface GiveOptions {
   name: string;
   grant?: string;
@@ -29,7 +33,7 @@ export interface GiveOptions {
 
 /**
  * `intervene credentials give SERVER --name INPUT`: the client seals a secret to the agent and signs what it is
- * for. Nobody in between can read it, put another in its place, or use it for anything else.
+ * for. Nobody on the way to the agent can read it, put another in its place, or use it for anything else.
  */
 export async function giveCredential(
   context: CommandContext,
@@ -41,7 +45,7 @@ export async function giveCredential(
   const api = await context.api();
   const server = await findServer(api, named);
   const { name } = options;
-  const { grant, grantDigest, action } = await findGivenScope(api, server, {
+  const { grant, grantDigest, action, isPrintable } = await findGivenScope(api, server, {
     name,
     grant: options.grant,
     action: options.action,
@@ -52,7 +56,8 @@ export async function giveCredential(
   const use = `${name} of ${action.id} on ${server.name}, under G-${grant.number} until ${until}`;
   const secret = await readSecret(context, use, options);
   if (!options.yes && options.fromFile !== '-') {
-    const question = `Give it for ${use}? Engineers can use it in every order of ${action.id} until then; they cannot read it.`;
+    const reading = isPrintable ? PRINTABLE : 'They cannot read it.';
+    const question = `Give it for ${use}? Engineers can use it in every order of ${action.id} until then. ${reading}`;
     if (!(await prompt.confirm([question], '--yes'))) {
       throw new CliError({
         code: 'not_signed',
@@ -95,6 +100,7 @@ export async function giveCredential(
   }
   terminal.printName(`C-${credential.number}`);
   terminal.say(glyph('ok', '✓'), `C-${credential.number} is given for ${use}.`);
+  if (isPrintable) terminal.say(glyph('warn', '!'), PRINTABLE);
   const words = ['run', server.name, action.id, '--given', name, ...neededWords(action)];
   terminal.sayNext(commandText(['intervene', ...words]), { who: 'an engineer' });
   terminal.sayNext(shell`intervene credentials withdraw C-${credential.number}`, { label: 'Undo' });

@@ -1,4 +1,5 @@
 import { actions } from '../../../proto/actions/catalogue.ts';
+import { commandRun } from '../../../proto/actions/command.ts';
 import { secretsOf, type ActionDeclaration } from '../../../proto/actions/declaration.ts';
 import { shell } from '../../../proto/documents/command-text.ts';
 import { readUnverified } from '../../../proto/documents/document.ts';
@@ -16,6 +17,8 @@ export interface GivenScope {
   /** Computed from the envelope. */
   grantDigest: string;
   action: ActionDeclaration;
+  /** Whether orders under the grant can have it printed: they choose the program that reads it. */
+  isPrintable: boolean;
 }
 
 export interface WantedScope {
@@ -78,7 +81,15 @@ function scopesOf(grant: GrantBody, { name, action: wanted }: WantedScope): Give
         isClassWithin(action.class, payload.highestClass) &&
         payload.actions.some(({ pattern }) => matchesAction(pattern, action.id)),
     )
-    .map((action) => ({ grant, grantDigest: digest, action }));
+    .map((action) => {
+      const isPrintable =
+        action === commandRun &&
+        payload.actions.some(
+          ({ pattern, parameters }) =>
+            matchesAction(pattern, action.id) && parameters?.['argv'] === undefined,
+        );
+      return { grant, grantDigest: digest, action, isPrintable };
+    });
 }
 
 function requireInput(name: string): void {
