@@ -32,6 +32,15 @@ it('an include is read from the target, whatever stands beside it', async () => 
   expect(placeOf(5)).toEqual({ path: FILE, line: 3 });
 });
 
+it('a pattern stands for the files that it fits, and for no folder', async () => {
+  mkdirSync(join(root, 'etc/nftables.d/older'));
+  write('etc/nftables.d/b', 'table ip b { }\n');
+  write('etc/nftables.d/a', 'table ip a { }\n');
+  write('etc/nftables.d/.c', 'table ip c { }\n');
+  const { text } = await expanded('include "nftables.d/*"');
+  expect(text).toBe('table ip a { }\ntable ip b { }\n');
+});
+
 it('comments and strings that speak of one stay as they are', async () => {
   const text = '# include "/etc/shadow"\ntable ip a { comment "include x"; }\nset included_nets\n';
   expect((await expanded(text)).text).toBe(text);

@@ -103,10 +103,15 @@ async function included(files: TargetFiles, place: string, named: string): Promi
     throw new NftTextError(`${place}: only one * in the last part of a name is looked into`);
   }
   if (tail === undefined) return [path];
-  const names = await files.list(path.slice(0, at));
-  return names
-    .filter((name) => !name.startsWith('.') && name.startsWith(head!) && name.endsWith(tail))
-    .map((name) => `${path.slice(0, at)}/${name}`);
+  const found: string[] = [];
+  for (const name of await files.list(path.slice(0, at))) {
+    if (name.startsWith('.') || !name.startsWith(head!) || !name.endsWith(tail)) continue;
+    const one = `${path.slice(0, at)}/${name}`;
+    // As nft does, which reads no folder for a pattern.
+    const isFolder = (await files.stat(one).catch(() => null))?.isDirectory() === true;
+    if (!isFolder) found.push(one);
+  }
+  return found;
 }
 
 async function readRules(files: TargetFiles, place: string, path: string): Promise<string> {
