@@ -8,7 +8,7 @@ import { missingFor, proveRepair, proveReport } from './repair-proof.ts';
 
 const ALL = process.env.INTERVENE_TEST_ALL === '1';
 const ONLY = process.env.INTERVENE_TEST_FAULTS?.split(',');
-const SAMPLE = 12;
+const SAMPLE = 8;
 const seed = Number(process.env.INTERVENE_TEST_SEED ?? Date.now() % 1_000_000);
 const random = seededRandom(seed);
 
