@@ -9,7 +9,8 @@ import { missingFor, proveRepair, proveReport } from './repair-proof.ts';
 const ALL = process.env.INTERVENE_TEST_ALL === '1';
 const ONLY = process.env.INTERVENE_TEST_FAULTS?.split(',');
 const SAMPLE = 8;
-const seed = Number(process.env.INTERVENE_TEST_SEED ?? Date.now() % 1_000_000);
+/** The same faults unless told otherwise: whether a commit is sound must not depend on the hour. */
+const seed = Number(process.env.INTERVENE_TEST_SEED ?? 353_760);
 const random = seededRandom(seed);
 
 const onDisk = faults.filter((fault) => fault.proof === 'repair' || fault.proof === 'report');
@@ -17,7 +18,7 @@ const judged = onDisk.map((fault) => ({ fault, why: missingFor(fault) }));
 const ready = judged.filter(({ why }) => why === null).map(({ fault }) => fault);
 const waiting = judged.flatMap(({ fault, why }) => (why === null ? [] : [{ fault, why }]));
 
-/** Another dozen each time, the same for the same seed. */
+/** Other faults for another seed. */
 function sample(): typeof ready {
   const drawn = ready.map((fault) => ({ fault, at: random() }));
   drawn.sort((one, other) => one.at - other.at);
