@@ -14,9 +14,9 @@ import {
   checkBackupPlace,
   makeBackupFolder,
 } from '../filesystem/backup-place.ts';
-import { openDevice, syncDevice } from '../filesystem/device-io.ts';
 import { writeBackup } from '../filesystem/durable-write.ts';
-import { isMixtureOf, SavedBlocks } from '../filesystem/saved-blocks.ts';
+import { SavedBlocks } from '../filesystem/saved-blocks.ts';
+import { writeSaved, type SavedPaths } from '../filesystem/write-saved.ts';
 import { findDamagedTable, type DamagedTable } from './partition-table.ts';
 
 const STEP = 'partition-table';
@@ -24,7 +24,10 @@ const BOUND_SECONDS = 60;
 
 const recordSchema = z.strictObject({ version: z.literal(1), disk: z.string() });
 const recordName = (index: number) => `table-${index}.json`;
-const bytesName = (index: number, when: 'before' | 'after') => `table-${index}.${when}`;
+const pathsOf = (folder: string, index: number): SavedPaths => ({
+  before: join(folder, `table-${index}.before`),
+  after: join(folder, `table-${index}.after`),
+});
 const RECORD = /^table-(\d{1,3})\.json$/;
 
 /** The plan for disks whose partition table is damaged; null where none is. */
@@ -53,11 +56,11 @@ export async function applyTables(context: ActionContext, plan: Plan | null): Pr
     for (const [index, one] of damaged.entries()) backups.push(...(await save(folder, index, one)));
     await confirm(backups);
     try {
-      for (const index of damaged.keys()) await writeSaved(folder, index, 'after');
+      for (const index of damaged.keys()) await writeTable(folder, index, 'after');
       if ((await findDamaged(context)).length === 0) return;
       throw new ActionError('verify_failed', 'the partition table is still not valid');
     } catch (error) {
-      for (const index of damaged.keys()) await writeSaved(folder, index, 'before');
+      for (const index of damaged.keys()) await writeTable(folder, index, 'before');
       throw error;
     }
   });
@@ -79,7 +82,7 @@ export async function undoTables(context: ActionContext, folder: string): Promis
   } as const;
   await context.step(step, async (confirm) => {
     await confirm([]);
-    for (const index of indices.map(Number)) await writeSaved(folder, index, 'before');
+    for (const index of indices.map(Number)) await writeTable(folder, index, 'before');
   });
 }
 
@@ -134,13 +137,14 @@ async function save(
   index: number,
   { device, before, after }: DamagedTable,
 ): Promise<SavedBackup[]> {
-  const keep = (when: 'before' | 'after', bytes: Buffer) =>
-    SavedBlocks.save(join(folder, bytesName(index, when)), [[0, bytes.length]], (at, length) =>
+  const paths = pathsOf(folder, index);
+  const keep = (path: string, bytes: Buffer) =>
+    SavedBlocks.save(path, [[0, bytes.length]], (at, length) =>
       Promise.resolve(bytes.subarray(at, at + length)),
     );
   return [
-    await keep('before', before),
-    await keep('after', after),
+    await keep(paths.before, before),
+    await keep(paths.after, after),
     // Last: where it is, the others are whole.
     await writeBackup(
       join(folder, recordName(index)),
@@ -149,32 +153,12 @@ async function save(
   ];
 }
 
-/** Each sector there is old or new, as a kill leaves it; anything else was written by somebody else. */
-async function writeSaved(folder: string, index: number, when: 'before' | 'after'): Promise<void> {
+async function writeTable(folder: string, index: number, when: keyof SavedPaths): Promise<void> {
   const text = await readFile(join(folder, recordName(index)), 'utf8');
   const { disk } = recordSchema.parse(JSON.parse(text) as unknown);
   const device = await inspectDevice(disk);
   await requireUnused(device);
-  await using closing = new AsyncDisposableStack();
-  const blocks = async (which: 'before' | 'after') => {
-    const saved = await SavedBlocks.open(join(folder, bytesName(index, which)));
-    closing.defer(() => saved.close());
-    return saved;
-  };
-  const before = await blocks('before');
-  const after = await blocks('after');
-  const handle = closing.use(await openDevice(device, 'write'));
-  if (!(await isMixtureOf(handle, before, after))) {
-    throw new ActionError(
-      'changed_since',
-      `the start of ${disk} has been written to by somebody else: nothing is put over that`,
-    );
-  }
-  const wanted = when === 'before' ? before : after;
-  await wanted.restore(handle);
-  await syncDevice(handle);
-  if (await wanted.isOn(handle)) return;
-  throw new ActionError('not_written', `${disk} has not what was written to it`);
+  await writeSaved(device, pathsOf(folder, index), when, `the start of ${disk}`);
 }
 
 async function requireUnused(device: BlockDevice): Promise<void> {

@@ -3,16 +3,15 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { ActionError, type ActionContext, type SavedBackup } from '../../../runner/action.ts';
 import { inspectDevice } from '../../../target/block-device.ts';
-import type { Volume } from '../../../target/offline/volumes.ts';
 import type { Target } from '../../../target/open-target.ts';
-import { normalizeRanges, type ByteRange } from '../../filesystem/byte-ranges.ts';
-import { openDevice, readDevice, syncDevice } from '../../filesystem/device-io.ts';
+import { openDevice, readDevice } from '../../filesystem/device-io.ts';
 import { writeBackup } from '../../filesystem/durable-write.ts';
-import { isMixtureOf, SavedBlocks } from '../../filesystem/saved-blocks.ts';
+import { patchFromCopy } from '../../filesystem/patch/patch.ts';
+import { SavedBlocks } from '../../filesystem/saved-blocks.ts';
+import { writeSaved, type SavedPaths } from '../../filesystem/write-saved.ts';
 import { EspCopy } from './esp-copy.ts';
 import { unmountEsps, type EspState } from './inspect-esps.ts';
 
-const PIECE_BYTES = 1024 * 1024;
 const SECTOR_BYTES = 512;
 const recordSchema = z.strictObject({
   version: z.literal(1),
@@ -20,7 +19,10 @@ const recordSchema = z.strictObject({
   partition: z.int().nullable(),
 });
 const recordName = (index: number) => `esp-${index}.json`;
-const bytesName = (index: number, when: 'before' | 'after') => `esp-${index}.${when}`;
+const pathsOf = (folder: string, index: number): SavedPaths => ({
+  before: join(folder, `esp-${index}.before`),
+  after: join(folder, `esp-${index}.after`),
+});
 const RECORD = /^esp-(\d{1,3})\.json$/;
 
 type Context = Pick<ActionContext, 'directory' | 'progress' | 'run' | 'signal'>;
@@ -42,26 +44,13 @@ export async function saveEsps(
       const device = await inspectDevice(volume.node);
       await using source = await openDevice(device, 'read');
       await using made = await open(copy.image);
-      const buffer = Buffer.alloc(PIECE_BYTES);
-      const ranges: ByteRange[] = [];
-      const other = Buffer.alloc(PIECE_BYTES);
-      for (let start = 0; start < device.bytes; start += PIECE_BYTES) {
-        const length = Math.min(PIECE_BYTES, device.bytes - start);
-        const now = await readDevice(source, buffer, start, length);
-        const then = await readDevice(made, other, start, length);
-        if (now.equals(then)) continue;
-        for (let at = 0; at < length; at += SECTOR_BYTES) {
-          const end = at + SECTOR_BYTES;
-          if (now.subarray(at, end).equals(then.subarray(at, end))) continue;
-          ranges.push([start + at, Math.min(SECTOR_BYTES, length - at)]);
-        }
-      }
-      const joined = normalizeRanges(ranges, SECTOR_BYTES, device.bytes);
-      const keep = (when: 'before' | 'after', from: typeof source) =>
-        SavedBlocks.save(join(folder, bytesName(index, when)), joined, (at, bytes) =>
-          readDevice(from, Buffer.alloc(bytes), at, bytes),
-        );
-      backups.push(await keep('before', source), await keep('after', made));
+      const all = [[0, device.bytes]] as const;
+      const patch = await patchFromCopy(context, source, made, all, SECTOR_BYTES);
+      const paths = pathsOf(folder, index);
+      const now = (at: number, bytes: number) => readDevice(source, Buffer.alloc(bytes), at, bytes);
+      backups.push(await SavedBlocks.save(paths.before, patch.ranges, now));
+      const then = (at: number, bytes: number) => patch.contentAt(at, bytes);
+      backups.push(await SavedBlocks.save(paths.after, patch.ranges, then));
     });
     const record = { version: 1, disk: volume.disk, partition: volume.partition };
     // Last: where it is, the others are whole.
@@ -106,33 +95,7 @@ export async function writeEsps(
       const what = `partition ${partition} of ${disk} is not among the disks of this job`;
       throw new ActionError('changed_since', what);
     }
-    await writeSaved(folder, index, volume, when);
+    const device = await inspectDevice(volume.node);
+    await writeSaved(device, pathsOf(folder, index), when, volume.name);
   }
-}
-
-/** Each sector there is old or new, as a kill leaves it; anything else was written by somebody else. */
-async function writeSaved(
-  folder: string,
-  index: number,
-  volume: Volume,
-  when: 'before' | 'after',
-): Promise<void> {
-  await using closing = new AsyncDisposableStack();
-  const blocks = async (which: 'before' | 'after') => {
-    const saved = await SavedBlocks.open(join(folder, bytesName(index, which)));
-    closing.defer(() => saved.close());
-    return saved;
-  };
-  const before = await blocks('before');
-  const after = await blocks('after');
-  const handle = closing.use(await openDevice(await inspectDevice(volume.node), 'write'));
-  if (!(await isMixtureOf(handle, before, after))) {
-    const why = `${volume.name} has been written to by somebody else: nothing is put over that`;
-    throw new ActionError('changed_since', why);
-  }
-  const wanted = when === 'before' ? before : after;
-  await wanted.restore(handle);
-  await syncDevice(handle);
-  if (await wanted.isOn(handle)) return;
-  throw new ActionError('not_written', `${volume.name} has not what was written to it`);
 }
