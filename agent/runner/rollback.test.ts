@@ -1,30 +1,21 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import type { JsonValue } from '../../proto/documents/fields.ts';
+import { writeFileSync } from 'node:fs';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Job, Jobs } from '../jobs/job.ts';
 import type { JobSpec } from '../jobs/job-spec.ts';
-import { ended, JobsFixture, output } from '../jobs/jobs-fixture.ts';
+import { ended, output } from '../jobs/jobs-fixture.ts';
 import { killRunner } from '../jobs/runner-process.ts';
+import { printed, ScriptedJobs, stepsOf } from './testing/scripted-jobs.ts';
 import type { ScriptedStep } from './testing/scripted-step.ts';
 
-let fixture: JobsFixture;
+let its: ScriptedJobs;
 let jobs: Jobs;
-let folder: string;
-/** What the steps write to, in place of a disk. */
 let device: string;
 /** Writes once, waits to be stopped, would write again. */
 let changing: ScriptedStep;
 
 beforeEach(async () => {
-  const runnerEntry = join(import.meta.dirname, 'testing', 'scripted-runner.ts');
-  fixture = await JobsFixture.create({ runnerEntry });
-  jobs = fixture.agent();
-  await jobs.load();
-  folder = mkdtempSync(join(tmpdir(), 'ivd-'));
-  device = join(folder, 'disk.img');
-  writeFileSync(device, 'one two');
+  its = await ScriptedJobs.create('one two');
+  ({ jobs, device } = its);
   changing = {
     id: 'change',
     interrupt: 'rollback',
@@ -34,19 +25,11 @@ beforeEach(async () => {
   };
 });
 
-afterEach(async () => {
-  await fixture.close();
-  rmSync(folder, { recursive: true, force: true });
-});
+afterEach(() => its.close());
 
-const start = (script: ScriptedStep[], change: Partial<JobSpec> = {}) => {
-  const parameters = { device, script: script as unknown as JsonValue };
-  return jobs.start(fixture.spec({ action: 'filesystem.repair', parameters, ...change }), {});
-};
-const content = () => readFileSync(device, 'utf8');
+const start = (script: ScriptedStep[], change?: Partial<JobSpec>) => its.start(script, change);
+const content = () => its.content();
 const write = (text: string) => `printf '%s' '${text}' > ${device}`;
-const recordsOf = (job: Job) =>
-  job.records(0).flatMap((record) => ('step' in record ? [`${record.type} ${record.step}`] : []));
 const detailOf = (job: Job) =>
   job.records(0).flatMap((record) => (record.type === 'step_ended' ? [record.detail] : []))[0];
 
@@ -54,12 +37,6 @@ const detailOf = (job: Job) =>
 async function undo(job: Job) {
   await jobs.release(job.id);
   return ended(await start([], { mode: 'undo', undoes: job.id }));
-}
-
-async function printed(job: Job, text: string): Promise<void> {
-  await vi.waitFor(async () => expect((await output(job)).toString()).toContain(text), {
-    timeout: 10_000,
-  });
 }
 
 const waiting = 'echo waiting; sleep 60';
@@ -82,7 +59,7 @@ describe('a step that rolls back', () => {
     await job.cancel('now', 'revoked');
     expect(await ended(job)).toMatchObject({ outcome: 'cancelled', reason: 'revoked' });
     expect(content()).toBe('one two');
-    expect(recordsOf(job)).toEqual(rolledBack);
+    expect(stepsOf(job)).toEqual(rolledBack);
     expect(detailOf(job)).toBe('The job was told to stop. Everything was put back as it was.');
     expect((await output(job)).toString()).not.toContain('later');
     expect(await undo(job)).toMatchObject({ result: { contents: [] } });
@@ -94,7 +71,7 @@ describe('a step that rolls back', () => {
     await job.cancel('now', 'revoked');
     expect(await ended(job)).toMatchObject({ outcome: 'cancelled', reason: 'revoked' });
     expect(content()).toBe('one two');
-    expect(recordsOf(job)).toEqual(['step_started change', 'step_ended change']);
+    expect(stepsOf(job)).toEqual(['step_started change', 'step_ended change']);
     expect((await output(job)).toString()).not.toMatch(/put back|later/);
   });
 
@@ -107,7 +84,7 @@ describe('a step that rolls back', () => {
     expect(await ended(job)).toMatchObject({ outcome: 'cancelled', reason: 'revoked' });
     expect((await output(job)).toString()).toMatch(/done\nput back\n$/);
     expect(content()).toBe('one two');
-    expect(recordsOf(job)).toEqual(rolledBack);
+    expect(stepsOf(job)).toEqual(rolledBack);
   });
 
   it('reaches its end when it is to stop after the step', async () => {
@@ -117,7 +94,7 @@ describe('a step that rolls back', () => {
     go();
     expect(await ended(job)).toMatchObject({ outcome: 'cancelled', reason: 'grant_expired' });
     expect(content()).toBe('ONE TWO');
-    expect(recordsOf(job)).not.toContain('step_rolled_back change');
+    expect(stepsOf(job)).not.toContain('step_rolled_back change');
     expect(await undo(job)).toMatchObject({ result: { contents: ['one two'] } });
   });
 
@@ -126,7 +103,7 @@ describe('a step that rolls back', () => {
     const job = await start([failing, later]);
     expect(await ended(job)).toMatchObject({ outcome: 'failed', reason: 'verify_failed' });
     expect(content()).toBe('one two');
-    expect(recordsOf(job)).toEqual(rolledBack);
+    expect(stepsOf(job)).toEqual(rolledBack);
     expect(detailOf(job)).toBe('change failed. Everything was put back as it was.');
     const slowly = `${held()}; ${changing.rollback}`;
     const stopped = await start([{ ...failing, rollback: slowly }, later]);
@@ -134,7 +111,7 @@ describe('a step that rolls back', () => {
     await stopped.cancel('now', 'revoked');
     go();
     expect(await ended(stopped)).toMatchObject({ outcome: 'cancelled', reason: 'revoked' });
-    expect(recordsOf(stopped)).toEqual(rolledBack);
+    expect(stepsOf(stopped)).toEqual(rolledBack);
     expect(content()).toBe('one two');
   });
 
@@ -147,7 +124,7 @@ describe('a step that rolls back', () => {
       reason: 'rollback_incomplete',
       result: { lastStep: 'change', undoOffered: true },
     });
-    expect(recordsOf(job)).toEqual(rolledBack.filter((record) => !record.includes('rolled_back')));
+    expect(stepsOf(job)).toEqual(rolledBack.filter((record) => !record.includes('rolled_back')));
     expect((await output(job, 'note')).toString()).toContain(
       'Putting back what step change did failed: change exited with 1. What was saved is kept: undo the job.',
     );

@@ -1,53 +1,28 @@
 import { createHash } from 'node:crypto';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { afterEach, beforeEach, expect, test, vi } from 'vitest';
-import type { JsonValue } from '../../proto/documents/fields.ts';
+import { writeFileSync } from 'node:fs';
+import { afterEach, beforeEach, expect, test } from 'vitest';
 import { planSchema } from '../../proto/documents/kinds/plan.ts';
 import { parseStrictJson } from '../../proto/documents/strict-json.ts';
 import type { Job, Jobs } from '../jobs/job.ts';
 import type { JobSpec } from '../jobs/job-spec.ts';
-import { ended, JobsFixture, output, until } from '../jobs/jobs-fixture.ts';
+import { ended, output, until } from '../jobs/jobs-fixture.ts';
 import type { JournalRecord } from '../jobs/journal-record.ts';
 import { killRunner } from '../jobs/runner-process.ts';
+import { printed, ScriptedJobs, stepsOf } from './testing/scripted-jobs.ts';
 import type { ScriptedStep } from './testing/scripted-step.ts';
 
-let fixture: JobsFixture;
+let its: ScriptedJobs;
 let jobs: Jobs;
-let folder: string;
 let device: string;
 
 beforeEach(async () => {
-  const runnerEntry = join(import.meta.dirname, 'testing', 'scripted-runner.ts');
-  fixture = await JobsFixture.create({ runnerEntry });
-  jobs = fixture.agent();
-  await jobs.load();
-  folder = mkdtempSync(join(tmpdir(), 'ivd-'));
-  device = join(folder, 'disk.img');
-  writeFileSync(device, 'content of the disk');
+  its = await ScriptedJobs.create('content of the disk');
+  ({ jobs, device } = its);
 });
+afterEach(() => its.close());
 
-afterEach(async () => {
-  await fixture.close();
-  rmSync(folder, { recursive: true, force: true });
-});
-
-function spec(script: ScriptedStep[], change: Partial<JobSpec> = {}): JobSpec {
-  const parameters = { device, script: script as unknown as JsonValue };
-  return fixture.spec({ action: 'filesystem.repair', parameters, ...change });
-}
-
-const start = (script: ScriptedStep[], change?: Partial<JobSpec>) =>
-  jobs.start(spec(script, change), {});
+const start = (script: ScriptedStep[], change?: Partial<JobSpec>) => its.start(script, change);
 const types = (job: Job) => job.records(0).map((record) => record.type);
-const stepsOf = (job: Job) =>
-  job.records(0).flatMap((record) => ('step' in record ? [`${record.type} ${record.step}`] : []));
-const hasPrinted = (text: string) => async (job: Job) => (await output(job)).includes(text);
-
-async function printed(job: Job, text: string): Promise<void> {
-  await vi.waitFor(async () => expect(await hasPrinted(text)(job)).toBe(true), { timeout: 5_000 });
-}
 
 const count = 'i=0; while [ $i -lt 12 ]; do echo $i; i=$((i+1)); sleep 0.1; done; echo whole';
 
@@ -187,7 +162,7 @@ test('progress reaches the agent, and a later agent too', async () => {
   await until(job, () => job.progress !== null);
   expect(job.progress).toEqual({ phase: 'step', percent: 50, text: 'in first' });
   await jobs.close();
-  const next = fixture.agent();
+  const next = its.fixture.agent();
   await next.load();
   expect(next.get(job.id)?.progress).toEqual(job.progress);
 });
@@ -289,13 +264,16 @@ test('a plan that is no valid document is a failure, and there is no plan', asyn
 });
 
 test('an action that cannot plan or undo says so', async () => {
-  const job = await jobs.start(fixture.command(['true'], { mode: 'plan' }), {});
+  const job = await jobs.start(its.fixture.command(['true'], { mode: 'plan' }), {});
   expect(await ended(job)).toMatchObject({
     outcome: 'failed',
     reason: 'mode_not_supported',
     result: { detail: 'command.run has no plan' },
   });
-  const undo = await jobs.start(fixture.command(['true'], { mode: 'undo', undoes: job.id }), {});
+  const undo = await jobs.start(
+    its.fixture.command(['true'], { mode: 'undo', undoes: job.id }),
+    {},
+  );
   expect(await ended(undo)).toMatchObject({ outcome: 'failed', reason: 'undo_not_possible' });
 });
 
