@@ -1,5 +1,6 @@
 import type { TargetFiles } from '../../target/target-files.ts';
 import type { Packet } from '../diagnostics/firewall/packet-path.ts';
+import { IFCFG, PROFILES } from '../network/managers.ts';
 import {
   isUnitEnabled,
   LETS_IN,
@@ -11,8 +12,6 @@ import {
 const UNIT = 'firewalld.service';
 const OWN = '/etc/firewalld';
 const SHIPPED = '/usr/lib/firewalld';
-const PROFILES = '/etc/NetworkManager/system-connections';
-const IFCFG = '/etc/sysconfig/network-scripts';
 const FILES_MAX = 64;
 const NAME = /^[A-Za-z0-9_/-]{1,64}$/;
 

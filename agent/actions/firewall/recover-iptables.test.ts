@@ -5,7 +5,6 @@ import { isWhole } from '../../../test/fixtures/matrix.ts';
 import {
   ACTION,
   BRIEF,
-  confirmed,
   inServer,
   networks,
   server,
@@ -33,7 +32,7 @@ describe('rules of iptables that shut SSH out', { timeout: 120_000 }, () => {
     server.enable('netfilter-persistent.service');
     const before = await state();
     expect(await networks.connects(false)).toBe(false);
-    const { job, ended } = await confirmed(BRIEF);
+    const { job, ended } = await server.confirmed(ACTION, BRIEF);
     expect(ended).toMatchObject({
       outcome: 'succeeded',
       result: { files: ['/etc/iptables/rules.v4'] },
@@ -73,7 +72,7 @@ describe('rules of iptables that shut SSH out', { timeout: 120_000 }, () => {
       await ufw('--force', 'reload');
       expect(await networks.connects(false)).toBe(false);
       const before = server.look();
-      const { job, ended } = await confirmed(BRIEF);
+      const { job, ended } = await server.confirmed(ACTION, BRIEF);
       expect(ended).toMatchObject({
         result: { files: ['/etc/ufw/user.rules', '/etc/ufw/user6.rules'] },
       });

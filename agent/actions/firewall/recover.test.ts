@@ -5,7 +5,6 @@ import {
   ACTION,
   BRIEF,
   PORT,
-  confirmed,
   inServer,
   load,
   networks,
@@ -51,7 +50,7 @@ describe('rules of nftables that shut SSH out', { timeout: 120_000 }, () => {
     ]);
     expect(await state()).toBe(before);
 
-    const { job, ended } = await confirmed(BRIEF);
+    const { job, ended } = await server.confirmed(ACTION, BRIEF);
     expect(ended).toMatchObject({
       outcome: 'succeeded',
       reason: null,
@@ -114,10 +113,10 @@ describe('rules of nftables that shut SSH out', { timeout: 120_000 }, () => {
       await load(rules);
       server.write('/etc/nftables.conf', rules);
       const elsewhere = { ...BRIEF, source: '203.0.113.0/24' };
-      await confirmed(elsewhere);
+      await server.confirmed(ACTION, elsewhere);
       expect(await networks.connects(false)).toBe(false);
       const here = { ...BRIEF, source: '10.99.0.2' };
-      const { job, ended } = await confirmed(here);
+      const { job, ended } = await server.confirmed(ACTION, here);
       expect(ended).toMatchObject({ outcome: 'succeeded', result: { source: '10.99.0.2' } });
       expect(await networks.connects(true)).toBe(true);
       expect(server.read('/etc/nftables.conf')).toContain(
@@ -134,7 +133,7 @@ describe('rules of nftables that shut SSH out', { timeout: 120_000 }, () => {
       await load(
         `${shutRules}table ip late {\n chain in {\n type filter hook input priority 10; policy drop;\n }\n}\n`,
       );
-      const { job } = await confirmed(BRIEF);
+      const { job } = await server.confirmed(ACTION, BRIEF);
       expect(await networks.connects(true)).toBe(true);
       await inServer('nft', 'add', 'rule', 'ip', 'late', 'in', 'tcp', 'dport', '9', 'accept');
       await server.undo(ACTION, BRIEF, job);

@@ -1,6 +1,4 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import type { JsonValue } from '../../../proto/documents/fields.ts';
-import type { EndedRecord } from '../../jobs/journal-record.ts';
 import { TwoNetworks } from '../diagnostics/testing/two-networks.ts';
 import { JobsInNetwork } from '../guarded/testing/jobs-in-network.ts';
 
@@ -42,16 +40,6 @@ async function state(): Promise<string> {
   return server.look() + addresses + (await inServer('route'));
 }
 
-async function confirmed(
-  parameters: Record<string, JsonValue>,
-): Promise<{ job: string; ended: EndedRecord }> {
-  const job = await server.apply(ACTION, parameters);
-  const guard = await server.changed(job);
-  await guard.markReached();
-  await guard.decide('kept');
-  return { job, ended: await server.end(job) };
-}
-
 describe('a server that has another address than it must have', { timeout: 120_000 }, () => {
   it('is reached again when it is confirmed, also after a boot; undo takes it back', async () => {
     const before = await state();
@@ -62,7 +50,7 @@ describe('a server that has another address than it must have', { timeout: 120_0
     expect(ids).toEqual(['guard', 'connect', 'network-files', 'verify', 'confirm']);
     expect(await state()).toBe(before);
 
-    const { job, ended } = await confirmed(facts);
+    const { job, ended } = await server.confirmed(ACTION, facts);
     expect(ended).toMatchObject({
       outcome: 'succeeded',
       result: {

@@ -1,10 +1,6 @@
 import { afterAll, afterEach, beforeAll, beforeEach } from 'vitest';
-import type { JsonValue } from '../../../../proto/documents/fields.ts';
-import type { EndedRecord } from '../../../jobs/journal-record.ts';
 import { TwoNetworks } from '../../diagnostics/testing/two-networks.ts';
 import { JobsInNetwork } from '../../guarded/testing/jobs-in-network.ts';
-
-type Parameters = Record<string, JsonValue>;
 
 export const PORT = 2222;
 export const ACTION = 'firewall.recover';
@@ -68,16 +64,6 @@ export const withoutHandles = (text: string) => text.replaceAll(/ # handle \d+/g
 /** Everything that must be as before. */
 export async function state(): Promise<string> {
   return server.look() + (await ruleset());
-}
-
-export async function confirmed(
-  parameters: Parameters,
-): Promise<{ job: string; ended: EndedRecord }> {
-  const job = await server.apply(ACTION, parameters);
-  const guard = await server.changed(job);
-  await guard.markReached();
-  await guard.decide('kept');
-  return { job, ended: await server.end(job) };
 }
 
 export const tables = (...lines: string[]) =>

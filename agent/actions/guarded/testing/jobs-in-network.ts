@@ -195,6 +195,18 @@ export class JobsInNetwork {
     return guard;
   }
 
+  /** Carries a change out that the control plane is reached after and an engineer confirms. */
+  async confirmed(
+    action: string,
+    parameters: Record<string, JsonValue>,
+  ): Promise<{ job: string; ended: EndedRecord }> {
+    const job = await this.apply(action, parameters);
+    const guard = await this.changed(job);
+    await guard.markReached();
+    await guard.decide('kept');
+    return { job, ended: await this.end(job) };
+  }
+
   /** What the guardian waits for is over. */
   letTimeRunOut(job: string): void {
     writeFileSync(join(this.guard(job).path, 'deadline'), '0\n');
