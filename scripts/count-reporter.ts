@@ -1,4 +1,5 @@
 import { writeFileSync } from 'node:fs';
+import { stripVTControlCharacters } from 'node:util';
 import type {
   Reporter,
   SerializedError,
@@ -14,8 +15,17 @@ export interface RunCounts {
   skipped: number;
   /** Tests that passed on their second try only: each is a race to be mended. */
   again: string[];
+  /** What failed, each with the first lines of its error. */
+  failures: string[];
   /** Each file of tests, by its path in the project, and whether it passed. */
   files: [path: string, passed: boolean][];
+}
+
+const MESSAGE_LINES = 12;
+
+function failure(name: string, errors: readonly { message: string }[]): string {
+  const lines = errors.flatMap((error) => stripVTControlCharacters(error.message).split('\n'));
+  return [name, ...lines.slice(0, MESSAGE_LINES).map((line) => `    ${line}`)].join('\n');
 }
 
 /**
@@ -23,22 +33,34 @@ export interface RunCounts {
  * a failed test: a file that does not load, an error nobody awaited; such a run counts one.
  */
 export default class CountReporter implements Reporter {
-  private readonly counts: RunCounts = { passed: 0, failed: 0, skipped: 0, again: [], files: [] };
+  private readonly counts: RunCounts = {
+    passed: 0,
+    failed: 0,
+    skipped: 0,
+    again: [],
+    failures: [],
+    files: [],
+  };
 
   onTestCaseResult(test: TestCase): void {
-    const { state } = test.result();
+    const { state, errors = [] } = test.result();
+    const name = `${test.module.relativeModuleId} > ${test.fullName}`;
     if (state !== 'pending') this.counts[state]++;
-    if (test.diagnostic()?.flaky === true) {
-      this.counts.again.push(`${test.module.relativeModuleId} > ${test.fullName}`);
-    }
+    if (test.diagnostic()?.flaky === true) this.counts.again.push(name);
+    if (state === 'failed') this.counts.failures.push(failure(name, errors));
   }
 
   onTestRunEnd(
     modules: readonly TestModule[],
-    _: readonly SerializedError[],
+    unhandled: readonly SerializedError[],
     reason: TestRunEndReason,
   ): void {
     if (reason !== 'passed') this.counts.failed ||= 1;
+    for (const module of modules) {
+      const errors = module.errors();
+      if (errors.length > 0) this.counts.failures.push(failure(module.relativeModuleId, errors));
+    }
+    if (unhandled.length > 0) this.counts.failures.push(failure('outside of any test', unhandled));
     this.counts.files = modules.map((module) => [module.relativeModuleId, module.ok()]);
     writeFileSync(process.env['INTERVENE_TEST_COUNTS']!, JSON.stringify(this.counts));
   }

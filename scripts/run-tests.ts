@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { cpus, tmpdir } from 'node:os';
 import path from 'node:path';
@@ -6,6 +6,8 @@ import { parseArgs } from 'node:util';
 import type { RunCounts } from './count-reporter.ts';
 import { faultPage, testsOfFaults } from './fault-table.ts';
 import type { WrittenResults } from './fault-table.ts';
+import { readTestPage, testPage } from './test-table.ts';
+import type { PartResult } from './test-table.ts';
 
 /**
  * Runs the parts of the test suite one after the other, says what it is doing, and ends with the line
@@ -63,6 +65,7 @@ function sum(one: Counts, other: Counts): Counts {
 const files = new Map<string, boolean>();
 /** Tests that passed on their second try only. */
 const again: string[] = [];
+const failures: string[] = [];
 
 async function vitest(args: string[], environment: Record<string, string> = {}): Promise<Counts> {
   const folder = mkdtempSync(path.join(tmpdir(), 'iv-counts-'));
@@ -78,11 +81,19 @@ async function vitest(args: string[], environment: Record<string, string> = {}):
     const counts = JSON.parse(readFileSync(file, 'utf8')) as RunCounts;
     for (const [name, passed] of counts.files) files.set(name, passed && files.get(name) !== false);
     again.push(...counts.again);
+    failures.push(...counts.failures);
     const { passed, failed, skipped } = counts;
     return { passed, failed: status === 0 ? failed : failed || 1, skipped };
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
+}
+
+function testedCommit(): string {
+  const git = (...args: string[]) =>
+    spawnSync('git', ['-C', root, ...args], { encoding: 'utf8' }).stdout.trim();
+  const changed = git('status', '--porcelain', '--untracked-files=no', '--', ':!docs') !== '';
+  return `${git('rev-parse', '--short', 'HEAD') || 'unknown'}${changed ? '+' : ''}`;
 }
 
 /** Heavy tables run whole where this is set. */
@@ -152,32 +163,47 @@ const parts: Part[] = [
 
 const total: Counts = { passed: 0, failed: 0, skipped: 0 };
 const lines: string[] = [];
+const results: PartResult[] = [];
+const commit = testedCommit();
 for (const part of parts) {
   if (options.only !== undefined && options.only !== part.name) continue;
   const reason = part.unavailable?.() ?? null;
   console.log(`\n━━ ${part.name}: ${part.what}`);
   const started = performance.now();
+  const toldBefore = { failures: failures.length, again: again.length };
   const counts = reason === null ? await part.run() : { passed: 0, failed: 0, skipped: 1 };
   const why = reason ?? (counts.skipped > 0 ? 'rows of heavy tables: scripts/test --all' : null);
   if (why !== null) console.log(`   skipped: ${why}`);
-  const seconds = ((performance.now() - started) / 1000).toFixed(1);
+  const seconds = (performance.now() - started) / 1000;
   total.passed += counts.passed;
   total.failed += counts.failed;
   total.skipped += counts.skipped;
+  results.push({
+    ...counts,
+    name: part.name,
+    seconds,
+    commit,
+    notes: [
+      ...failures.slice(toldBefore.failures).map((text) => `failed: ${text.split('\n', 1)[0]}`),
+      ...again.slice(toldBefore.again).map((name) => `second try: ${name}`),
+    ],
+  });
   lines.push(
     `${part.name.padEnd(11)} ${String(counts.passed).padStart(5)} passed ${String(counts.failed).padStart(3)} failed ` +
-      `${String(counts.skipped).padStart(3)} skipped  ${seconds.padStart(6)} s${why === null ? '' : `  (${why})`}`,
+      `${String(counts.skipped).padStart(3)} skipped  ${seconds.toFixed(1).padStart(6)} s${why === null ? '' : `  (${why})`}`,
   );
 }
 
-const summary = `${lines.join('\n')}\n\n${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped`;
 const machine = `${cpus().length} cores (${cpus()[0]?.model ?? 'unknown'}), Node ${process.versions.node}`;
-if (options.all && options.only === undefined) {
-  mkdirSync(path.join(root, 'docs'), { recursive: true });
-  writeFileSync(
-    path.join(root, 'docs/TESTS.md'),
-    `# The last run of \`scripts/test --all\`\n\nOn ${machine}.\n\n\`\`\`\n${summary}\n\`\`\`\n`,
+if (options.all) {
+  const page = path.join(root, 'docs/TESTS.md');
+  const before = readTestPage(page).filter(({ name }) => !results.some((one) => one.name === name));
+  const inOrder = parts.flatMap(({ name }) =>
+    [...before, ...results].filter((result) => result.name === name),
   );
+  mkdirSync(path.dirname(page), { recursive: true });
+  writeFileSync(page, testPage(inOrder, machine));
+  await command([bin('oxfmt'), page]);
 }
 if (existsSync(faultResults)) {
   const { onDisk, waiting } = JSON.parse(readFileSync(faultResults, 'utf8')) as WrittenResults;
@@ -188,6 +214,7 @@ if (existsSync(faultResults)) {
 }
 rmSync(path.dirname(faultResults), { recursive: true, force: true });
 console.log(`\n${lines.join('\n')}\n`);
+for (const text of failures) console.log(`failed: ${text}`);
 for (const name of again) console.log(`passed on its second try: ${name}`);
 console.log(`${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped`);
 process.exitCode = total.failed > 0 || total.passed === 0 ? 1 : 0;
