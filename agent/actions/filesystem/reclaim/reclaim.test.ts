@@ -46,14 +46,18 @@ describe('what may be removed', () => {
     const at = 1_790_000_000 - daysOld * 86_400;
     utimesSync(join(root, path), at, at);
   };
-  const find = async (also: readonly ReclaimExtra[] = [], keepJournalBytes = 0) => {
+  const look = async (also: readonly ReclaimExtra[] = [], keepJournalBytes = 0) => {
     const context = { signal: new AbortController().signal };
     const options = { also, keepJournalBytes };
     const before = treeDigest(root);
-    const all = await findReclaimable(context, new TargetRoot(root), options);
+    const { goes, stays } = await findReclaimable(context, new TargetRoot(root), options);
     expect(treeDigest(root)).toBe(before);
-    return all.flatMap(({ files }) => files.map(pathOf));
+    return {
+      goes: goes.flatMap(({ files }) => files.map(pathOf)),
+      stays: stays.map(({ kind, why, files }) => [kind.id, why, ...files.map(pathOf)]),
+    };
   };
+  const find = async (...options: Parameters<typeof look>) => (await look(...options)).goes;
 
   it.each([
     '/var/cache/apt/archives/nginx_1.22_amd64.deb',
@@ -108,19 +112,36 @@ describe('what may be removed', () => {
   it.each([0, MIB])('is no whole initramfs beside one of %d bytes', async (bytes) => {
     write('/boot/initrd.img-6.1', bytes);
     write('/boot/initrd.img-6.1.dpkg-bak', 4 * MIB);
-    expect(await find()).toEqual([]);
+    const why = `since the one that boots ${bytes === 0 ? 'is missing or empty' : 'may be cut short'}`;
+    const stays = [['initramfs-leftovers', why, '/boot/initrd.img-6.1.dpkg-bak']];
+    expect(await look()).toEqual({ goes: [], stays });
+  });
+
+  it('is said to stay where a person would expect it to go', async () => {
+    for (const name of ['backup/shop.log.1', 'blog-20260131.gz', 'mysql-bin.000001']) {
+      write(`/var/log/${name}`);
+    }
+    write('/var/log/shop.log', 65 * MIB);
+    expect(await look()).toEqual({
+      goes: [],
+      stays: [
+        ['rotated-logs', 'named as what somebody has saved', '/var/log/backup/shop.log.1'],
+        ['rotated-logs', 'by name no log', '/var/log/blog-20260131.gz'],
+        ['rotated-logs', 'still written: only logs that were rotated away go', '/var/log/shop.log'],
+      ],
+    });
   });
 
   const whole = 'Package: shop\nStatus: install ok installed\nVersion: 1\n';
   const libc = `${'0'.repeat(32)}  usr/lib/x86_64-linux-gnu/libc.so.6\n`;
   it.each([
-    ['a package is half installed', 'status', whole.replace('installed', 'half-installed')],
-    ['a package must be installed anew', 'status', whole.replace(' ok ', ' reinstreq ')],
-    ['a package lacks another', 'status', `${whole}Depends: libshop\n`],
-    ['dpkg was cut off', 'updates/0001', whole],
-    ['the C library is gone', 'info/libc6:amd64.md5sums', libc],
-    ['the record is gone', 'info/shop.list', '/.\n'],
-  ])('is no archive while %s, which it may be needed for', async (_, name, text) => {
+    ['shop is half-installed', 'status', whole.replace('installed', 'half-installed')],
+    ['shop must be installed anew', 'status', whole.replace(' ok ', ' reinstreq ')],
+    ['shop needs libshop, which is not there', 'status', `${whole}Depends: libshop\n`],
+    ['dpkg was interrupted', 'updates/0001', whole],
+    ['files of the C library are gone', 'info/libc6:amd64.md5sums', libc],
+    ["dpkg's record is gone", 'info/shop.list', '/.\n'],
+  ])('is no archive while %s, which is said', async (why, name, text) => {
     const archive = '/var/cache/apt/archives/shop_1_amd64.deb';
     write(archive);
     const record = join(root, 'var/lib/dpkg');
@@ -128,20 +149,27 @@ describe('what may be removed', () => {
     if (name !== 'info/shop.list') writeFileSync(join(record, 'status'), whole);
     expect(await find()).toEqual([archive]);
     writeFileSync(join(record, name), text);
-    expect(await find()).toEqual([]);
+    const because = `since packages may have to be repaired from archives (${why})`;
+    expect(await look()).toEqual({ goes: [], stays: [['package-archives', because, archive]] });
   });
 
   it('is a session or a memory image only where the order says so', async () => {
     write('/var/lib/php/sessions/sess_1');
     write('/var/lib/systemd/coredump/core.nginx.1');
     expect(await find(['php-sessions'])).toEqual(['/var/lib/php/sessions/sess_1']);
-    expect(await find(['core-dumps'])).toEqual(['/var/lib/systemd/coredump/core.nginx.1']);
+    expect(await look(['core-dumps'])).toEqual({
+      goes: ['/var/lib/systemd/coredump/core.nginx.1'],
+      stays: [['php-sessions', 'removed only where the order says also=php-sessions']],
+    });
   });
 
   it('is the oldest of the journal, beyond what is kept', async () => {
     const place = `/var/log/journal/${'a'.repeat(32)}`;
     for (const day of [1, 2, 3]) write(`${place}/system@${day}.journal`, 1024 * 1024, day);
-    expect(await find([], 2.5 * MIB)).toEqual([`${place}/system@3.journal`]);
+    expect(await look([], 2.5 * MIB)).toEqual({
+      goes: [`${place}/system@3.journal`],
+      stays: [['journal', 'the newest, as much as keepJournal leaves']],
+    });
   });
 
   it('is nothing that a folder leads away to, and no file that has a further name', async () => {
@@ -152,7 +180,13 @@ describe('what may be removed', () => {
     symlinkSync('/srv/backups/shop_1_amd64.deb', join(root, 'var/log/a.log.1'));
     write('/srv/kept');
     linkSync(join(root, 'srv/kept'), join(root, 'var/log/b.log.1'));
-    expect(await find()).toEqual([]);
+    expect(await look()).toEqual({
+      goes: [],
+      stays: [
+        ['package-archives', expect.stringContaining('archives leads to /srv/backups')],
+        ['rotated-logs', expect.stringContaining('hard links'), '/var/log/b.log.1'],
+      ],
+    });
   });
 });
 
@@ -207,6 +241,7 @@ describe('making room on a disk', { timeout: 120_000 }, () => {
     expect(planned.plan.findings).toEqual([
       '1 downloaded package, 3.0 MiB: /var/cache/apt/archives/shop_1_amd64.deb (3.0 MiB)',
       '1 rotated log, 2.0 MiB: /var/log/shop.log.1 (2.0 MiB)',
+      'Stays: sessions of PHP, removed only where the order says also=php-sessions',
     ]);
     expect(planned.plan.steps.map(({ changes, undo }) => [changes[0], undo.possible])).toEqual([
       [{ type: 'command', argv: ['rm', '--', '/var/cache/apt/archives/shop_1_amd64.deb'] }, false],

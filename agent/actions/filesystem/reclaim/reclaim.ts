@@ -16,7 +16,13 @@ import { withRepairTarget } from '../../files/repair-target.ts';
 import { awaitPackageLocks } from '../../packages/lock-wait.ts';
 import { requireSamePlan, type PlanBody } from '../../same-plan.ts';
 import { counted } from '../counted.ts';
-import { findReclaimable, pathOf, type Reclaimable } from './find-reclaimable.ts';
+import {
+  findReclaimable,
+  pathOf,
+  type LookedThrough,
+  type Reclaimable,
+  type Staying,
+} from './find-reclaimable.ts';
 import type { Candidate } from './reclaimable-kinds.ts';
 
 const MIB = 1024 * 1024;
@@ -25,7 +31,9 @@ const LISTED_MAX_CHARACTERS = 6_000;
 const PATHS_IN_COMMAND = 60;
 const COMMANDS_MAX = 60;
 const FOLDERS_MAX = 16;
-const LARGEST_SHOWN = 3;
+const NAMED_MAX = 3;
+/** As many as a plan has room for. */
+const FINDINGS_MAX = 200;
 const SIGNAL_EVERY = 200;
 const BOUND_SECONDS = 5;
 
@@ -42,13 +50,13 @@ export const filesystemReclaim: ActionImplementation = {
     withRepairTarget(context, { write: true }, (target) => apply(context, target, plan)),
 };
 
-function find(context: ActionContext, { root }: Target): Promise<Reclaimable[]> {
+function find(context: ActionContext, { root }: Target): Promise<LookedThrough> {
   const { also = [], keepJournal } = reclaimParameters.parse(context.spec.parameters);
   const keepJournalBytes = (keepJournal ?? JOURNAL_KEPT_MEBIBYTES) * MIB;
   return findReclaimable(context, root, { also, keepJournalBytes });
 }
 
-function bodyOf({ ids }: Target, all: readonly Reclaimable[]): PlanBody {
+function bodyOf({ ids }: Target, { goes: all, stays }: LookedThrough): PlanBody {
   const bytes = all.reduce((sum, one) => sum + one.bytes, 0);
   const count = all.reduce((sum, { files }) => sum + files.length, 0);
   return {
@@ -57,7 +65,7 @@ function bodyOf({ ids }: Target, all: readonly Reclaimable[]): PlanBody {
       count === 0
         ? 'Nothing to do: there is nothing here that may be removed unasked.'
         : `Remove ${counted(count, 'file', 'files')}, ${inMebibytes(bytes)} in all; they cannot be put back.`,
-    findings: all.map(describe),
+    findings: [...all.map(describe), ...stays.map(describeStaying)].slice(0, FINDINGS_MAX),
     preconditions: all.map(({ kind, digest }) => ({ what: kind.many, digest })),
     steps: all.map(stepOf),
   };
@@ -67,11 +75,20 @@ function bodyOf({ ids }: Target, all: readonly Reclaimable[]): PlanBody {
 function describe({ kind, files, bytes }: Reclaimable): string {
   const largest = files
     .toSorted((a, b) => b.bytes - a.bytes)
-    .slice(0, LARGEST_SHOWN)
+    .slice(0, NAMED_MAX)
     .map((file) => `${pathOf(file)} (${inMebibytes(file.bytes)})`);
-  const more = files.length > LARGEST_SHOWN ? ', …' : '';
+  const more = files.length > NAMED_MAX ? ', …' : '';
   const what = counted(files.length, kind.one, kind.many);
   return `${what}, ${inMebibytes(bytes)}: ${largest.join(', ')}${more}`.slice(0, 500);
+}
+
+/** `Stays: 2 rotated logs, by their names no logs: /var/log/blog.1, …` */
+function describeStaying({ kind, why, files }: Staying): string {
+  if (files.length === 0) return `Stays: ${kind.many}, ${why}`.slice(0, 500);
+  const some = files.slice(0, NAMED_MAX).map(pathOf).join(', ');
+  const more = files.length > NAMED_MAX ? ', …' : '';
+  const what = counted(files.length, kind.one, kind.many);
+  return `Stays: ${what}, ${why}: ${some}${more}`.slice(0, 500);
 }
 
 function stepOf({ kind, files, bytes }: Reclaimable): PlanStep {
@@ -123,8 +140,9 @@ async function apply(
   target: Target,
   plan: Plan | null,
 ): Promise<ActionResult> {
-  const all = await find(context, target);
-  const body = bodyOf(target, all);
+  const found = await find(context, target);
+  const { goes: all } = found;
+  const body = bodyOf(target, found);
   requireSamePlan(plan, body);
   // Whoever installs packages now has use for what was downloaded.
   if (target.kind === 'live' && all.some(({ kind }) => kind.id === 'package-archives')) {

@@ -1,6 +1,6 @@
 import type { ReclaimExtra } from '../../../../proto/actions/reclaim.ts';
 import type { TargetFiles } from '../../../target/target-files.ts';
-import { areArchivesNeeded } from '../../packages/archives-needed.ts';
+import { whyArchivesAreNeeded } from '../../packages/archives-needed.ts';
 
 /** A file that may be one to remove. */
 export interface Candidate {
@@ -12,6 +12,9 @@ export interface Candidate {
   /** Nanoseconds since 1970. */
   changedAt: bigint;
 }
+
+/** What becomes of a file in a folder that is looked through; else why one stays that a person may expect to go, as in `Staying`. */
+export type Verdict = 'goes' | 'other' | { stays: string };
 
 /** One kind of files that nobody misses, or that come back by themselves. */
 export interface ReclaimableKind {
@@ -25,11 +28,14 @@ export interface ReclaimableKind {
   /** Folders of the target that are looked through, so deep. */
   places: readonly { folder: string; depth: number }[];
   /** @param beside the plain files of the same folder by name */
-  isOne: (candidate: Candidate, beside: ReadonlyMap<string, Candidate>) => boolean;
-  /** Whether another repair of this system needs them: then all of them stay. */
-  areNeeded?: (files: TargetFiles) => Promise<boolean>;
-  /** Of all that were found, those that go. */
-  choose?: (found: readonly Candidate[], keepJournalBytes: number) => Candidate[];
+  judge: (candidate: Candidate, beside: ReadonlyMap<string, Candidate>) => Verdict;
+  /** Why another repair of this system needs them, and all of them stay; null when none does. */
+  whyNeeded?: (files: TargetFiles) => Promise<string | null>;
+  /** Of all that were found, those that go; the others stay for that reason. */
+  choose?: {
+    goes: (found: readonly Candidate[], keepJournalBytes: number) => Candidate[];
+    whyOthersStay: string;
+  };
   /** Why they cannot be put back, and what that means. */
   undo: string;
 }
@@ -48,6 +54,8 @@ const ARCHIVED = /^(?:system|user-\d+)@[0-9a-f-]+\.journal$|\.journal~$/;
 const LEFTOVER = /^(?<of>(?:initrd\.img|initramfs)-.+)\.(?:new|dpkg-bak|dpkg-new|bak)$/;
 /** One initramfs is about as large as the next of the same kernel: a far smaller one is cut short. */
 const WHOLE_SHARE = 0.75;
+/** Whoever looks for room would ask why a log of this size is still there. */
+const LARGE = 64 * 1024 * 1024;
 
 export const reclaimableKinds: readonly ReclaimableKind[] = [
   {
@@ -58,11 +66,13 @@ export const reclaimableKinds: readonly ReclaimableKind[] = [
       { folder: '/var/cache/apt/archives', depth: 1 },
       ...['dnf', 'yum', 'zypp'].map((name) => ({ folder: `/var/cache/${name}`, depth: 6 })),
     ],
-    isOne: ({ name, folder }) =>
-      folder.startsWith('/var/cache/apt')
-        ? /\.deb(?:\.FAILED)?$/.test(name)
-        : name.endsWith('.rpm'),
-    areNeeded: areArchivesNeeded,
+    judge: ({ name, folder }) =>
+      goesIf(
+        folder.startsWith('/var/cache/apt')
+          ? /\.deb(?:\.FAILED)?$/.test(name)
+          : name.endsWith('.rpm'),
+      ),
+    whyNeeded: whyArchivesAreNeeded,
     undo: 'They are not kept: they are downloaded again when they are needed.',
   },
   {
@@ -70,10 +80,16 @@ export const reclaimableKinds: readonly ReclaimableKind[] = [
     one: 'rotated log',
     many: 'rotated logs',
     places: [{ folder: '/var/log', depth: 5 }],
-    isOne: ({ name, folder }) =>
-      !folder.startsWith('/var/log/journal') &&
-      !SAVED.test(`${folder}/${name}`) &&
-      LOGS.test(ROTATED.exec(name)?.groups?.['stem'] ?? ''),
+    judge: ({ name, folder, bytes }) => {
+      if (folder.startsWith('/var/log/journal')) return 'other';
+      const stem = ROTATED.exec(name)?.groups?.['stem'];
+      const isSaved = SAVED.test(`${folder}/${name}`);
+      if (stem === undefined && bytes < LARGE) return 'other';
+      if (isSaved) return { stays: 'named as what somebody has saved' };
+      if (stem === undefined)
+        return { stays: 'still written: only logs that were rotated away go' };
+      return LOGS.test(stem) ? 'goes' : { stays: 'by name no log' };
+    },
     undo: 'Logs that were rotated away are gone for good; those that are written now stay.',
   },
   {
@@ -81,8 +97,8 @@ export const reclaimableKinds: readonly ReclaimableKind[] = [
     one: 'archived file of the journal',
     many: 'archived files of the journal',
     places: [{ folder: '/var/log/journal', depth: 1 }],
-    isOne: ({ name }) => ARCHIVED.test(name),
-    choose: olderThan,
+    judge: ({ name }) => goesIf(ARCHIVED.test(name)),
+    choose: { goes: olderThan, whyOthersStay: 'the newest, as much as keepJournal leaves' },
     undo: 'The oldest entries of the journal are gone for good; the newest stay.',
   },
   {
@@ -91,9 +107,13 @@ export const reclaimableKinds: readonly ReclaimableKind[] = [
     many: 'leftovers of an initramfs',
     places: [{ folder: '/boot', depth: 0 }],
     // The one that boots is there: what was to replace it is not whole, and a copy is not needed.
-    isOne: ({ name, bytes }, beside) => {
-      const booted = beside.get(LEFTOVER.exec(name)?.groups?.['of'] ?? '')?.bytes ?? 0;
-      return booted > 0 && (!name.endsWith('bak') || booted >= bytes * WHOLE_SHARE);
+    judge: ({ name, bytes }, beside) => {
+      const of = LEFTOVER.exec(name)?.groups?.['of'];
+      if (of === undefined) return 'other';
+      const booted = beside.get(of)?.bytes ?? 0;
+      if (booted === 0) return { stays: 'since the one that boots is missing or empty' };
+      const isNeeded = name.endsWith('bak') && booted < bytes * WHOLE_SHARE;
+      return isNeeded ? { stays: 'since the one that boots may be cut short' } : 'goes';
     },
     undo: 'They are not kept: the initramfs that is in use stays, and can be made anew.',
   },
@@ -105,7 +125,7 @@ export const reclaimableKinds: readonly ReclaimableKind[] = [
     places: ['/var/lib/php/sessions', '/var/lib/php/session', '/var/lib/php5/sessions'].map(
       (folder) => ({ folder, depth: 1 }),
     ),
-    isOne: ({ name }) => name.startsWith('sess_'),
+    judge: ({ name }) => goesIf(name.startsWith('sess_')),
     undo: 'Visitors of the web sites are logged out, and what only a session held is lost.',
   },
   {
@@ -117,10 +137,14 @@ export const reclaimableKinds: readonly ReclaimableKind[] = [
       { folder: '/var/lib/systemd/coredump', depth: 0 },
       { folder: '/var/crash', depth: 1 },
     ],
-    isOne: ({ name }) => /^core\.|\.crash$|^vmcore/.test(name),
+    judge: ({ name }) => goesIf(/^core\.|\.crash$|^vmcore/.test(name)),
     undo: 'Why these programs crashed can no longer be looked into.',
   },
 ];
+
+function goesIf(isOne: boolean): Verdict {
+  return isOne ? 'goes' : 'other';
+}
 
 /** The newest that fit into what is kept stay. */
 function olderThan(found: readonly Candidate[], keepBytes: number): Candidate[] {
