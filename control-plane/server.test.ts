@@ -112,7 +112,9 @@ describe('a control plane', () => {
     const taken = createServer();
     await new Promise<void>((resolve) => taken.listen(0, '127.0.0.1', resolve));
     const { port } = taken.address() as AddressInfo;
-    await expect(create({ listen: `127.0.0.1:${port}` }).start()).rejects.toThrow('EADDRINUSE');
+    await expect(create({ listen: `127.0.0.1:${port}` }).start()).rejects.toThrow(
+      `--listen 127.0.0.1:${port}: the port is taken by node (process ${process.pid})`,
+    );
     expect(postmaster()).toBeUndefined();
     await (await openDataFolder(directory, { patienceMs: 0 })).release();
     await new Promise((resolve) => taken.close(resolve));

@@ -16,6 +16,7 @@ import { migrate } from './database/migrate.ts';
 import { retryWhileUnavailable } from './database/retry.ts';
 import { createAgentSide } from './grpc/agent-side.ts';
 import { createHttpListener } from './http/listener.ts';
+import { listening } from './listening.ts';
 import { createServices } from './services.ts';
 
 const root = path.dirname(import.meta.dirname);
@@ -105,12 +106,12 @@ export function createControlPlane(
     const { host, port: wanted } = config.http;
     const http = createHttpListener({ app: api.app, host, port: wanted, ...readTls(config) });
 
-    const agents = await agentSide.start();
+    const agents = await listening('--agent-listen', config.agents, () => agentSide.start());
     onStop('agents', () => agentSide.stop(config.stopGraceMs));
     signal.throwIfAborted();
     addresses.agentAddress =
       config.agents.address ?? joinAddress(reachable(config.agents.host), agents.port);
-    const { port } = await http.start();
+    const { port } = await listening('--listen', config.http, () => http.start());
     onStop('http', () => http.stop(config.stopGraceMs));
     const scheme = config.http.tls === null ? 'http' : 'https';
     addresses.url = config.http.publicUrl ?? `${scheme}://${joinAddress(reachable(host), port)}`;
