@@ -17,6 +17,8 @@ import type { Writable } from 'node:stream';
 
 /** What bubblewrap or a runner that cannot run say; never output of a job. */
 const STDERR_FILE = 'runner-stderr';
+/** Flags of Node that every runner is started with. */
+export const RUNNER_FLAGS = ['--disable-sigusr1', '--max-semi-space-size=1'] as const;
 const CONNECT_WITHIN_MS = 10_000;
 const LAST_WORDS_CHARACTERS = 2_000;
 const DEAD_WITHIN_MS = 5_000;
@@ -43,8 +45,8 @@ export interface Sandbox {
 }
 
 /**
- * Starts a runner in its own session, with an empty environment and nothing inherited, and connects to
- * it. It outlives this process. Throws RunnerStartError.
+ * Starts a runner in its own session and connects to it. Of this process's environment it gets the folder
+ * of compiled modules alone (node(1), NODE_COMPILE_CACHE), and nothing else is inherited. It outlives this process. Throws RunnerStartError.
  */
 export async function startRunner(
   program: RunnerProgram,
@@ -60,7 +62,7 @@ export async function startRunner(
   writeSync(info, bootId());
   let failure: string | null = null;
   try {
-    const node = [program.nodePath, '--disable-sigusr1', '--max-semi-space-size=1', program.entry];
+    const node = [program.nodePath, ...RUNNER_FLAGS, program.entry];
     const child = spawn(
       program.bwrapPath,
       [
@@ -71,7 +73,7 @@ export async function startRunner(
       ],
       {
         cwd: '/',
-        env: {},
+        env: compileCache(process.env),
         detached: true,
         stdio: [
           'ignore',
@@ -172,4 +174,8 @@ export async function killRunner(directory: string): Promise<boolean> {
     await sleep(2);
   }
   return true;
+}
+
+function compileCache({ NODE_COMPILE_CACHE }: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  return NODE_COMPILE_CACHE === undefined ? {} : { NODE_COMPILE_CACHE };
 }
