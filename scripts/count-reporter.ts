@@ -13,9 +13,9 @@ export interface RunCounts {
   passed: number;
   failed: number;
   skipped: number;
-  /** Tests that passed on their second try only: each is a race to be mended. */
+  /** What passed on its second try only, with the first lines of its error: each is a race to be mended. */
   again: string[];
-  /** What failed, each with the first lines of its error. */
+  /** What failed, in the same way. */
   failures: string[];
   /** Each file of tests, by its path in the project, and whether it passed. */
   files: [path: string, passed: boolean][];
@@ -43,11 +43,11 @@ export default class CountReporter implements Reporter {
   };
 
   onTestCaseResult(test: TestCase): void {
-    const { state, errors = [] } = test.result();
+    const { state, errors } = test.result();
     const name = `${test.module.relativeModuleId} > ${test.fullName}`;
     if (state !== 'pending') this.counts[state]++;
-    if (test.diagnostic()?.flaky === true) this.counts.again.push(name);
-    if (state === 'failed') this.counts.failures.push(failure(name, errors));
+    if (test.diagnostic()?.flaky === true) this.counts.again.push(failure(name, errors ?? []));
+    if (state === 'failed') this.counts.failures.push(failure(name, errors ?? []));
   }
 
   onTestRunEnd(

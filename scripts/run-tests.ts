@@ -63,7 +63,7 @@ function sum(one: Counts, other: Counts): Counts {
 
 /** Whether each test file that ran has passed, by its path in the project; several parts may run one. */
 const files = new Map<string, boolean>();
-/** Tests that passed on their second try only. */
+/** A name and the first lines of its error each: what passed on its second try only, and what failed. */
 const again: string[] = [];
 const failures: string[] = [];
 
@@ -87,6 +87,10 @@ async function vitest(args: string[], environment: Record<string, string> = {}):
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
+}
+
+function firstLine(text: string): string {
+  return text.split('\n', 1)[0]!;
 }
 
 function testedCommit(): string {
@@ -184,8 +188,8 @@ for (const part of parts) {
     seconds,
     commit,
     notes: [
-      ...failures.slice(toldBefore.failures).map((text) => `failed: ${text.split('\n', 1)[0]}`),
-      ...again.slice(toldBefore.again).map((name) => `second try: ${name}`),
+      ...failures.slice(toldBefore.failures).map((text) => `failed: ${firstLine(text)}`),
+      ...again.slice(toldBefore.again).map((text) => `second try: ${firstLine(text)}`),
     ],
   });
   lines.push(
@@ -215,6 +219,6 @@ if (existsSync(faultResults)) {
 rmSync(path.dirname(faultResults), { recursive: true, force: true });
 console.log(`\n${lines.join('\n')}\n`);
 for (const text of failures) console.log(`failed: ${text}`);
-for (const name of again) console.log(`passed on its second try: ${name}`);
+for (const text of again) console.log(`passed on its second try: ${text}`);
 console.log(`${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped`);
 process.exitCode = total.failed > 0 || total.passed === 0 ? 1 : 0;
