@@ -19,7 +19,8 @@ import type { Writable } from 'node:stream';
 const STDERR_FILE = 'runner-stderr';
 /** Flags of Node that every runner is started with. */
 export const RUNNER_FLAGS = ['--disable-sigusr1', '--max-semi-space-size=1'] as const;
-const CONNECT_WITHIN_MS = 10_000;
+/** A machine in trouble takes its time; one that cannot run it at all says so at once. */
+const CONNECT_WITHIN_MS = 60_000;
 const LAST_WORDS_CHARACTERS = 2_000;
 const DEAD_WITHIN_MS = 5_000;
 
