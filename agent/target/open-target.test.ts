@@ -194,6 +194,7 @@ describe('an open target', () => {
     await withTarget(context, { write: false }, async ({ root }) => {
       expect(() => write(root.path)).toThrow('EROFS');
     });
+    await released();
     const second = await fixture.bareContext();
     context = { ...second, spec: context.spec };
     await withTarget(context, { write: true }, async ({ root }) => write(root.path));
