@@ -10,6 +10,8 @@ export interface FaultResult {
 }
 
 export interface FaultRun {
+  /** Short hash of the tested commit. */
+  commit: string;
   /** By id, of faults that were made on a disk. */
   onDisk: ReadonlyMap<string, FaultResult>;
   /** Whether each test file passed, by its path in the project. */
@@ -24,10 +26,13 @@ export interface WrittenResults {
   waiting: [id: string, why: string][];
 }
 
-interface Row {
+/** How a fault is proven, as the page says it. */
+export interface FaultRow {
   proven: 'yes' | 'failed' | 'not run' | 'no';
   how: string;
   seconds: string;
+  /** The commit that this was seen of. */
+  commit: string;
 }
 
 /** Test files that prove faults which no disk of the laboratory holds. */
@@ -36,10 +41,31 @@ export function testsOfFaults(): string[] {
   return [...new Set(tests)].toSorted();
 }
 
-/** The page of all faults and how their proofs went. */
-export function faultPage(run: FaultRun, machine: string): string {
-  const rows = faults.map((fault) => ({ fault, row: rowOf(fault, run) }));
-  const count = (proven: Row['proven']) => rows.filter(({ row }) => row.proven === proven).length;
+/** What a page of {@link faultPage} says of the faults that were proven, or failed, by id. */
+export function readFaultPage(page: string): Map<string, FaultRow> {
+  const rows = page.split('\n').flatMap((line): [string, FaultRow][] => {
+    const cells = line
+      .split(/(?<!\\)\|/)
+      .map((text) => text.trim().replaceAll(String.raw`\|`, '|'));
+    const [, id, , proven, how, seconds, commit] = cells;
+    if (proven !== 'yes' && proven !== 'failed') return [];
+    return [[id!, { proven, how: how!, seconds: seconds!, commit: commit!.replaceAll('`', '') }]];
+  });
+  return new Map(rows);
+}
+
+/** The page of all faults and how their proofs went; what was not run stands as it stood `before`. */
+export function faultPage(
+  run: FaultRun,
+  machine: string,
+  before: ReadonlyMap<string, FaultRow>,
+): string {
+  const rows = faults.map((fault) => {
+    const row = rowOf(fault, run);
+    return { fault, row: row.proven === 'not run' ? (before.get(fault.id) ?? row) : row };
+  });
+  const count = (proven: FaultRow['proven']) =>
+    rows.filter(({ row }) => row.proven === proven).length;
   const provenBy = (...proofs: Fault['proof'][]) =>
     rows.filter(({ fault, row }) => row.proven === 'yes' && proofs.includes(fault.proof)).length;
   return [
@@ -47,7 +73,7 @@ export function faultPage(run: FaultRun, machine: string): string {
     '',
     `\`scripts/test --all\` writes this page; this one comes from ${machine}. Of ${rows.length} faults that clients call about ${count('yes')} are ` +
       `proven: ${provenBy('repair', 'report')} on disks, ${provenBy('live')} apart, ${provenBy('recorded')} by ` +
-      `recorded output; ${count('failed')} failed, ${count('not run')} were not run this time, ${count('no')} are not proven.`,
+      `recorded output; ${count('failed')} failed, ${count('not run')} were not run, ${count('no')} are not proven.`,
     '',
     '- **repaired**: made on a disk with a whole Debian, found by a diagnosis, repaired by a plan, with the whole product; looked at with the',
     '  tool people would use; nothing on the disk but what the plan lists changed; nothing left to do; undone; killed (kill -9) and undone.',
@@ -56,36 +82,43 @@ export function faultPage(run: FaultRun, machine: string): string {
     '- **apart**: made and proven by a test of its own: on a running system, in a virtual machine, on a smaller disk.',
     '- **recorded**: cannot be made here, and why; its rule is proven by what the tools print on a machine that has it.',
     '',
-    '| id | fault | proven | how | s |',
-    '| --- | --- | --- | --- | --- |',
+    '| id | fault | proven | how | s | commit |',
+    '| --- | --- | --- | --- | --- | --- |',
     ...rows.map(
       ({ fault, row }) =>
-        `| ${fault.id} | ${cell(fault.title)} | ${row.proven} | ${cell(row.how)} | ${row.seconds} |`,
+        `| ${fault.id} | ${cell(fault.title)} | ${row.proven} | ${cell(row.how)} | ${row.seconds} | ${row.commit === '' ? '' : `\`${row.commit}\``} |`,
     ),
     '',
   ].join('\n');
 }
 
-function rowOf(fault: Fault, run: FaultRun): Row {
-  if (fault.proof === 'none') return { proven: 'no', how: fault.why, seconds: '' };
+function rowOf(fault: Fault, run: FaultRun): FaultRow {
+  const unproven = { seconds: '', commit: '' };
+  const { commit } = run;
+  if (fault.proof === 'none') return { ...unproven, proven: 'no', how: fault.why };
   if (fault.proof === 'recorded' || fault.proof === 'live') {
     const why = fault.proof === 'recorded' ? `${fault.why}; ` : '';
     const passed = run.files.get(fault.test);
     if (passed === undefined) {
-      return { proven: 'no', how: `${why}\`${fault.test}\` did not run`, seconds: '' };
+      return { ...unproven, proven: 'not run', how: `${why}\`${fault.test}\`` };
     }
     const how = `${fault.proof === 'live' ? 'apart' : 'recorded'}: ${why}\`${fault.test}\``;
-    return { proven: passed ? 'yes' : 'failed', how, seconds: '' };
+    return { proven: passed ? 'yes' : 'failed', how, seconds: '', commit };
   }
   const result = run.onDisk.get(fault.id);
   if (result === undefined) {
     const why = run.waiting.get(fault.id);
-    return { proven: why === undefined ? 'not run' : 'no', how: why ?? '', seconds: '' };
+    return { ...unproven, proven: why === undefined ? 'not run' : 'no', how: why ?? '' };
   }
   const seconds = result.seconds.toFixed(0);
-  if (result.state === 'failed') return { proven: 'failed', how: result.note, seconds };
+  if (result.state === 'failed') return { proven: 'failed', how: result.note, seconds, commit };
   const how = fault.proof === 'report' ? 'told' : 'repaired';
-  return { proven: 'yes', how: result.note === '' ? how : `${how}, ${result.note}`, seconds };
+  return {
+    proven: 'yes',
+    how: result.note === '' ? how : `${how}, ${result.note}`,
+    seconds,
+    commit,
+  };
 }
 
 /** Text of a failure must not break the table. */

@@ -4,7 +4,7 @@ import { cpus, tmpdir } from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 import type { RunCounts } from './count-reporter.ts';
-import { faultPage, testsOfFaults } from './fault-table.ts';
+import { faultPage, readFaultPage, testsOfFaults } from './fault-table.ts';
 import type { WrittenResults } from './fault-table.ts';
 import { readTestPage, testPage } from './test-table.ts';
 import type { PartResult } from './test-table.ts';
@@ -109,6 +109,8 @@ const askingTests = options.all
       ...['accounts', 'agents', 'audit', 'authorizations', 'credentials', 'database'],
       ...['interventions', 'jobs', 'logs', 'servers'],
     ].map((area) => `control-plane/${area}/`);
+/** Then its rows of the page of faults are written anew, and no other page. */
+const onlySomeFaults = process.env['INTERVENE_TEST_FAULTS'] !== undefined;
 const faultResults = path.join(mkdtempSync(path.join(tmpdir(), 'iv-faults-')), 'results.json');
 
 const parts: Part[] = [
@@ -156,6 +158,9 @@ const parts: Part[] = [
     run: async () => {
       if (!options.all) return vitest(['--project', 'lab']);
       const environment = { ...wholeTables, INTERVENE_FAULT_RESULTS: faultResults };
+      if (onlySomeFaults) {
+        return vitest(['--project', 'lab', 'test/lab/repairs.test.ts'], environment);
+      }
       const onDisk = await vitest(['--project', 'lab'], environment);
       // The page of faults needs these, whichever parts of the suite run.
       const others = testsOfFaults().filter((file) => existsSync(path.join(root, file)));
@@ -199,7 +204,7 @@ for (const part of parts) {
 }
 
 const machine = `${cpus().length} cores (${cpus()[0]?.model ?? 'unknown'}), Node ${process.versions.node}`;
-if (options.all) {
+if (options.all && !onlySomeFaults) {
   const page = path.join(root, 'docs/TESTS.md');
   const before = readTestPage(page).filter(({ name }) => !results.some((one) => one.name === name));
   const inOrder = parts.flatMap(({ name }) =>
@@ -211,9 +216,10 @@ if (options.all) {
 }
 if (existsSync(faultResults)) {
   const { onDisk, waiting } = JSON.parse(readFileSync(faultResults, 'utf8')) as WrittenResults;
-  const run = { files, onDisk: new Map(onDisk), waiting: new Map(waiting) };
+  const run = { commit, files, onDisk: new Map(onDisk), waiting: new Map(waiting) };
   const page = path.join(root, 'docs/FAULTS.md');
-  writeFileSync(page, faultPage(run, machine));
+  const before = existsSync(page) ? readFaultPage(readFileSync(page, 'utf8')) : new Map();
+  writeFileSync(page, faultPage(run, machine, before));
   await command([bin('oxfmt'), page]);
 }
 rmSync(path.dirname(faultResults), { recursive: true, force: true });
