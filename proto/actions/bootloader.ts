@@ -14,7 +14,7 @@ export const bootloaderRepairParameters = z.strictObject({
     .max(bootParts.length)
     .optional()
     .describe(
-      'make these anew although nothing is wrong with them: loader, initramfs, config; what is broken when left out',
+      'make exactly these anew, broken or not, and leave the others: loader, initramfs, config; whatever is broken when left out',
     ),
   kernel: z
     .string()

@@ -1,6 +1,7 @@
 import { beforeAll, describe, expect, it } from 'vitest';
+import type { Told } from './agent-guest/agent-guest.ts';
 import { KEY, ROOT_ID, WRONG_KEY } from './storage-guest/storage-facts.ts';
-import { runStorageGuest, type Told } from './storage-guest/storage-guest.ts';
+import { runStorageGuest } from './storage-guest/storage-guest.ts';
 
 /** A quarter of an hour: a whole machine is emulated, and every job in it takes its time. */
 const WITHIN_MS = 40 * 60_000;

@@ -14,6 +14,8 @@ export interface MachineOptions {
   memoryMebibytes?: number;
   /** A kernel to start instead of what the first disk's boot loader finds. */
   kernel?: { image: string; initrd: string; commandLine: string };
+  /** For UEFI: a file with what the firmware remembers, where that stays; empty at first without one. */
+  variables?: string;
   /** Whether it has a network card; this machine is 10.0.2.2 to it. */
   network?: boolean;
 }
@@ -112,11 +114,11 @@ export class VirtualMachine {
       ...['-serial', 'chardev:serial'],
     ];
     if (options.firmware === 'uefi') {
-      // What the firmware remembers; empty at first.
-      copyFileSync(`${FIRMWARE}/OVMF_VARS_4M.fd`, `${this.folder}/vars.fd`);
+      const { variables = path.join(this.folder, 'vars.fd') } = options;
+      if (options.variables === undefined) emptyVariables(variables);
       const flash = 'if=pflash,format=raw';
       words.push('-drive', `${flash},readonly=on,file=${FIRMWARE}/OVMF_CODE_4M.fd`);
-      words.push('-drive', `${flash},file=${this.folder}/vars.fd`);
+      words.push('-drive', `${flash},file=${variables}`);
     }
     for (const image of disks) {
       words.push('-drive', `if=virtio,format=raw,cache=unsafe,snapshot=${snapshot},file=${image}`);
@@ -131,6 +133,11 @@ export class VirtualMachine {
     }
     return words;
   }
+}
+
+/** What a firmware remembers that has never been started. */
+export function emptyVariables(file: string): void {
+  copyFileSync(`${FIRMWARE}/OVMF_VARS_4M.fd`, file);
 }
 
 /** Where a boot has ended that reaches no login. */

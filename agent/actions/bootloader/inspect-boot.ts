@@ -1,10 +1,21 @@
-import { bootloaderRepairParameters, type BootPart } from '../../../proto/actions/bootloader.ts';
+import {
+  bootloaderRepairParameters,
+  bootParts,
+  type BootPart,
+} from '../../../proto/actions/bootloader.ts';
 import { ActionError, type ActionContext } from '../../runner/action.ts';
 import type { Target, TargetLayout } from '../../target/open-target.ts';
 import { DEFAULTS, defaultOf, entryOf, savedChoiceFault, withDefault } from './boot-choice.ts';
 import { bootDisk, readBootSectors } from './boot-sectors.ts';
 import { GRUB_CFG, initramfsOf, kernelVersions, menuFaults } from './boot-menu.ts';
-import { inspectEsps, type EspState } from './esp/inspect-esps.ts';
+import { inspectEsps, isWithoutFiles, type EspState } from './esp/inspect-esps.ts';
+import {
+  lookAtFirmware,
+  planEntries,
+  type BootEntries,
+  type EntryChange,
+  type Firmware,
+} from './firmware/boot-entries.ts';
 import { isInitramfsWhole } from './initramfs-state.ts';
 
 const CONFIG_MAX_BYTES = 1024 * 1024;
@@ -17,10 +28,14 @@ export interface BootState {
   versions: string[];
   /** What is wrong with each part, in sentences. */
   faults: Record<BootPart, string[]>;
+  /** What is not repaired, and why, in sentences. */
+  left: string[];
   /** Whether boot code and core image are to be written to the disk. */
   installsOnDisk: boolean;
   /** EFI partitions that are to be written to. */
   esps: EspState[];
+  /** What the firmware starts, and is to start; null where its entries stay as they are. */
+  entries: { before: BootEntries; change: EntryChange } | null;
   /** Kernels whose initramfs is missing or broken. */
   brokenInitramfs: string[];
   /** The entry to start from now on, and /etc/default/grub with it; null where none was asked for. */
@@ -37,12 +52,14 @@ export interface BootChoice {
   id: string;
   /** Null: it says so already. */
   defaults: string | null;
+  /** Whether the menu starts it already. */
+  isInMenu: boolean;
 }
 
 /**
  * Looks at everything a boot goes through. Throws ActionError `boot_not_supported` for a loader other than
- * GRUB 2, `no_kernel` where there is nothing to start, `kernel_missing` for one that was asked for, and
- * `no_loader_files` where an EFI partition lacks what the system has no copy of.
+ * GRUB 2 and for one on a disk without partitions, `no_kernel` where there is nothing to start, `kernel_missing`
+ * for one that was asked for, and `no_loader_files` where an EFI partition lacks what the system has no copy of.
  */
 export async function inspectBoot(context: ActionContext, target: Target): Promise<BootState> {
   const { layout, files } = target;
@@ -59,8 +76,18 @@ export async function inspectBoot(context: ActionContext, target: Target): Promi
     );
   }
   const forces = (part: BootPart) => parts?.includes(part) === true;
+  const asks = (part: BootPart) => parts === undefined || forces(part);
+  const isWhole = isWholeDisk(layout, disk.given);
+  const noTable = `${disk.given} has no partition table, so there is no place on it for a boot loader`;
+  if (isWhole && forces('loader')) throw new ActionError('boot_not_supported', noTable);
   const sectors = await readBootSectors(context, layout, disk);
-  const esps = await espsOf(context, target, sectors.firmware, forces('loader'));
+  const bootCode = isWhole ? null : sectors.fault;
+  const firmware = await lookAtFirmware(layout);
+  const esps = await espsOf(context, target, firmware, {
+    boots: sectors.firmware,
+    asked: asks('loader'),
+    anew: forces('loader'),
+  });
   const broken: string[] = [];
   for (const version of versions) {
     if (!(await isInitramfsWhole(target, version))) broken.push(version);
@@ -70,43 +97,68 @@ export async function inspectBoot(context: ActionContext, target: Target): Promi
   const saved = await savedChoiceFault(files).catch(() => null);
   const faults = {
     loader: [
-      ...(sectors.fault === null ? [] : [sectors.fault.text]),
+      ...(bootCode === null ? [] : [bootCode.text]),
       ...esps.flatMap((esp) => esp.faults.map(({ text }) => text)),
     ],
     initramfs: broken.map((version) => `${initramfsOf(version)} is missing or broken.`),
     config: [...menu, ...(saved === null ? [] : [saved.text])],
   };
+  const isConfig = asks('config') || choice !== null;
   const makesMenu =
-    menu.length > 0 || forces('config') || (choice !== null && !(await isChosen(target, choice)));
-  const installsOnDisk =
-    sectors.fault !== null || (forces('loader') && sectors.firmware === 'bios');
-  if (installsOnDisk) requirePartitions(layout, disk.given);
+    (isConfig && menu.length > 0) || forces('config') || (choice !== null && !choice.isInMenu);
+  const wanted = bootParts.filter(
+    (part) =>
+      forces(part) ||
+      (faults[part].length > 0 && (part === 'config' ? isConfig : asks(part))) ||
+      (part === 'config' && makesMenu),
+  );
+  const mends = wanted.includes('loader');
   return {
     layout,
     disk,
     versions,
     faults,
-    installsOnDisk,
-    esps: esps.filter(({ writes }) => writes.length > 0),
-    brokenInitramfs: forces('initramfs') ? versions : broken,
+    left: [
+      ...bootParts
+        .filter((part) => !wanted.includes(part))
+        .flatMap((part) => faults[part].map((text) => `Left, since it is not ordered: ${text}`)),
+      ...(isWhole ? [`${noTable}: what starts it is not looked at.`] : []),
+      ...entriesLeft(esps),
+    ],
+    installsOnDisk:
+      mends && (bootCode !== null || (forces('loader') && sectors.firmware === 'bios')),
+    esps: mends ? esps.filter(({ writes }) => writes.length > 0) : [],
+    entries: mends ? await entriesOf(layout, firmware, esps) : null,
+    brokenInitramfs: forces('initramfs') ? versions : asks('initramfs') ? broken : [],
     choice,
     makesMenu,
-    saved: saved?.kind ?? null,
-    wanted: (['loader', 'initramfs', 'config'] as const).filter(
-      (part) => faults[part].length > 0 || forces(part) || (part === 'config' && makesMenu),
-    ),
+    saved: isConfig ? (saved?.kind ?? null) : null,
+    wanted,
   };
 }
 
-/** Without a partition table there is no place for a core image: it would lie in the mounted file system. */
-function requirePartitions({ volumes }: TargetLayout, disk: string): void {
-  const isWhole = volumes.some(
+/** A core image would lie in the mounted file system. */
+function isWholeDisk({ volumes }: TargetLayout, disk: string): boolean {
+  return volumes.some(
     (volume) => volume.disk === disk && volume.partition === null && volume.layers.length === 0,
   );
-  if (!isWhole) return;
-  throw new ActionError(
-    'boot_not_supported',
-    `${disk} has no partition table, so there is no place on it for a boot loader`,
+}
+
+async function entriesOf(
+  layout: TargetLayout,
+  { boot }: Firmware,
+  esps: readonly EspState[],
+): Promise<BootState['entries']> {
+  const wishes = esps.flatMap(({ entry }) => (entry === null ? [] : [entry]));
+  if (boot === null || wishes.length === 0) return null;
+  return { before: boot, change: await planEntries(layout, boot, wishes) };
+}
+
+function entriesLeft(esps: readonly EspState[]): string[] {
+  const reasons = new Set(esps.flatMap(({ whyNoEntry }) => whyNoEntry ?? []));
+  return [...reasons].map(
+    (why) =>
+      `No entry of the firmware is written, since ${why}: the removable path of the EFI partition starts the system.`,
   );
 }
 
@@ -114,20 +166,20 @@ function requirePartitions({ volumes }: TargetLayout, disk: string): void {
 async function espsOf(
   context: ActionContext,
   target: Target,
-  firmware: 'bios' | 'uefi',
-  anew: boolean,
+  firmware: Firmware,
+  { boots, asked, anew }: { boots: 'bios' | 'uefi'; asked: boolean; anew: boolean },
 ): Promise<EspState[]> {
   let esps: EspState[];
   try {
-    esps = await inspectEsps(context, target, { anew: anew && firmware === 'uefi' });
+    esps = await inspectEsps(context, target, { anew: anew && boots === 'uefi', firmware });
   } catch (error) {
-    if (firmware === 'uefi' || !(error instanceof ActionError)) throw error;
+    if ((boots === 'uefi' && asked) || !(error instanceof ActionError)) throw error;
     context.note(`The EFI partition is left alone: ${error.message}`);
     return [];
   }
-  const own = esps.filter(({ hasVendor }) => firmware === 'uefi' || hasVendor);
-  const lacking = own.find(({ faults, writes }) => faults.length > 0 && writes.length === 0);
-  if (lacking !== undefined) {
+  const own = esps.filter(({ hasVendor }) => boots === 'uefi' || hasVendor);
+  const lacking = own.find(isWithoutFiles);
+  if (asked && lacking !== undefined) {
     throw new ActionError(
       'no_loader_files',
       `${lacking.faults[0]!.text} The system has no copy of it: its package has to be installed, such as grub-efi-amd64-signed with shim-signed`,
@@ -154,10 +206,6 @@ async function chooseKernel(
     throw new ActionError('kernel_missing', `the boot menu has no entry for ${version}: ${why}`);
   }
   const text = (await files.read(DEFAULTS).catch(() => null)) ?? '';
-  return { id: entry.id, defaults: withDefault(text, entry.id) };
-}
-
-async function isChosen({ files }: Target, { id }: BootChoice): Promise<boolean> {
-  const menu = await files.read(GRUB_CFG, CONFIG_MAX_BYTES).catch(() => null);
-  return menu !== null && defaultOf(menu) === id;
+  const isInMenu = defaultOf(menu) === entry.id;
+  return { id: entry.id, defaults: withDefault(text, entry.id), isInMenu };
 }

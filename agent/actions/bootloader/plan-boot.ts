@@ -9,6 +9,7 @@ import type { Target } from '../../target/open-target.ts';
 import type { PlanBody } from '../same-plan.ts';
 import { DEFAULTS, GRUBENV } from './boot-choice.ts';
 import { GRUB_CFG, initramfsOf } from './boot-menu.ts';
+import { entryName, hexadecimal } from './firmware/boot-entries.ts';
 import type { EspState, EspWrite } from './esp/inspect-esps.ts';
 import type { BootState } from './inspect-boot.ts';
 import { namesInBoot, regionsOf, savedDigest } from './saved-boot.ts';
@@ -83,7 +84,7 @@ export async function planBoot(
   target: Target,
   state: BootState,
 ): Promise<BootPlan> {
-  const { wanted, faults, versions, choice, esps } = state;
+  const { wanted, faults, left, versions, choice, esps } = state;
   const defaults = await planChangeSteps(context, target.root, defaultsSteps(state));
   const parts = wanted.map((part) => what[part]);
   const chosen = choice === null ? [] : [`which kernel is started: ${choice.id}`];
@@ -94,7 +95,7 @@ export async function planBoot(
       wanted.length === 0 && defaults.steps.length === 0
         ? 'Nothing to do: loader, initramfs and boot menu are there, and fit together.'
         : `Make anew: ${[...parts, ...chosen].join(', ')}. Every other file stays as it is.`,
-    findings: Object.values(faults).flat().slice(0, 50),
+    findings: [...wanted.flatMap((part) => faults[part]), ...left].slice(0, 50),
     preconditions: [
       {
         what: 'what a boot goes through',
@@ -104,6 +105,7 @@ export async function planBoot(
         ? [{ what: 'boot sectors, core image and /boot', digest: await savedDigest(target, state) }]
         : []),
       ...esps.flatMap(espPreconditions),
+      ...entryPreconditions(state),
       ...defaults.preconditions,
     ],
     steps: [],
@@ -148,12 +150,40 @@ function espChanges(esp: EspState): PlanStep['changes'] {
   });
 }
 
+/** Over every entry and the order, as they are and as they are to become. */
+function entryPreconditions({ entries }: BootState): PlanBody['preconditions'] {
+  if (entries === null) return [];
+  const { before, change } = entries;
+  const now = [...before.entries].map(([number, { bytes }]) => [number, bytes.toString('hex')]);
+  const added = change.added.map(({ number, bytes }) => [number, bytes.toString('hex')]);
+  const all = JSON.stringify([now, before.order, added, change.order]);
+  return [{ what: 'the entries of the firmware', digest: contentDigest(Buffer.from(all)) }];
+}
+
+/** As efibootmgr(8) would be called; the entries are written without it. */
+function entryChanges({ entries }: BootState): PlanStep['changes'] {
+  if (entries === null) return [];
+  const { before, change } = entries;
+  const added = change.added
+    .filter(({ number }) => !before.entries.has(number))
+    .map(({ number, volume, label, file }) => [
+      ...['efibootmgr', '--create-only', '--bootnum', hexadecimal(number)],
+      ...['--disk', volume.disk!, '--part', String(volume.partition), '--label', label],
+      ...['--loader', `\\${file.replaceAll('/', '\\')}`],
+    ]);
+  const order = ['efibootmgr', '--bootorder', change.order.map(hexadecimal).join(',')];
+  return [...added, order].map((argv) => ({ type: 'command' as const, argv }));
+}
+
 /** Of what is saved; sizes of files as they are now. */
 async function bytesOf({ files, root }: Target, state: BootState): Promise<number> {
   // What a file takes, with what leads to it, as it is and as it will be.
   let bytes = state.esps
     .flatMap(({ writes }) => writes)
     .reduce((sum, write) => sum + 3 * write.bytes.length + 64 * 1024, 0);
+  for (const { bytes: entry } of state.entries?.before.entries.values() ?? []) {
+    bytes += 2 * entry.length + 1024;
+  }
   if (!writesBoot(state)) return bytes;
   bytes += regionsOf(state).reduce((sum, region) => sum + region.bytes, 0);
   const add = async (path: string, depth: number): Promise<void> => {
@@ -174,6 +204,7 @@ function saveStep(context: ActionContext, bytes: number, state: BootState): Plan
   const kept = [
     ...(writesBoot(state) ? ['boot code, core image, and everything in /boot'] : []),
     ...(state.esps.length > 0 ? ['every sector of the EFI partition that is written'] : []),
+    ...(state.entries === null ? [] : ['every entry of the firmware, and their order']),
   ];
   return {
     ...texts.save,
@@ -193,7 +224,8 @@ function partStep(context: ActionContext, part: BootPart, state: BootState): Pla
   const run = commandsOf(part, named).map((argv) => ({ type: 'command' as const, argv }));
   return {
     ...texts[part],
-    changes: part === 'loader' ? [...run, ...state.esps.flatMap(espChanges)] : run,
+    changes:
+      part === 'loader' ? [...run, ...state.esps.flatMap(espChanges), ...entryChanges(state)] : run,
     declaredFolders: part === 'loader' ? loaderFolders(state) : ['/boot'],
     backup,
     verify: 'The last step.',
@@ -218,7 +250,7 @@ function verifyStep(): PlanStep {
     declaredFolders: [],
     backup: null,
     verify:
-      'The loader, every kernel, initramfs and root that the menu names are there; every other file of an EFI partition is the same.',
+      'The loader, every kernel, initramfs and root that the menu names are there; every other file of an EFI partition and every other entry of the firmware is the same.',
     undo: { possible: true, how: 'Nothing is changed.' },
     interruptBoundSeconds: BOUND_SECONDS,
   };
@@ -229,6 +261,7 @@ export function filesOf(state: BootState): string[] {
   return [
     ...(installsOnDisk ? [disk.given, '/boot/grub'] : []),
     ...esps.flatMap((esp) => esp.writes.map((write) => espPath(esp, write))),
+    ...(state.entries?.change.added ?? []).map(({ number }) => `firmware: ${entryName(number)}`),
     ...(wanted.includes('initramfs') ? brokenInitramfs.map(initramfsOf) : []),
     ...(choice === null || choice.defaults === null ? [] : [DEFAULTS]),
     ...(state.makesMenu ? [GRUB_CFG] : []),

@@ -224,23 +224,63 @@ describe('what starts a system on a disk', () => {
   );
 
   it(
-    'gets no loader where the disk is one file system, which it would be written into',
+    'is made anew in the parts that are ordered, and the plan says what is left',
+    async (test) => {
+      onlyWithAll(test);
+      await disk.writeBytes(0, Buffer.alloc(440));
+      await disk.inside(async (system) => rmSync(system.path('boot/grub/grub.cfg')));
+      const was = await bootState();
+      const parameters = { parts: ['config'] };
+      const { bytes, plan, steps } = await jobs.plan(parameters);
+      expect(steps).toEqual(['save', 'config', 'verify']);
+      expect(plan.findings).toEqual([
+        'There is no grub.cfg.',
+        'Left, since it is not ordered: The disk does not begin with the boot code of GRUB.',
+      ]);
+      const done = await jobs.order({ plan: bytes, parameters });
+      expect([done.outcome, done.result?.files], done.said).toEqual([
+        'succeeded',
+        ['/boot/grub/grub.cfg'],
+      ]);
+      expect((await disk.readBytes(0, 440)).every((byte) => byte === 0)).toBe(true);
+      await jobs.undo(done.id);
+      expect(await bootState()).toEqual(was);
+    },
+    LIMIT_MS,
+  );
+
+  it(
+    'gets a menu and no loader where the disk is one file system, which that would be written into',
     async (test) => {
       onlyWithAll(test);
       const { offset, size } = disk.partition('root');
       const whole = `${disk.folder}/whole.img`;
-      const blocks = ['bs=1M', `skip=${offset / 2 ** 20}`, `count=${Math.ceil(size / 2 ** 20)}`];
-      await must([
-        'dd',
-        `if=${disk.image}`,
-        `of=${whole}`,
-        ...blocks,
-        'conv=sparse',
-        'status=none',
-      ]);
-      const refused = await jobs.order({ mode: 'plan', target: { disk: whole } });
+      const blocks = [`skip=${offset}`, `count=${size}`, 'iflag=skip_bytes,count_bytes'];
+      const words = [`if=${disk.image}`, `of=${whole}`, 'bs=1M', ...blocks];
+      await must(['dd', ...words, 'conv=sparse', 'status=none']);
+      await must(['debugfs', '-w', '-R', 'rm /boot/grub/grub.cfg', whole]);
+      const head = () => must(['head', '--bytes=1024', whole]);
+      const start = await head();
+      const target = { disk: whole };
+      const refused = await jobs.order({ mode: 'plan', target, parameters: { parts: ['loader'] } });
       expect([refused.outcome, refused.reason]).toEqual(['failed', 'boot_not_supported']);
       expect(refused.said).toContain('no partition table');
+      const { bytes, plan, steps } = await jobs.planOf(await jobs.order({ mode: 'plan', target }));
+      expect(steps).toEqual(['save', 'config', 'verify']);
+      expect(plan.findings.join()).toContain('no partition table');
+      const done = await jobs.order({ target, plan: bytes });
+      expect([done.outcome, done.result?.outcome], done.said).toEqual(['succeeded', 'repaired']);
+      const menu = await must(['debugfs', '-R', 'cat /boot/grub/grub.cfg', whole]);
+      expect(menu).toContain('root=UUID=');
+      expect(await head()).toBe(start);
+      const undone = await jobs.order({ target, mode: 'undo', undoes: done.id });
+      expect([undone.outcome, undone.result?.outcome], undone.said).toEqual([
+        'succeeded',
+        'restored',
+      ]);
+      expect(await must(['debugfs', '-R', 'stat /boot/grub/grub.cfg', whole])).not.toContain(
+        'Inode',
+      );
     },
     LIMIT_MS,
   );

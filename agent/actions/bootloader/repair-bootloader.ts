@@ -18,6 +18,12 @@ import { checkBackupPlace, makeBackupFolder } from '../filesystem/backup-place.t
 import { scratchFolder } from '../filesystem/scratch-space.ts';
 import { requireSamePlan } from '../same-plan.ts';
 import { GRUB_CFG } from './boot-menu.ts';
+import {
+  addEntries,
+  requireFirmware,
+  saveEntries,
+  takeBackEntries,
+} from './firmware/write-entries.ts';
 import { saveEsps, writeEsps } from './esp/write-esps.ts';
 import { settingsForAnyMachine } from './initramfs-settings.ts';
 import { inspectBoot, type BootState } from './inspect-boot.ts';
@@ -60,6 +66,7 @@ export const bootloaderRepair: ActionImplementation = {
       return restored('The start of the disk is as it was before the repair.');
     }
     return withTarget(context, { write: true }, async (target) => {
+      await requireFirmware(target.layout!, folder);
       await requireBootUnchanged(target, folder);
       await context.step(texts.undo, async (confirm) => {
         await confirm([]);
@@ -84,7 +91,11 @@ async function apply(
   const folder = await makeBackupFolder(context);
   await context.step(texts.save, async (confirm) => {
     const boot = writesBoot(state) ? await saveBoot(context, target, state, folder) : [];
-    await confirm([...boot, ...(await saveEsps(context, state.esps, folder))]);
+    const esps = await saveEsps(context, state.esps, folder);
+    const { entries } = state;
+    const change =
+      entries === null ? [] : [await saveEntries(state.layout, entries.change, folder)];
+    await confirm([...boot, ...esps, ...change]);
   });
   try {
     const before = state.wanted.filter((part) => part !== 'config');
@@ -118,12 +129,16 @@ async function makePart(
     await confirm([]);
     const covers = part === 'initramfs' ? await settingsForAnyMachine(context, target) : [];
     for (const argv of commandsOf(part, state)) await inside(context, target, argv, covers);
-    if (part === 'loader') await writeEsps(target, folder, 'after');
+    if (part !== 'loader') return;
+    await writeEsps(target, folder, 'after');
+    // Last: an entry never starts what is not there.
+    await addEntries(state.layout, folder);
   });
 }
 
 /** May be cut off anywhere and begun again; a part that the job had not saved is left alone. */
 async function putBack(context: ActionContext, target: Target, folder: string): Promise<void> {
+  await takeBackEntries(context, target.layout!, folder);
   await takeBackChanges(context, target.root, folder);
   await restoreBoot(context, target, folder);
   await writeEsps(target, folder, 'before');
@@ -131,12 +146,9 @@ async function putBack(context: ActionContext, target: Target, folder: string): 
 
 /** What must be so for a boot to get through; grub-install and grub-mkconfig end with 0 also without it. */
 async function verify(context: ActionContext, target: Target, state: BootState): Promise<void> {
-  const { spec } = context;
-  const { kernel } = spec.parameters;
-  const parameters = kernel === undefined ? {} : { kernel };
-  const now = await inspectBoot({ ...context, spec: { ...spec, parameters } }, target);
+  const now = await inspectBoot(context, target);
   const left = state.wanted.flatMap((part) => now.faults[part]);
-  if (now.choice !== null && (now.makesMenu || now.choice.defaults !== null)) {
+  if (now.choice !== null && (!now.choice.isInMenu || now.choice.defaults !== null)) {
     left.push(`The boot menu does not start ${now.choice.id}.`);
   }
   if (left.length > 0) throw new ActionError('verify_failed', left.slice(0, 5).join(' '));

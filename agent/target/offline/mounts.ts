@@ -92,6 +92,12 @@ export class Mounts {
     await this.put(['-o', `bind,ro,${ALWAYS}`, folder], point, folder);
   }
 
+  /** The variables of this machine's firmware (efivarfs). */
+  async mountFirmware(point: string, { write }: { write: boolean }): Promise<void> {
+    const all = [write ? 'rw' : 'ro', 'noexec', ALWAYS].join(',');
+    await this.put(['-t', 'efivarfs', '-o', all, 'efivarfs'], point, 'the memory of the firmware');
+  }
+
   private async put(words: readonly string[], point: string, what: string): Promise<void> {
     await mkdir(point, { recursive: true });
     const done = await this.context.run(['mount', '--internal-only', ...words, point], {

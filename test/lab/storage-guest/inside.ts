@@ -1,13 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import {
-  appendFileSync,
-  chmodSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  writeFileSync,
-} from 'node:fs';
+import { chmodSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { PLAN_FILE } from '../../../agent/jobs/control-messages.ts';
@@ -15,6 +8,7 @@ import { ended, JobsFixture, output } from '../../../agent/jobs/jobs-fixture.ts'
 import type { JobSpec } from '../../../agent/jobs/job-spec.ts';
 import type { Jobs } from '../../../agent/jobs/job.ts';
 import type { Finding } from '../../../proto/actions/diagnostics.ts';
+import { sh, tell } from '../agent-guest/telling.ts';
 import { KEY, ROOT_ID, WRONG_KEY } from './storage-facts.ts';
 
 /**
@@ -25,14 +19,6 @@ import { KEY, ROOT_ID, WRONG_KEY } from './storage-facts.ts';
 const MIRROR = ['/dev/vdb', '/dev/vdc'];
 const [DATA, DATA_2] = ['/dev/vdd', '/dev/vde'];
 const POINT = '/run/by-hand';
-
-function tell(what: string, told: object): void {
-  appendFileSync('/lab/told', `${JSON.stringify({ what, ...told })}\n`);
-}
-
-function sh(script: string, input = ''): string {
-  return execFileSync('sh', ['-ec', script], { encoding: 'utf8', input });
-}
 
 /** By hand, as an administrator does. */
 function openByHand<T>(body: () => T): T {

@@ -1,76 +1,24 @@
-import { chmodSync, copyFileSync, mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { build } from 'esbuild';
-import { must } from '../../harness/process.ts';
-import { FaultDisk } from '../fault-disk.ts';
-import type { MountedSystem } from '../mounted-system.ts';
-import { VirtualMachine } from '../virtual-machine.ts';
+import { runAgentGuest, type Told } from '../agent-guest/agent-guest.ts';
 
-const repository = path.resolve(import.meta.dirname, '../../..');
-/** What the guest tells of one thing that it tried. */
-export type Told = { what: string } & Record<string, unknown>;
-
-/** Where in the guest the programs of the laboratory lie. */
-const LAB = 'lab';
-const END = /^LAB-END (\d+)$/m;
 const WITHIN_MS = 35 * 60_000;
 /** Of the blank disks /dev/vdb, /dev/vdc, …, in MiB. */
 const DISKS = [160, 160, 64, 64];
 
-/** What a kernel without an initrd lacks of its own root, in the order of their dependencies. */
-const ROOT_MODULES = [
-  ...['virtio_ring', 'virtio', 'virtio_pci_modern_dev', 'virtio_pci_legacy_dev', 'virtio_pci'],
-  'virtio_blk',
-];
-
-const INITRD_INIT = `#!/bin/busybox sh
-/bin/busybox mount -t devtmpfs dev /dev
-for module in ${ROOT_MODULES.join(' ')}; do /bin/busybox insmod /modules/$module.ko; done
-until [ -b /dev/vda2 ]; do /bin/busybox sleep 0.1; done
-/bin/busybox mount -t ext4 /dev/vda2 /root
-exec /bin/busybox switch_root /root /${LAB}/init
-`;
-
-/** No service manager: nothing but the laboratory touches the disks. */
-const INIT = `#!/bin/sh
-export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8
-mount -t proc proc /proc; mount -t sysfs sysfs /sys; mount -t devtmpfs dev /dev
-mount -t tmpfs run /run; mount -t tmpfs tmp /tmp
-for module in loop dm_mod dm_crypt raid1; do modprobe $module; done
-/${LAB}/node /${LAB}/inside.mjs
-status=$?; sync; echo "LAB-END $status"
-sleep 60
-`;
-
-/**
- * Runs `inside.ts` in a virtual machine with the kernel of Debian, which has RAID, LVM and dm-crypt: agents,
- * their runners and their sandbox, on four blank disks. Resolves to what it tells, line by line.
- */
+/** Runs `inside.ts` in a machine whose kernel has RAID, LVM and dm-crypt, on four blank disks. */
 export async function runStorageGuest(): Promise<Told[]> {
   const folder = mkdtempSync(path.join(tmpdir(), 'iv-storage-'));
-  const root = await FaultDisk.copy('bios-gpt');
-  let machine: VirtualMachine | undefined;
   try {
-    const programs = await bundle(folder);
-    const kernel = await root.inside((system) => install(system, programs, folder));
-    machine = await VirtualMachine.start({
+    return await runAgentGuest({
+      program: 'test/lab/storage-guest/inside.ts',
       firmware: 'bios',
-      disks: [root.image, ...DISKS.map((mebibytes, at) => blank(folder, at, mebibytes))],
-      keepWrites: true,
-      kernel: { ...kernel, commandLine: 'console=ttyS0 loglevel=3 panic=-1' },
+      modules: ['loop', 'dm_mod', 'dm_crypt', 'raid1'],
+      disks: DISKS.map((mebibytes, at) => blank(folder, at, mebibytes)),
+      withinMs: WITHIN_MS,
     });
-    await machine.shows(END, WITHIN_MS);
-    if (END.exec(machine.console)![1] !== '0') throw new Error(machine.console.slice(-4000));
-    await machine.end();
-    const told = await root.inside((system) => system.read(`${LAB}/told`));
-    return told
-      .trim()
-      .split('\n')
-      .map((line) => JSON.parse(line) as Told);
   } finally {
-    await machine?.end();
-    root.close();
     rmSync(folder, { recursive: true, force: true });
   }
 }
@@ -80,56 +28,4 @@ function blank(folder: string, at: number, mebibytes: number): string {
   writeFileSync(file, '');
   truncateSync(file, mebibytes * 1024 ** 2);
   return file;
-}
-
-/** The runner as the agent has it, and what drives it. */
-async function bundle(folder: string): Promise<string> {
-  const out = path.join(folder, 'programs');
-  await build({
-    absWorkingDir: repository,
-    entryPoints: {
-      runner: 'agent/runner/main.ts',
-      inside: 'test/lab/storage-guest/inside.ts',
-    },
-    outdir: out,
-    bundle: true,
-    splitting: true,
-    format: 'esm',
-    platform: 'node',
-    target: 'node24',
-    outExtension: { '.js': '.mjs' },
-    banner: {
-      js: "import { createRequire as make } from 'node:module'; const require = make(import.meta.url);",
-    },
-    logLevel: 'warning',
-  });
-  return out;
-}
-
-async function install(
-  system: MountedSystem,
-  programs: string,
-  folder: string,
-): Promise<{ image: string; initrd: string }> {
-  await must(['cp', '--recursive', programs, system.path(LAB)]);
-  copyFileSync(process.execPath, system.path(`${LAB}/node`));
-  chmodSync(system.path(`${LAB}/node`), 0o755);
-  system.write(`${LAB}/init`, INIT, 0o755);
-  const initrd = `${LAB}/initrd`;
-  for (const name of ['bin', 'dev', 'modules', 'root']) {
-    await must(['mkdir', '--parents', system.path(`${initrd}/${name}`)]);
-  }
-  copyFileSync('/usr/bin/busybox', system.path(`${initrd}/bin/busybox`));
-  chmodSync(system.path(`${initrd}/bin/busybox`), 0o755);
-  system.write(`${initrd}/init`, INITRD_INIT, 0o755);
-  const version = (await system.ok(['sh', '-c', 'ls /lib/modules | sort -V | tail -1'])).trim();
-  const copy = `for m in ${ROOT_MODULES.join(' ')}; do
-    cp "$(modinfo -k ${version} -n $m)" /${initrd}/modules/$m.ko
-  done
-  cd /${initrd} && find . | cpio --quiet --create --format=newc > /${LAB}/initrd.img`;
-  await system.ok(['sh', '-ec', copy]);
-  const [image, packed] = [path.join(folder, 'vmlinuz'), path.join(folder, 'initrd.img')];
-  copyFileSync(system.path(`boot/vmlinuz-${version}`), image);
-  copyFileSync(system.path(`${LAB}/initrd.img`), packed);
-  return { image, initrd: packed };
 }

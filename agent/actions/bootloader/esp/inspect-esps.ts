@@ -6,7 +6,12 @@ import type { Target, TargetLayout } from '../../../target/open-target.ts';
 import { isEsp } from '../boot-sectors.ts';
 import { EspCopy, type EspFiles } from './esp-copy.ts';
 import { isEfiProgram } from './efi-program.ts';
-import { hasFirmwareEntry } from './firmware-entries.ts';
+import {
+  filesStarted,
+  whyNoEntry,
+  type EntryWish,
+  type Firmware,
+} from '../firmware/boot-entries.ts';
 import { findLoaderFiles, type LoaderFile, type LoaderFiles } from './loader-files.ts';
 import { stubFor, stubFault } from './stub.ts';
 
@@ -37,7 +42,13 @@ export interface EspState {
   hasVendor: boolean;
   faults: EspFault[];
   writes: EspWrite[];
+  /** The entry that the firmware of this machine is to get for it; null for none. */
+  entry: EntryWish | null;
+  /** Why the firmware gets none for it, in words that go on from "since"; null where it has one or gets one. */
+  whyNoEntry: string | null;
 }
+
+type Judged = Pick<EspState, 'faults' | 'writes' | 'entry' | 'whyNoEntry'>;
 
 /**
  * What is wrong with the EFI partitions that start this system: those its fstab names, those with a folder of
@@ -49,7 +60,7 @@ export interface EspState {
 export async function inspectEsps(
   context: ActionContext,
   target: Target,
-  { anew }: { anew: boolean },
+  { anew, firmware }: { anew: boolean; firmware: Firmware },
 ): Promise<EspState[]> {
   const layout = target.layout!;
   const volumes = layout.volumes.filter(isEsp);
@@ -67,7 +78,7 @@ export async function inspectEsps(
       await EspCopy.with(context, volume, async (copy) => {
         const files = await copy.files();
         const hasVendor = files.paths.some((path) => path.startsWith(`efi/${loader?.vendor}/`));
-        const judged = await judge(target, volume, files, loader, anew);
+        const judged = await judge(target, volume, files, loader, anew, firmware);
         return { volume, place, hasVendor, ...judged };
       }),
     );
@@ -75,6 +86,11 @@ export async function inspectEsps(
   const own = looked.filter(({ volume, hasVendor }) => named.has(volume) || hasVendor);
   const onDisk = looked.filter(({ volume }) => volume.disk === layout.system.root.disk);
   return own.length > 0 ? own : onDisk;
+}
+
+/** Whether something is wrong that the system has no files to mend with. */
+export function isWithoutFiles({ faults, writes, entry }: EspState): boolean {
+  return faults.length > 0 && writes.length === 0 && entry === null;
 }
 
 /** Mounted, a partition is the kernel's; it is read and written here as a whole. */
@@ -108,7 +124,8 @@ async function judge(
   files: EspFiles,
   loader: LoaderFiles | null,
   anew: boolean,
-): Promise<Pick<EspState, 'faults' | 'writes'>> {
+  firmware: Firmware,
+): Promise<Judged> {
   if (loader === null) return judgeWithoutFiles(volume, files);
   const faults: EspFault[] = [];
   const writes: EspWrite[] = [];
@@ -139,14 +156,47 @@ async function judge(
     if (!isThere || anew) writes.push(copyOf(loader.entry, folder));
   }
   await judgeStub(target, volume, files, folder, anew, { faults, writes });
-  const removable = await judgeRemovable(volume, files, loader, anew);
-  if (removable.fault !== null) faults.push(removable.fault);
+  const entry = await judgeEntry(target, volume, files, loader, firmware);
+  const removable = await judgeRemovable(volume, files, loader, anew, entry.isThere);
   writes.push(
     ...removable.files.map((file) =>
       copyOf(file, `EFI/${REMOVABLE}`, file === loader.first ? 'BOOTX64.EFI' : file.name),
     ),
   );
-  return { faults, writes };
+  const said = [entry.fault, removable.fault].filter((text) => text !== null);
+  if (said.length > 0) faults.push({ rule: 'boot.nvram_missing', text: said.join(' ') });
+  return { faults, writes, entry: entry.wish, whyNoEntry: entry.why };
+}
+
+/** Whether the firmware has an entry that starts this system's loader from a partition, as it will be. */
+async function judgeEntry(
+  { layout }: Target,
+  volume: Volume,
+  files: EspFiles,
+  { vendor, first }: LoaderFiles,
+  { boot, why }: Firmware,
+): Promise<{
+  isThere: boolean;
+  fault: string | null;
+  wish: EntryWish | null;
+  why: string | null;
+}> {
+  const foreign = await whyNoEntry(layout!, volume);
+  if (boot === null || foreign !== null) {
+    return { isThere: false, fault: null, wish: null, why: foreign ?? why };
+  }
+  const folder = `efi/${vendor}`;
+  const loaders = ['shimx64.efi', 'grubx64.efi'].map((name) => `${folder}/${name}`);
+  for (const path of filesStarted(boot, volume)) {
+    const willBe = path === `${folder}/${first.name}`;
+    if (willBe || (loaders.includes(path) && (await isProgram(files, path)))) {
+      return { isThere: true, fault: null, wish: null, why: null };
+    }
+  }
+  if (why !== null) return { isThere: false, fault: null, wish: null, why };
+  const wish = { volume, label: vendor, file: `EFI/${vendor}/${first.name}` };
+  const text = `The firmware has no entry that starts ${wish.file} on ${volume.name}.`;
+  return { isThere: false, fault: text, wish, why: null };
 }
 
 async function judgeStub(
@@ -176,7 +226,8 @@ async function judgeRemovable(
   files: EspFiles,
   loader: LoaderFiles,
   anew: boolean,
-): Promise<{ fault: EspFault | null; files: LoaderFile[] }> {
+  hasEntry: boolean,
+): Promise<{ fault: string | null; files: LoaderFile[] }> {
   const folder = `EFI/${REMOVABLE}`;
   const first = await files.read(`${folder}/BOOTX64.EFI`);
   const isFree = first === null || !isEfiProgram(first);
@@ -191,9 +242,9 @@ async function judgeRemovable(
   const text = isStuck
     ? `${folder} of ${volume.name} has shim, and nothing that it could start.`
     : `${folder} of ${volume.name} is empty: only an entry in the memory of the firmware could start this system.`;
-  const isFault = isStuck || (isFree && !(await hasFirmwareEntry(volume)));
+  const isFault = isStuck || (isFree && !hasEntry);
   return {
-    fault: isFault ? { rule: 'boot.nvram_missing', text } : null,
+    fault: isFault ? text : null,
     files: isFault || anew ? [...(isFree || anew ? [loader.first] : []), ...lacking] : [],
   };
 }
@@ -204,10 +255,11 @@ async function isProgram(files: EspFiles, path: string): Promise<boolean> {
 }
 
 /** Another loader than GRUB may start it, of which nothing is known here. */
-function judgeWithoutFiles(volume: Volume, files: EspFiles): Pick<EspState, 'faults' | 'writes'> {
+function judgeWithoutFiles(volume: Volume, files: EspFiles): Judged {
+  const nothing = { writes: [], entry: null, whyNoEntry: null };
   if (files.paths.some((path) => path.startsWith('efi/') && path.endsWith('.efi'))) {
-    return { faults: [], writes: [] };
+    return { faults: [], ...nothing };
   }
   const text = `${volume.name} has no program that a firmware could start.`;
-  return { faults: [{ rule: 'boot.esp_loader_missing', text }], writes: [] };
+  return { faults: [{ rule: 'boot.esp_loader_missing', text }], ...nothing };
 }

@@ -54,7 +54,12 @@ export class BootJobs {
     const job = await this.order({ mode: 'plan', parameters });
     expect([job.outcome, job.reason], job.said).toEqual(['succeeded', null]);
     expect(await imageDigest(this.disk.image)).toBe(before);
-    const bytes = await readFile(join(this.fixture.directory(job.id), PLAN_FILE));
+    return this.planOf(job);
+  }
+
+  /** What a job has planned. */
+  async planOf({ id: job }: { id: string }) {
+    const bytes = await readFile(join(this.fixture.directory(job), PLAN_FILE));
     const plan = JSON.parse(bytes.toString('utf8')) as Plan;
     return { bytes: bytes.toString('base64'), plan, steps: plan.steps.map(({ id }) => id) };
   }

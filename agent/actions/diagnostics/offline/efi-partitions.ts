@@ -1,7 +1,8 @@
 import type { ActionContext } from '../../../runner/action.ts';
 import type { Target } from '../../../target/open-target.ts';
 import { biosBootPartition, bootDisk, isEsp } from '../../bootloader/boot-sectors.ts';
-import { inspectEsps, type EspFault } from '../../bootloader/esp/inspect-esps.ts';
+import { inspectEsps, isWithoutFiles, type EspFault } from '../../bootloader/esp/inspect-esps.ts';
+import { lookAtFirmware } from '../../bootloader/firmware/boot-entries.ts';
 import { commandEvidence, type NewFinding } from '../finding.ts';
 
 const RULES: Readonly<Record<EspFault['rule'], Pick<NewFinding, 'severity' | 'title' | 'byHand'>>> =
@@ -18,7 +19,7 @@ const RULES: Readonly<Record<EspFault['rule'], Pick<NewFinding, 'severity' | 'ti
     },
     'boot.nvram_missing': {
       severity: 'warning',
-      title: 'Only the memory of the firmware knows how to start this system',
+      title: 'The firmware has no entry that starts this system, or only an entry could',
       byHand: 'grub-install --removable as well, or efibootmgr --create on the machine itself.',
     },
   };
@@ -31,18 +32,20 @@ export async function judgeEfiPartitions(
   const { volumes } = target.layout!;
   if (!volumes.some(isEsp)) return [];
   const bootsByBios = biosBootPartition(volumes, bootDisk(target.layout!).given) !== undefined;
-  const esps = await inspectEsps(context, target, { anew: false });
+  const firmware = await lookAtFirmware(target.layout!);
+  const esps = await inspectEsps(context, target, { anew: false, firmware });
   return esps
     .filter(({ hasVendor }) => hasVendor || !bootsByBios)
-    .flatMap(({ volume, faults, writes }) =>
-      faults.map(({ rule, text }) => ({
+    .flatMap((esp) =>
+      esp.faults.map(({ rule, text }) => ({
         rule,
         ...RULES[rule],
-        subject: volume.name,
+        subject: esp.volume.name,
         evidence: [commandEvidence('mdir -s -b ::/EFI', text)],
         // Without files of its own the system has nothing to put there.
-        suggestion:
-          writes.length === 0 ? null : { action: 'bootloader.repair' as const, parameters: {} },
+        suggestion: isWithoutFiles(esp)
+          ? null
+          : { action: 'bootloader.repair' as const, parameters: {} },
       })),
     );
 }
