@@ -8,9 +8,9 @@ it('says what went wrong and what was the cause', () => {
 });
 
 it.each([
-  ['\u001B[2J\u001B]0;title\u0007hello\r\nroot#', '�[2J�]0;title�hello root#'],
-  ['\u009B31mred', '�31mred'],
-  ['right\u202Eleft\u2028next\u200Bend', 'right�left�next�end'],
+  ['\u001B[2J\u001B]0;title\u0007hello\r\nroot#', '⟦U+001B⟧[2J⟦U+001B⟧]0;title⟦U+0007⟧hello root#'],
+  ['\u009B31mred', '⟦U+009B⟧31mred'],
+  ['right\u202Eleft\u2028next\u200Bend', 'right⟦U+202E⟧left⟦U+2028⟧next⟦U+200B⟧end'],
 ])('what the other side says is no order to the terminal: %j', (said, shown) => {
   expect(describeError(Object.assign(new Error('x'), { details: said }))).toBe(shown);
   expect(describeError(said)).toBe(shown);

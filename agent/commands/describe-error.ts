@@ -1,5 +1,5 @@
-/** Of the C0 and C1 sets, and those that turn or hide text (Unicode Cc, Cf, line separators). */
-const CONTROLS = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu;
+import { harmless } from '../../proto/documents/harmless-text.ts';
+
 const MAX_CHARACTERS = 1_000;
 
 /**
@@ -7,10 +7,7 @@ const MAX_CHARACTERS = 1_000;
  * parts of it may be the words of whoever answered: no character of it is an order to the terminal.
  */
 export function describeError(error: unknown): string {
-  return wordsOf(error)
-    .replace(/\s*[\r\n]+\s*/g, ' ')
-    .replace(CONTROLS, '\uFFFD')
-    .slice(0, MAX_CHARACTERS);
+  return harmless(wordsOf(error).replace(/\s*[\r\n]+\s*/g, ' ')).slice(0, MAX_CHARACTERS);
 }
 
 function wordsOf(error: unknown): string {

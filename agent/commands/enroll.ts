@@ -17,6 +17,7 @@ import { TrustedClock } from '../trust/trusted-clock.ts';
 import { formatPolicy, LOOK_ONLY } from '../install/policy-text.ts';
 import type { PolicyChoice } from '../install/policy-text.ts';
 import { describeError } from './describe-error.ts';
+import { printLines } from './printing.ts';
 
 export interface EnrollOptions extends AgentOptions {
   serverAddress?: string;
@@ -83,12 +84,13 @@ export async function enrollCommand(options: EnrollOptions): Promise<number> {
     });
     await writeMissingConfig(options, settings.addresses, stateDirectory);
     if (settings.policy !== null) await writePolicy(policyFile, settings.policy);
-    process.stderr.write(
-      `✓ Enrolled as agent ${identity.agentId} of server ${identity.serverId}\n`,
-    );
-    process.stderr.write(`  Agent key  ${keyFingerprint(identity.signer.key)}\n`);
-    process.stderr.write(
-      'Next: systemctl enable --now intervene-agent   (or: intervene-agent run)\n',
+    printLines(
+      [
+        `✓ Enrolled as agent ${identity.agentId} of server ${identity.serverId}`,
+        `  Agent key  ${keyFingerprint(identity.signer.key)}`,
+        'Next: systemctl enable --now intervene-agent   (or: intervene-agent run)',
+      ],
+      'stderr',
     );
     return 0;
   } catch (error) {
@@ -174,7 +176,7 @@ function showTrust(
         ]),
     'It dials out and opens no port.',
   ];
-  process.stderr.write(`${lines.join('\n')}\n`);
+  printLines(lines, 'stderr');
 }
 
 async function isConfirmed(): Promise<boolean> {

@@ -1,6 +1,7 @@
 import { locate } from '../config.ts';
 import type { AgentOptions } from '../config.ts';
 import { PolicyFile } from '../trust/policy.ts';
+import { printJson, printLines } from './printing.ts';
 
 /** 0 when the agent can use the policy, 1 when it refuses everything because of it. */
 export async function policyCheckCommand(
@@ -9,7 +10,7 @@ export async function policyCheckCommand(
   const { policyFile } = locate(options);
   const reading = new PolicyFile(policyFile).read();
   if (options.json === true) {
-    process.stdout.write(`${JSON.stringify({ file: policyFile, ...reading }, null, 2)}\n`);
+    printJson({ file: policyFile, ...reading });
   } else if (reading.usable) {
     const { policy, digest } = reading;
     const list = (patterns: readonly string[]) => patterns.join(', ') || 'nothing';
@@ -22,15 +23,16 @@ export async function policyCheckCommand(
       `  Engineers, class C   ${policy['engineers-for-class-c']}; ${policy['engineers-for-class-c-attested']} on an attestation`,
       `  Steps without undo   ${policy['allow-steps-without-undo'] ? 'allowed' : 'refused'}`,
     ];
-    process.stdout.write(`${lines.join('\n')}\n`);
+    printLines(lines);
   } else {
-    process.stderr.write(
-      `✗ The policy cannot be used, so every order is refused: ${reading.why}\n`,
-    );
-    process.stderr.write(
-      reading.fault === 'content'
-        ? '  Correct that entry; the file is read again for every order.\n'
-        : '  It must be owned by root and writable by nobody else.\n',
+    printLines(
+      [
+        `✗ The policy cannot be used, so every order is refused: ${reading.why}`,
+        reading.fault === 'content'
+          ? '  Correct that entry; the file is read again for every order.'
+          : '  It must be owned by root and writable by nobody else.',
+      ],
+      'stderr',
     );
   }
   return reading.usable ? 0 : 1;

@@ -5,6 +5,7 @@ import { readAgentIds } from '../connection/identity.ts';
 import { isAgentAlive, readStatus } from '../status-file.ts';
 import type { AgentStatus } from '../status-file.ts';
 import { isLocked } from '../trust/lock.ts';
+import { printJson, printLines } from './printing.ts';
 
 const SENTENCES = {
   connected: 'connected to',
@@ -21,11 +22,10 @@ export async function statusCommand(options: AgentOptions & { json?: boolean }):
   const enrolled = (await readAgentIds(stateDirectory)) !== null;
   const locked = enrolled && isLocked(stateDirectory);
   if (options.json === true) {
-    process.stdout.write(`${JSON.stringify({ running, enrolled, ...status, locked }, null, 2)}\n`);
+    printJson({ running, enrolled, ...status, locked });
     return running ? 0 : 5;
   }
-  const lines = describe({ running, enrolled, locked, status });
-  process.stdout.write(`${lines.join('\n')}\n`);
+  printLines(describe({ running, enrolled, locked, status }));
   return running ? 0 : 5;
 }
 

@@ -7,6 +7,7 @@ import { keyFingerprint } from '../../proto/documents/keys.ts';
 import { PinnedTrust } from '../trust/pinned-trust.ts';
 import type { ListedKey } from '../trust/pinned-trust.ts';
 import { PolicyFile } from '../trust/policy.ts';
+import { printJson, printLines } from './printing.ts';
 import { acceptTime, TrustedClock } from '../trust/trusted-clock.ts';
 
 /** Prints everything an order is judged by, for comparison with what the operator and the client say. */
@@ -28,7 +29,7 @@ export async function trustCommand(options: AgentOptions & { json?: boolean }): 
   };
   if (options.json === true) {
     const time = { now: new Date(nowMs).toISOString(), jumped };
-    process.stdout.write(`${JSON.stringify({ agent, ...listing, policy, time }, null, 2)}\n`);
+    printJson({ agent, ...listing, policy, time });
     return 0;
   }
   const keys = (entries: readonly ListedKey[]) =>
@@ -57,7 +58,7 @@ export async function trustCommand(options: AgentOptions & { json?: boolean }): 
       ? ['Next: intervene-agent trust accept-time   (if the clock of this server is right)']
       : []),
   ];
-  process.stdout.write(`${lines.join('\n')}\n`);
+  printLines(lines);
   return 0;
 }
 

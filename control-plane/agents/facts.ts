@@ -1,6 +1,6 @@
 import type { ActionVersion__Output } from '../../proto/gen/intervene/v1/ActionVersion.ts';
 import type { Facts__Output } from '../../proto/wire.ts';
-import { cleanText } from './hostile-text.ts';
+import { cleanLine } from './hostile-text.ts';
 
 /** What a server says of itself, cut to bounds. It proves nothing and is shown as text only. */
 export interface AgentFacts {
@@ -19,18 +19,18 @@ const ACTIONS_MAX = 256;
 
 export function readFacts(facts: Facts__Output | undefined): AgentFacts {
   return {
-    hostname: cleanText(facts?.hostname ?? '', WORD_MAX),
-    machineId: cleanText(facts?.machineId ?? '', 64),
-    serial: cleanText(facts?.serial ?? '', 200),
+    hostname: cleanLine(facts?.hostname ?? '', WORD_MAX),
+    machineId: cleanLine(facts?.machineId ?? '', 64),
+    serial: cleanLine(facts?.serial ?? '', 200),
     macAddresses: cleanList(facts?.macAddresses, 32),
-    os: cleanText(facts?.os ?? '', WORD_MAX),
-    kernel: cleanText(facts?.kernel ?? '', WORD_MAX),
+    os: cleanLine(facts?.os ?? '', WORD_MAX),
+    kernel: cleanLine(facts?.kernel ?? '', WORD_MAX),
     addresses: cleanList(facts?.addresses, 64),
   };
 }
 
 export function readAgentVersion(facts: Facts__Output | undefined): string {
-  return cleanText(facts?.agentVersion ?? '', 64);
+  return cleanLine(facts?.agentVersion ?? '', 64);
 }
 
 export function readActions(
@@ -38,9 +38,9 @@ export function readActions(
 ): { id: string; version: number }[] {
   return (actions ?? [])
     .slice(0, ACTIONS_MAX)
-    .map((action) => ({ id: cleanText(action.id ?? '', 100), version: action.version ?? 0 }));
+    .map((action) => ({ id: cleanLine(action.id ?? '', 100), version: action.version ?? 0 }));
 }
 
 export function cleanList(words: readonly string[] | undefined, maxLength: number): string[] {
-  return (words ?? []).slice(0, LIST_MAX).map((word) => cleanText(word, maxLength));
+  return (words ?? []).slice(0, LIST_MAX).map((word) => cleanLine(word, maxLength));
 }

@@ -1,9 +1,16 @@
+import { replaceUnseen } from '../../proto/documents/harmless-text.ts';
+
 /**
  * Text from a server may hold anything. What PostgreSQL cannot store (NUL, lone surrogates) becomes
  * U+FFFD; what is too long is cut. Escaping for terminals and pages is the reader's part.
  */
 export function cleanText(text: string, maxLength: number): string {
   return cutText(text, maxLength).replaceAll('\0', '\ufffd').toWellFormed();
+}
+
+/** The same for a word or a line, in which everything can be seen: the rest becomes U+FFFD, too. */
+export function cleanLine(text: string, maxLength: number): string {
+  return replaceUnseen(cleanText(text, maxLength), () => '\ufffd');
 }
 
 function cutText(text: string, maxLength: number): string {

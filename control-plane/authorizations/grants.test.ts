@@ -67,6 +67,10 @@ describe('grants', () => {
 
   it('are refused with every flaw, and nothing of them is stored', async () => {
     const before = await test.database.query('select count(*) as count from grants');
+    const grantWithParameter = (value: string) => {
+      const actions = [{ pattern: 'command.run', parameters: { argv: [[value]] } }];
+      return world.signGrant({ actions }).envelope;
+    };
     const refused: [string, number, Uint8Array, ApiPerson?][] = [
       ['signer_unknown', 400, world.signGrant({}, [createWorldKey().signer]).envelope],
       ['signer_unknown', 400, world.signGrant({}, [world.account.recovery.signer]).envelope],
@@ -86,7 +90,10 @@ describe('grants', () => {
       ['type_not_allowed_for_key', 400, world.signOrder().envelope],
       ['envelope_malformed', 400, Buffer.from('{}')],
       ['account_keys_missing', 409, world.signGrant().envelope, bolt.client],
-      ['text_not_storable', 400, world.signGrant({ shownText: 'a\u0000b' }).envelope],
+      ['text_not_storable', 400, grantWithParameter('a\u0000b')],
+      ['invalid_request', 400, world.signGrant({ shownText: 'a\u0000b' }).envelope],
+      ['invalid_request', 400, world.signGrant({ ticket: 'T-1\u001b[31m' }).envelope],
+      ['invalid_request', 400, world.signGrant({ ticket: 'T-1\nT-2' }).envelope],
     ];
     for (const [code, status, envelope, person = acme.client] of refused) {
       expect(codeOf(await hand(person, GRANTS, envelope))).toEqual([status, code]);

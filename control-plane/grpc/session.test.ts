@@ -40,7 +40,7 @@ describe('a session', () => {
     const session = await agent.connect({
       facts: {
         hostname: `web\0${'x'.repeat(5_000)}`,
-        os: '<script>\ud800',
+        os: '<script>\ud800\u001b\u202e',
         macAddresses: Array.from({ length: 500 }, () => '52:54:00:00:00:01'),
         agentVersion: '1.2.3',
       },

@@ -1,5 +1,7 @@
 import { z } from '@hono/zod-openapi';
 import { errorBody } from './schemas.ts';
+import { findUnshowable, findUnshowableInDocument } from './showable.ts';
+import type { Unshowable } from './showable.ts';
 
 /** Pieces that route declarations share. */
 
@@ -26,19 +28,18 @@ export function jsonResponse<T extends z.ZodType>(description: string, schema: T
 
 /** A body whose texts must be ones that can be stored and shown. */
 export function jsonBody<T extends z.ZodType>(schema: T) {
-  const checked: T = schema.refine(hasOnlyText, {
-    error: 'a text holds a NUL character or half a surrogate pair',
-  });
+  const checked: T = schema.superRefine(refuse(findUnshowable));
   return {
     body: { content: { 'application/json': { schema: checked } }, required: true },
   } as const;
 }
 
-function hasOnlyText(value: unknown): boolean {
-  if (typeof value === 'string') return value.isWellFormed() && !value.includes('\0');
-  if (Array.isArray(value)) return value.every(hasOnlyText);
-  const isPlain = typeof value === 'object' && value !== null && !ArrayBuffer.isView(value);
-  return !isPlain || Object.values(value).every(hasOnlyText);
+function refuse<T>(find: (value: T) => Unshowable | null) {
+  return (value: T, context: z.RefinementCtx): void => {
+    const found = find(value);
+    if (found === null) return;
+    context.addIssue({ code: 'custom', path: found.path, message: found.why });
+  };
 }
 
 /** A number, a name, a full id, or the end of an id that fits only one. */
@@ -63,9 +64,10 @@ export function nullableBase64(bytes: Uint8Array | null): string | null {
   return bytes === null ? null : base64(bytes);
 }
 
-/** An envelope as it comes in a body; `c.req.valid` gives its bytes. */
+/** An envelope as it comes in a body, whose own texts can be shown too; `c.req.valid` gives its bytes. */
 export const envelopeBody = z
   .base64()
   .max(131_072)
   .openapi({ description: 'a DSSE envelope, base64' })
-  .transform((text) => Buffer.from(text, 'base64') as Uint8Array);
+  .transform((text) => Buffer.from(text, 'base64') as Uint8Array)
+  .superRefine(refuse(findUnshowableInDocument));

@@ -98,6 +98,23 @@ describe('interventions', () => {
     }
   });
 
+  it.each([
+    ['ticket', { ticket: 'T-2\u001b[31m' }, 'U+001B'],
+    ['ticket', { ticket: 'T-2\nT-3' }, 'U+000A'],
+    ['description', { ticket: 'T-2', description: 'all\rgone' }, 'U+000D'],
+  ])(
+    'whose %s holds what cannot be seen are refused, and none is opened',
+    async (field, change, code) => {
+      const before = await test.database.query('select count(*) as count from interventions');
+      const answer = await engineer.post<ErrorBody>(INTERVENTIONS, { server: 'web-04', ...change });
+      expect([answer.status, answer.body.error.code]).toEqual([400, 'invalid_request']);
+      expect(answer.body.error.happened).toContain(`${field}: holds ${code}`);
+      expect(await test.database.query('select count(*) as count from interventions')).toEqual(
+        before,
+      );
+    },
+  );
+
   it('joined by many at once are one', async () => {
     const request = {
       accountId: acme.id,

@@ -1,5 +1,5 @@
 import type { JobProgress__Output } from '../../proto/wire.ts';
-import { cleanText } from '../agents/hostile-text.ts';
+import { cleanLine } from '../agents/hostile-text.ts';
 import type { Bus } from '../cluster/bus.ts';
 
 /** The latest position of a job, in the action's own words. */
@@ -29,10 +29,10 @@ export class JobProgress {
     const percent = wire._percent === undefined ? null : (wire.percent ?? null);
     this.latest.delete(jobId);
     this.latest.set(jobId, {
-      phase: cleanText(wire.phase ?? '', 64),
+      phase: cleanLine(wire.phase ?? '', 64),
       percent:
         percent === null || Number.isNaN(percent) ? null : Math.min(Math.max(percent, 0), 100),
-      text: cleanText(wire.text ?? '', 500),
+      text: cleanLine(wire.text ?? '', 500),
     });
     if (this.latest.size > JOBS_MAX) this.latest.delete(this.latest.keys().next().value!);
     this.bus.publish('job', jobId);

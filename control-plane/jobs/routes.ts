@@ -32,7 +32,7 @@ export interface JobRoutesOptions {
 const tags = ['jobs'];
 
 const newJob = z.strictObject({
-  order: z.base64().max(131_072).describe('the signed order, a DSSE envelope in base64'),
+  order: envelopeBody,
   ticket: z.string().min(1).max(100).nullish().describe('where no authorization names one'),
   engineers: z
     .int()
@@ -60,7 +60,7 @@ export function registerJobRoutes(app: HttpApp, options: JobRoutesOptions): void
     async (c) => {
       const { order, ticket, engineers } = c.req.valid('json');
       const submitted = {
-        envelope: Buffer.from(order, 'base64'),
+        envelope: order,
         ticket: ticket ?? undefined,
         engineers: engineers ?? undefined,
       };

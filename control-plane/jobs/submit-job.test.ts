@@ -126,6 +126,14 @@ describe('an order is turned away', () => {
     expect(refusal(await orders.post(garbage))).toEqual([400, 'envelope_malformed']);
   });
 
+  it('when its words would do something to the terminals of those who read them', async () => {
+    const answer = await orders.post(orders.sign({ reason: 'disk full\u001b[2J' }));
+    expect(refusal(answer)).toEqual([400, 'invalid_request']);
+    expect((answer.body as ErrorBody).error.happened).toBe(
+      'order.reason: holds U+001B, which cannot be seen: write it without',
+    );
+  });
+
   it('when whoever sends it has not signed it, or not with a key certified for them', async () => {
     const stranger = createWorldKey();
     const { certified } = operation;

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { RecordedScreen } from '../../control-plane/cli/jobs/recorded-screen.ts';
-import { harmless } from '../../control-plane/cli/output/harmless-text.ts';
+import { harmless } from '../../proto/documents/harmless-text.ts';
 import { LogTextFilter } from '../../control-plane/cli/output/log-text-filter.ts';
 import { ScreenFilter } from '../../control-plane/cli/terminal/screen-filter.ts';
 import { createChance, mutate, NASTY_TEXTS } from './mutation.ts';

@@ -8,7 +8,7 @@ import { CliError, usageError } from '../cli-error.ts';
 import type { CommandContext } from '../command-context.ts';
 import { exitStatus } from '../exit-status.ts';
 import { readNamedText, writingNamedFile } from '../named-file.ts';
-import { harmless } from '../output/harmless-text.ts';
+import { harmless } from '../../../proto/documents/harmless-text.ts';
 import { glyph, styled } from '../output/terminal.ts';
 import { doubtOf } from '../verification/made-by-agent.ts';
 import { credentialReference, requireClient } from './credentials.ts';

@@ -1,6 +1,6 @@
 import { ticket } from '../../../proto/documents/fields.ts';
 import { usageError } from '../cli-error.ts';
-import { harmless } from '../output/harmless-text.ts';
+import { harmless } from '../../../proto/documents/harmless-text.ts';
 
 /**
  * A ticket as a person gave it. Throws CliError for one that does not stand in one line as it is: what cannot be seen

@@ -1,11 +1,10 @@
-import { showCodePoint } from './harmless-text.ts';
+import { harmless } from '../../../proto/documents/harmless-text.ts';
 import { applySgr, plainStyle, sgrOf } from './sgr-style.ts';
 import type { SgrStyle } from './sgr-style.ts';
 
 /** Anything unseen except line ends and tabs. */
 const NEEDS_CARE = /[^\P{Cc}\n\t]|[\p{Cf}\p{Zl}\p{Zp}]/u;
 const ONLY_ASCII = /^[\n\t -~]*$/;
-const UNSEEN = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u;
 /** A longer line is let go in pieces; nobody waits for its end. */
 const LINE_MAX = 8192;
 const SEQUENCE_MAX = 256;
@@ -126,9 +125,7 @@ export class LogTextFilter {
         this.state = 'escape';
         return '';
       default:
-        return this.put(
-          character !== '\t' && UNSEEN.test(character) ? showCodePoint(character) : character,
-        );
+        return this.put(character === '\t' ? character : harmless(character));
     }
   }
 

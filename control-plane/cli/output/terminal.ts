@@ -1,5 +1,5 @@
 import type { OutputStream, Surroundings } from '../surroundings.ts';
-import { harmless, harmlessJson } from './harmless-text.ts';
+import { harmless, harmlessJson } from '../../../proto/documents/harmless-text.ts';
 import { ownCommand } from './own-command.ts';
 
 /** The six status colours, and weight for the outcome alone. */

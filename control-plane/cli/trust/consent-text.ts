@@ -3,7 +3,7 @@ import { isClassWithin, matchesAction } from '../../../proto/documents/fields.ts
 import type { ActionClass, JsonValue } from '../../../proto/documents/fields.ts';
 import type { Grant } from '../../../proto/documents/kinds/grant.ts';
 import { wrapText } from '../output/display-width.ts';
-import { harmless } from '../output/harmless-text.ts';
+import { harmless } from '../../../proto/documents/harmless-text.ts';
 import { formatMoment } from '../output/time-text.ts';
 
 const COLUMNS = 76;

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { harmless, harmlessJson } from './harmless-text.ts';
+import { firstControl, firstUnseen, harmless, harmlessJson } from './harmless-text.ts';
 
 describe('text made harmless', () => {
   it('shows every unseen character by its number', () => {
@@ -24,4 +24,25 @@ describe('text made harmless', () => {
       }),
     );
   });
+});
+
+it.each([
+  ['T-4711', null],
+  ['Søren 测试 😀', null],
+  ['a\u001b[31m', 'U+001B'],
+  ['a\nb', 'U+000A'],
+  ['a\u009b', 'U+009B'],
+  ['a\u202eb', 'U+202E'],
+  ['a\u2028b', 'U+2028'],
+])('in %j the first that cannot be seen is %s', (text, code) => {
+  expect(firstUnseen(text)).toBe(code);
+});
+
+it.each([
+  ['one\n\ttwo\r\nthree \u200d', null],
+  ['one\rtwo', 'U+000D'],
+  ['one\u0007', 'U+0007'],
+  ['one\u009b', 'U+009B'],
+])('in the lines of %j the first control character is %s', (text, code) => {
+  expect(firstControl(text)).toBe(code);
 });
