@@ -11,7 +11,7 @@ import {
   runInside,
   type InsideOptions,
 } from './offline/run-inside.ts';
-import type { StorageProblem } from './offline/stack/storage-problem.ts';
+import { notFound, type StorageProblem } from './offline/stack/storage-problem.ts';
 import { describeVolume } from './offline/volumes.ts';
 import { TargetFiles } from './target-files.ts';
 import { TargetRoot } from './target-root.ts';
@@ -132,7 +132,7 @@ function chooseSystem(
     if (chosen.length === 1) return chosen[0]!;
     if (chosen.length === 0) {
       const found = `the system ${named} is on none of the disks. Found: ${list || 'none'}`;
-      throw missing('system_missing', found, closed);
+      throw notFound('system_missing', found, closed);
     }
     throw new ActionError(
       'system_ambiguous',
@@ -147,17 +147,11 @@ function chooseSystem(
     );
   }
   const unreadable = problems.map(({ volume, why }) => `${volume.name}: ${why}`).join('; ');
-  throw missing(
+  throw notFound(
     'no_system',
     `no operating system was found on the disks${unreadable && `. Not readable: ${unreadable}`}`,
     closed,
   );
-}
-
-/** What could not be opened is the likely reason. */
-function missing(reason: string, what: string, closed: readonly StorageProblem[]): ActionError {
-  const list = closed.map(({ subject, why }) => `${subject}: ${why}`).join('; ');
-  return new ActionError(closed[0]?.reason ?? reason, list === '' ? what : `${what}. ${list}`);
 }
 
 /** The order says which system it means; another one is left alone, whatever disk it lies on. */

@@ -11,10 +11,19 @@ const partition = z
   .max(128)
   .optional()
   .describe('number of a partition of the disk that --disk names, in place of a device');
+const volume = z
+  .string()
+  .regex(/^\/dev\/[\w.+:-]{1,128}(?:\/[\w.+:-]{1,128}){0,2}$/)
+  .optional()
+  .describe(
+    'a volume of LVM, RAID or LUKS on what --disk names, by a path that its system has for it, such as ' +
+      '/dev/GROUP/NAME, /dev/md/NAME or /dev/mapper/luks-UUID, in place of a device',
+  );
 
-const isOne = (given: { device?: string | undefined; partition?: number | undefined }) =>
-  (given.device === undefined) !== (given.partition === undefined);
-const ONE = 'name a device, or a partition of the disk that --disk names';
+const one = { device, partition, volume };
+const isOne = (given: { [name in keyof typeof one]?: unknown }) =>
+  Object.keys(one).filter((name) => given[name as keyof typeof one] !== undefined).length === 1;
+const ONE = 'name a device, or a partition of the disk that --disk names, or a volume on it';
 
 /**
  * Results that are never mixed up, and one more: the tool could not do its work. After an undo it is
@@ -47,7 +56,7 @@ export const filesystemResult = z.strictObject({
 });
 export type FilesystemResult = z.output<typeof filesystemResult>;
 
-export const filesystemCheckParameters = z.strictObject({ device, partition }).refine(isOne, ONE);
+export const filesystemCheckParameters = z.strictObject(one).refine(isOne, ONE);
 
 export const filesystemCheck: ActionDeclaration = {
   id: 'filesystem.check',
@@ -71,8 +80,7 @@ export const filesystemCheck: ActionDeclaration = {
 
 export const filesystemRepairParameters = z
   .strictObject({
-    device,
-    partition,
+    ...one,
     backupDirectory: absolutePath
       .optional()
       .describe('where the undo data goes; a durable file system other than the one under repair'),

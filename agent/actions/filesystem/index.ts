@@ -10,7 +10,7 @@ import { checkFilesystem } from './ext/check-filesystem.ts';
 import { planRepair } from './ext/plan-repair.ts';
 import { undoRepair } from './ext/undo-repair.ts';
 import { findKind, patchedKinds } from './filesystem-kind.ts';
-import { inspectUnused, withNamedVolume, type NamedVolume } from './on-partition.ts';
+import { inspectUnused, withNamedVolume, type NamedVolume } from './named-volume.ts';
 import {
   applyPatched,
   checkPatched,

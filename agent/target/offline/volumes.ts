@@ -11,11 +11,13 @@ export interface Volume {
   node: string;
   /** `/dev/loop12p2`: another number in every job. */
   device: string;
-  /** The disk as the order names it; null when it lies on several. */
+  /** The disks that it lies on, as the order names them. */
+  disks: readonly string[];
+  /** The only one of them; null when there are several. */
   disk: string | null;
   /** What was opened to get at it, the lowest first: `RAID1 shop:0`, `LUKS`, `LVM`; empty on a bare disk. */
   layers: readonly string[];
-  /** What its system calls it beside what is written on it: `/dev/mapper/vg0-root`. */
+  /** What systems call it beside what is written on it: `/dev/vg0/root`, the usual name first. */
   paths: readonly string[];
   /** Number in the partition table of its disk. */
   partition: number | null;
@@ -44,14 +46,17 @@ export async function listVolumes(
   const volumes: Volume[] = [];
   for (const [at, disk] of disks.entries()) {
     const { given, loop, device } = disk;
-    const whole = { name: given, device: loop, bytes: device.bytes, disk: given };
+    const whole = { name: given, device: loop, bytes: device.bytes, disk: given, disks: [given] };
     volumes.push(...(await volumesOn(context, { ...whole, layers: [], paths: [] }, place, at + 1)));
   }
   return volumes;
 }
 
 /** A device as a whole, of which partitions may be shown. */
-export type WholeDevice = Pick<Volume, 'name' | 'device' | 'bytes' | 'disk' | 'layers' | 'paths'>;
+export type WholeDevice = Pick<
+  Volume,
+  'name' | 'device' | 'bytes' | 'disk' | 'disks' | 'layers' | 'paths'
+>;
 
 /**
  * The partitions of a device; the device itself where it has none.
@@ -76,7 +81,7 @@ export async function volumesOn(
     volumes.push({
       ...whole,
       name: `partition ${number} of ${whole.name}`,
-      paths: [],
+      paths: whole.paths.map((path) => partitionPath(path, number)),
       node: its,
       device: `/dev/${name}`,
       partition: isDisk ? number : null,
@@ -89,6 +94,12 @@ export async function volumesOn(
   return [
     { ...whole, node, partition: null, startBytes: 0, ...(await signatureOf(context, node)) },
   ];
+}
+
+/** As udev(7) and the kernel name the partitions of a device. */
+function partitionPath(path: string, number: number): string {
+  if (path.startsWith('/dev/disk/by-id/')) return `${path}-part${number}`;
+  return /\d$/.test(path) ? `${path}p${number}` : `${path}${number}`;
 }
 
 /** A volume and what it lies on, for people: `logical volume vg0/root (LVM on LUKS on RAID1 shop:0)`. */

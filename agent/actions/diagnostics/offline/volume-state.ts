@@ -151,11 +151,11 @@ function journalPending(volume: Volume, command: string, said: string): NewFindi
 type Judged = Omit<NewFinding, 'subject' | 'suggestion'>;
 
 function finding(volume: Volume, judged: Judged): NewFinding {
-  const { partition } = volume;
-  return {
-    ...judged,
-    subject: volume.name,
-    suggestion:
-      partition === null ? null : { action: 'filesystem.repair', parameters: { partition } },
-  };
+  return { ...judged, subject: volume.name, suggestion: repairOf(volume) };
+}
+
+/** Null for a disk that is one file system: it is named as a device, without --disk. */
+function repairOf({ partition, paths: [path] }: Volume): NewFinding['suggestion'] {
+  if (partition !== null) return { action: 'filesystem.repair', parameters: { partition } };
+  return path === undefined ? null : { action: 'filesystem.repair', parameters: { volume: path } };
 }

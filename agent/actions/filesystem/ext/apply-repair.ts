@@ -1,5 +1,5 @@
 import type { FileHandle } from 'node:fs/promises';
-import { deviceOf } from '../on-partition.ts';
+import { deviceOf } from '../named-volume.ts';
 import type { Plan } from '../../../../proto/documents/kinds/plan.ts';
 import { ActionError, type ActionContext, type ActionResult } from '../../../runner/action.ts';
 import { counted } from '../counted.ts';

@@ -1,4 +1,4 @@
-import { deviceOf } from '../on-partition.ts';
+import { deviceOf } from '../named-volume.ts';
 import { ActionError, type ActionContext, type ActionResult } from '../../../runner/action.ts';
 import { latestStamp, runE2fsck, type E2fsckRun } from './e2fsck.ts';
 import { examineFilesystem, type ExtFilesystem } from './filesystem-examination.ts';

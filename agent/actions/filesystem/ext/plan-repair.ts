@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { deviceOf } from '../on-partition.ts';
+import { deviceOf } from '../named-volume.ts';
 import type { Plan } from '../../../../proto/documents/kinds/plan.ts';
 import { ActionError, type ActionContext } from '../../../runner/action.ts';
 import { checkBackupPlace } from '../backup-place.ts';
@@ -25,8 +25,10 @@ export const repairTargetSchema = z.strictObject({
   copied: z.enum(['metadata', 'whole']),
   /** The copy of the superblock the tools use; null while the one at its place is sound. */
   superblock: z.strictObject({ block: z.int(), blockSize: z.int() }).nullable(),
-  /** Of a partition of the order's disk. */
+  /** Of a piece of the order's disks. */
   offline: z.strictObject({ disk: z.string() }).optional(),
+  /** What a volume of LVM, RAID or LUKS is, and what it lies on. */
+  storage: z.string().optional(),
 });
 export type RepairTarget = z.output<typeof repairTargetSchema>;
 
@@ -111,7 +113,7 @@ function repairPlan(
 function targetOf(
   { device, superblock, backup }: ExtFilesystem,
   copy: WorkingCopy,
-): Omit<RepairTarget, 'offline'> {
+): Omit<RepairTarget, 'offline' | 'storage'> {
   return {
     device: device.path,
     bytes: device.bytes,

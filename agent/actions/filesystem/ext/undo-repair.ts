@@ -1,6 +1,6 @@
 import { dirname, join } from 'node:path';
 import { stat } from 'node:fs/promises';
-import { deviceOf } from '../on-partition.ts';
+import { deviceOf } from '../named-volume.ts';
 import type { JournalRecord } from '../../../jobs/journal-record.ts';
 import {
   ActionError,

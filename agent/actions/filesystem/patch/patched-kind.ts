@@ -3,7 +3,7 @@ import type { SavedBackup } from '../../../runner/action.ts';
 import type { Plan } from '../../../../proto/documents/kinds/plan.ts';
 import type { BlockDevice } from '../../../target/block-device.ts';
 import type { ByteRange } from '../byte-ranges.ts';
-import type { NamedVolume } from '../on-partition.ts';
+import type { NamedVolume } from '../named-volume.ts';
 import type { Look, Sight } from '../sight.ts';
 import type { Patch } from './patch.ts';
 

@@ -11,7 +11,7 @@ import { findSavedBackups } from '../../files/saved-backups.ts';
 import { checkBackupPlace, dropBackupFolder, makeBackupFolder } from '../backup-place.ts';
 import { openDevice } from '../device-io.ts';
 import { filesystemResult } from '../filesystem-result.ts';
-import { inspectUnused, type NamedVolume } from '../on-partition.ts';
+import { inspectUnused, type NamedVolume } from '../named-volume.ts';
 import type { Look, Sight } from '../sight.ts';
 import { backupBytes, cleanPlan, patchPlan, patchStepTexts } from './patch-plan.ts';
 import type { Cure, PatchedKind, Work } from './patched-kind.ts';

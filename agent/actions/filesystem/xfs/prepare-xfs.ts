@@ -68,7 +68,7 @@ function logOf({ volume }: Work, { outcome }: Sight): Log {
   if (volume.mounting !== null) return 'replay';
   throw new ActionError(
     'no_disk',
-    'its log is replayed by mounting it, which needs the whole disk: --disk, and partition',
+    'its log is replayed by mounting it, which needs the whole disk: --disk, and partition or volume',
   );
 }
 

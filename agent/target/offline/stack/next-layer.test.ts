@@ -3,7 +3,16 @@ import type { Volume } from '../volumes.ts';
 import { nextLayer } from './next-layer.ts';
 
 const volume = (name: string, type: string | null): Volume => ({
-  ...{ name, type, node: `/d/${name}`, device: `/dev/${name}`, disk: null, layers: [], paths: [] },
+  ...{
+    name,
+    type,
+    node: `/d/${name}`,
+    device: `/dev/${name}`,
+    disk: null,
+    disks: [],
+    layers: [],
+    paths: [],
+  },
   ...{ partition: null, startBytes: 0, bytes: 1, uuid: null, label: null, problem: null },
   ...{ partitionType: null, partitionUuid: null, partitionLabel: null },
 });

@@ -1,4 +1,5 @@
 import { execFileSync } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { DiagnosticsResult } from '../../../../proto/actions/diagnostics.ts';
 import { ended, JobsFixture, output } from '../../../jobs/jobs-fixture.ts';
@@ -6,6 +7,7 @@ import type { Jobs } from '../../../jobs/job.ts';
 import type { JobSpec } from '../../../jobs/job-spec.ts';
 import { LoopFixture } from '../../loop-fixture.ts';
 import { makeRaidMember } from './testing/raid-superblock.ts';
+import { UNOPENED_GROUP, UNOPENED_PV } from './testing/unopened-volumes.ts';
 
 const MIB = 1024 * 1024;
 const KEY = 'correct horse battery';
@@ -49,15 +51,33 @@ async function encrypted(): Promise<string> {
   return file;
 }
 
+/** Calls lvm(8) so that it sees these devices alone. */
+function lvmOf(loops: readonly string[]) {
+  const accept = loops.map((loop) => `"a|^${loop}$|"`).join(',');
+  const config = `devices{filter=[${accept},"r|.*|"] use_devicesfile=0} backup{backup=0 archive=0}`;
+  return (...words: string[]) => disks.run('lvm', ...words, '--config', config);
+}
+
+/** A disk with a volume of each kind that is not opened, and a plain one. */
+async function unopened(): Promise<string> {
+  const file = await disks.file('kinds.img', 64 * MIB);
+  const text = disks.path('group.txt');
+  writeFileSync(text, UNOPENED_GROUP);
+  const loop = (await disks.run('losetup', '--find', '--show', file)).trim();
+  const lvm = lvmOf([loop]);
+  await lvm('pvcreate', '--uuid', UNOPENED_PV, '--norestorefile', loop);
+  await lvm('vgcfgrestore', '--force', '--file', text, 'shop');
+  await disks.run('losetup', '--detach', loop);
+  return file;
+}
+
 /** Two disks of one group; lvm writes what it needs on them without the kernel. */
 async function group(): Promise<[first: string, second: string]> {
   const files = [await disks.file('pv-1.img', 32 * MIB), await disks.file('pv-2.img', 32 * MIB)];
   const loops: string[] = [];
   for (const file of files)
     loops.push((await disks.run('losetup', '--find', '--show', file)).trim());
-  const accept = loops.map((loop) => `"a|^${loop}$|"`).join(',');
-  const config = `devices{filter=[${accept},"r|.*|"] use_devicesfile=0} backup{backup=0 archive=0}`;
-  const lvm = (...words: string[]) => disks.run('lvm', ...words, '--config', config);
+  const lvm = lvmOf(loops);
   const bare = ['--driverloaded', 'n', '--activate', 'n', '--zero', 'n', '--wipesignatures', 'n'];
   await lvm('pvcreate', ...loops);
   await lvm('vgcreate', 'shop', ...loops);
@@ -108,6 +128,24 @@ describe('a disk whose volumes are not plain', () => {
     expect([planned.outcome, planned.reason]).toEqual(['failed', 'volume_group_incomplete']);
   });
 
+  it('that holds volumes of LVM of other kinds: each is told of, and none is repaired', async () => {
+    const disk = await unopened();
+    const { findings } = await order(disk);
+    const told = findings.filter(({ rule }) => rule === 'disk.not_opened');
+    const why = (name: string) =>
+      told.find(({ subject }) => subject === `logical volume shop/${name}`)?.evidence[0]?.text;
+    expect(why('thin')).toMatch(/^it is a thin volume, .* \(thin,sparse\)/);
+    expect(why('mirror')).toMatch(/^LVM itself keeps it on several disks, .* \(raid,raid1\)/);
+    expect(why('origin')).toMatch(/^it has snapshots, /);
+    expect(why('before')).toMatch(/^it is a snapshot of another volume, /);
+    expect(why('pool')).toBeUndefined();
+    const parameters = { volume: '/dev/shop/thin' };
+    const checked = await order(disk, { action: 'filesystem.check', parameters });
+    expect([checked.outcome, checked.reason]).toEqual(['failed', 'volume_unsupported']);
+    expect(checked.said).toContain('/dev/shop/thin is on none of the disks');
+    expect(checked.said).toContain('lvchange --activate y shop/thin');
+  });
+
   it('that is one half of a mirror lacks the other: nothing is planned on what is left', async () => {
     const bytes = 16 * MIB;
     const half = await disks.file('half.img', bytes);
@@ -126,5 +164,8 @@ describe('a disk whose volumes are not plain', () => {
     const plan = { action: 'boot.repair-fstab', mode: 'plan' } as const;
     const planned = await order(half, plan);
     expect([planned.outcome, planned.reason]).toEqual(['failed', 'array_degraded']);
+    const repair = { action: 'filesystem.repair', parameters: { volume: '/dev/md/0' } };
+    const repaired = await order(half, { mode: 'plan', ...repair });
+    expect([repaired.outcome, repaired.reason]).toEqual(['failed', 'array_degraded']);
   });
 });

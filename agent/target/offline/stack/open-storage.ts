@@ -10,7 +10,7 @@ import { unlock } from './encrypted-volume.ts';
 import { readGroups } from './logical-volumes.ts';
 import { nextLayer, type Layer } from './next-layer.ts';
 import { examineMember, openArray } from './raid.ts';
-import { groupArrays, type RaidArray } from './raid-members.ts';
+import { arrayPaths, groupArrays, type RaidArray } from './raid-members.ts';
 import { FORBIDS_WRITING, type StorageProblem } from './storage-problem.ts';
 import type { VolumeGroup } from './volume-groups.ts';
 
@@ -125,10 +125,9 @@ class StorageOpening {
     if (device === undefined) return;
     this.opened.defer(() => device.close());
     await showPartitions(this.context, device.device);
-    const [, number] = /(?:^|:)(\d{1,3})$/.exec(array.name) ?? [];
     await this.add(device, `raid-${array.uuid.replaceAll(':', '')}`, on, layer, {
       name: layer,
-      paths: number === undefined ? [] : [`/dev/md/${number}`, `/dev/md${number}`],
+      paths: arrayPaths(array),
     });
   }
 
@@ -152,7 +151,8 @@ class StorageOpening {
     this.unlocked++;
     await this.add(device, `luks-${this.unlocked}`, [volume], 'LUKS', {
       name: `${volume.name}, decrypted`,
-      paths: [],
+      // What systemd and anaconda call it; other names stand in /etc/crypttab of a system within.
+      paths: volume.uuid === null ? [] : [`/dev/mapper/luks-${volume.uuid}`],
     });
   }
 
@@ -195,7 +195,11 @@ class StorageOpening {
       const its = on.filter((one) => volume.on.includes(one.device));
       await this.add(device, `lv-${uuid}`, its, 'LVM', {
         name: subject,
-        paths: [`/dev/${group.name}/${name}`, mapperPath(group.name, name)],
+        paths: [
+          `/dev/${group.name}/${name}`,
+          mapperPath(group.name, name),
+          `/dev/disk/by-id/dm-uuid-LVM-${`${group.uuid}${uuid}`.replaceAll('-', '')}`,
+        ],
       });
     }
   }
@@ -209,10 +213,10 @@ class StorageOpening {
     named: Pick<WholeDevice, 'name' | 'paths'>,
   ): Promise<void> {
     const { bytes } = await inspectDevice(device);
-    const disks = new Set(on.map(({ disk }) => disk));
-    const disk = disks.size === 1 ? on[0]!.disk : null;
+    const disks = [...new Set(on.flatMap((one) => one.disks))];
+    const disk = disks.length === 1 ? disks[0]! : null;
     const layers = [...(on[0]?.layers ?? []), layer];
-    const whole = { ...named, device, bytes, disk, layers };
+    const whole = { ...named, device, bytes, disk, disks, layers };
     const found = await volumesOn(this.context, whole, this.place, id);
     this.volumes.push(...found);
     if (this.volumes.length > MOST_VOLUMES) {

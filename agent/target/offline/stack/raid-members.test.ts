@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { groupArrays, readRaidMember } from './raid-members.ts';
+import { arrayPaths, groupArrays, readRaidMember } from './raid-members.ts';
 
 /** As mdadm 4.2 tells of one half of a mirror. */
 const MEMBER = `/dev/vdb:
@@ -30,6 +30,7 @@ const MEMBER = `/dev/vdb:
    Array State : AA ('A' == active, '.' == missing, 'R' == replacing)
 `;
 
+const UUID = 'e431ea6c:2305c279:b5b3009a:cbeac14c';
 const member = (node: string, ...changes: [from: string, to: string][]) =>
   readRaidMember(
     node,
@@ -95,6 +96,16 @@ describe('the members of a RAID', () => {
   it('are whole where one is the last event behind, as after a crash', () => {
     const late = [member('/d/1', [': 18', ': 19']), member('/d/2', two, [': clean', ': active'])];
     expect(groupArrays(late)[0]).toMatchObject({ isDegraded: false, isClean: false });
+  });
+
+  it.each([
+    ['shop:0', ['/dev/md/0', '/dev/md0']],
+    ['shop:boot', ['/dev/md/boot']],
+    ['127', ['/dev/md/127', '/dev/md127']],
+    [UUID, []],
+    ['shop:../sda', []],
+  ])('name their array %s by paths that its system has', (name, paths) => {
+    expect(arrayPaths({ name, uuid: UUID })).toEqual([...paths, `/dev/disk/by-id/md-uuid-${UUID}`]);
   });
 
   it('that were thrown out are left out', () => {

@@ -65,6 +65,14 @@ export function groupArrays(members: readonly RaidMember[]): RaidArray[] {
   return [...groups.values()].map(arrayOf).toSorted((a, b) => a.uuid.localeCompare(b.uuid));
 }
 
+/** As mdadm(8) and udev name an array: by its name without the host's, and by its UUID. */
+export function arrayPaths({ name, uuid }: Pick<RaidArray, 'name' | 'uuid'>): string[] {
+  const own = /(?:^|:)([\w.-]{1,32})$/.exec(name)?.[1];
+  const named = own === undefined || name === uuid ? [] : [`/dev/md/${own}`];
+  const numbered = /^\d{1,3}$/.test(own ?? '') ? [`/dev/md${own}`] : [];
+  return [...named, ...numbered, `/dev/disk/by-id/md-uuid-${uuid}`];
+}
+
 function arrayOf(all: readonly RaidMember[]): RaidArray {
   const newest = all.reduce((a, b) => (b.events > a.events ? b : a));
   const members = all.filter(({ events }) => events + EVENTS_BEHIND >= newest.events);

@@ -1,3 +1,5 @@
+import { ActionError } from '../../../runner/action.ts';
+
 /** Something on the disks that holds volumes and could not be opened as it should be. */
 export interface StorageProblem {
   reason:
@@ -15,6 +17,16 @@ export interface StorageProblem {
   why: string;
   /** What shows it. */
   command: string;
+}
+
+/** Something is on none of the disks: what could not be opened there is the likely reason. */
+export function notFound(
+  reason: string,
+  what: string,
+  closed: readonly StorageProblem[],
+): ActionError {
+  const list = closed.map(({ subject, why }) => `${subject}: ${why}`).join('; ');
+  return new ActionError(closed[0]?.reason ?? reason, list === '' ? what : `${what}. ${list}`);
 }
 
 /** A disk is missing or was thrown out: whatever is written now may cost what is left. */

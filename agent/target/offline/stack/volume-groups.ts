@@ -99,7 +99,10 @@ export function readVolumeGroups(text: string): VolumeGroup[] {
         name: plainName.parse(group.vg_name),
         uuid: uuid.parse(group.vg_uuid),
         missing: number.parse(group.vg_missing_pv_count),
-        volumes: one.lv.map((volume) => logicalVolume(one, volume)),
+        // What is private is a piece of others, such as the pool of thin volumes.
+        volumes: one.lv
+          .filter(({ lv_role: role }) => !/\bprivate\b/.test(role))
+          .map((volume) => logicalVolume(one, volume)),
       },
     ];
   });
@@ -112,10 +115,10 @@ function logicalVolume(report: Report, volume: Report['lv'][number]): LogicalVol
   const on = new Set(segments.flatMap(({ devices }) => devices.match(/[^,(]+(?=\()/g) ?? []));
   const { lv_name: name, lv_uuid: id, lv_size: sectors } = volume;
   const told = { name, uuid: id, bytes: sectors * 512, on: [...on] };
-  // What has a snapshot must not be written past it, and what is private is a piece of another.
+  // What has a snapshot must not be written past it.
   if (volume.lv_role !== 'public' || segments.some(({ segtype }) => !OPENED.has(segtype))) {
-    const kind = volume.lv_role === 'public' ? volume.lv_layout : volume.lv_role;
-    return { ...told, table: null, problem: `it is of a kind that is not opened here (${kind})` };
+    const path = `${plainName.parse(report.vg[0]!.vg_name)}/${name}`;
+    return { ...told, table: null, problem: whyNotOpened(volume, path) };
   }
   const lines = segments.map((segment) => tableLine(report, segment));
   if (lines.length === 0 || lines.includes(null)) {
@@ -125,6 +128,25 @@ function logicalVolume(report: Report, volume: Report['lv'][number]): LogicalVol
 }
 
 const OPENED = new Set(['linear', 'striped']);
+
+/** By words of `lv_role` and `lv_layout` (lvs(8)). */
+const KINDS: readonly [RegExp, string][] = [
+  [/\bsnapshot\b/, 'it is a snapshot of another volume'],
+  [/\borigin\b/, 'it has snapshots, which lose what they show when it is written past them'],
+  [/\bthin\b/, 'it is a thin volume, whose blocks lie in a pool with those of others'],
+  [/\b(?:raid\d*|mirror)\b/, 'LVM itself keeps it on several disks'],
+  [/\b(?:cache|writecache)\b/, 'a part of its content may lie in its cache alone'],
+];
+
+/** Why a plain mapping would show or do the wrong thing, and what a person can do instead. */
+function whyNotOpened({ lv_role: role, lv_layout: layout }: Report['lv'][number], path: string) {
+  const kind = role === 'public' ? layout : role;
+  const why = KINDS.find(([word]) => word.test(kind))?.[1] ?? 'it is no plain volume';
+  return (
+    `${why}, and such a one is not opened here (${kind}): activate it by hand ` +
+    `(lvchange --activate y ${path}), and name it as a device, without --disk`
+  );
+}
 
 /** One line of a table: a range of the volume, and where it lies; null where a disk of it is missing. */
 function tableLine({ vg, pv }: Report, segment: Segment): string | null {
