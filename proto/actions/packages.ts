@@ -2,14 +2,15 @@ import { z } from 'zod';
 import type { ActionDeclaration } from './declaration.ts';
 
 /**
- * A package name of Debian policy 5.6.1, alone or with an exact version (5.6.12). Nothing apt-get takes for
- * more than a name fits: no `name-` (removes), no `name/suite`, no pattern, no path, no option.
+ * A package name of Debian (policy 5.6.1) or of rpm, alone or with an exact version: `1:1.22.1-9`. Nothing that
+ * apt-get, dnf or zypper takes for more than a name fits: no `name-` (removes), no `name/suite`, no pattern, no
+ * path, no group, no option.
  */
 const packageName = z
   .string()
   .max(256)
   .regex(
-    /^[a-z0-9][a-z0-9+.-]{0,126}[a-z0-9+.](?:=(?:\d{1,9}:)?\d[A-Za-z0-9.+~-]*)?$/,
+    /^[A-Za-z0-9](?:[A-Za-z0-9+._-]{0,126}[A-Za-z0-9+._])?(?:=(?:\d{1,9}:)?[A-Za-z0-9][A-Za-z0-9.+~^_-]*)?$/,
     'is no package name, such as nginx or nginx=1.22.1-9',
   );
 
@@ -26,7 +27,9 @@ const holdServices = z
   .min(1)
   .max(32)
   .optional()
-  .describe('services that packages may neither start, stop nor restart meanwhile');
+  .describe(
+    'services that packages may neither start, stop nor restart meanwhile; where rpm is used nothing can hold them, and what would touch them is refused',
+  );
 
 export const packagesInstallParameters = z.strictObject({
   packages: z
@@ -66,7 +69,10 @@ export const plannedDisk = z.strictObject({
   freeAtLeastBytes: z.int(),
 });
 
-/** What became of one package; `state` is dpkg's own word, such as `installed` or `half-configured`. */
+/**
+ * What became of one package; `state` is dpkg's own word, such as `installed` or `half-configured`; with rpm
+ * `installed`, `not-installed` or `duplicate`.
+ */
 const changedPackage = z.strictObject({
   name: z.string(),
   architecture: z.string(),
@@ -96,7 +102,7 @@ export const packagesResult = z.strictObject({
   /** Configuration files of the client's that packages wanted to replace and did not. */
   keptConffiles: z.array(z.string()).max(200),
   heldServices: z.array(z.string()),
-  /** What `dpkg --audit` says; empty when it finds nothing. */
+  /** What `dpkg --audit` says, or rpm of what packages lack; empty when it finds nothing. */
   audit: z.string().max(4000),
   exitStatus: z.int().nullable(),
   detail: z.string().max(2000),

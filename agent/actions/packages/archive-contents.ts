@@ -2,6 +2,7 @@ import { mkdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ActionError, type ActionContext } from '../../runner/action.ts';
 import { runDpkg } from './apt-session.ts';
+import { LineReader } from './line-reader.ts';
 
 export interface ArchiveContents {
   /** What unpacking writes, by folder. */
@@ -66,19 +67,4 @@ export function readEntry(line: string): { path: string; bytes: number } | null 
     /^([-h])\S{9} \S+\s+(\d+) \d{4}-\d\d-\d\d \d\d:\d\d(?::\d\d)? \.?(\/.*)$/.exec(line) ?? [];
   if (path === undefined) return null;
   return { path: path.replace(/ link to .*$/, ''), bytes: kind === 'h' ? 0 : Number(bytes) };
-}
-
-class LineReader {
-  private rest = '';
-  private readonly onLine: (line: string) => void;
-
-  constructor(onLine: (line: string) => void) {
-    this.onLine = onLine;
-  }
-
-  take(bytes: Buffer): void {
-    const lines = (this.rest + bytes.toString('utf8')).split('\n');
-    this.rest = lines.pop()!.slice(-8192);
-    lines.forEach(this.onLine);
-  }
 }

@@ -153,7 +153,7 @@ function installStep(
     backup: null,
     verify: `The exit status of apt-get, and the next step. Another program that changes packages is waited for ${LOCK_WAIT_SECONDS} s.`,
     undo,
-    interruptBoundSeconds: boundSeconds(change),
+    interruptBoundSeconds: boundSeconds(change.archives),
   };
 }
 
@@ -207,7 +207,7 @@ export function changeFindings(
 }
 
 /** Half an hour for the slowest server, and more for much. */
-function boundSeconds({ archives }: PackageChange): number {
+export function boundSeconds(archives: readonly { bytes: number }[]): number {
   const bytes = archives.reduce((sum, archive) => sum + archive.bytes, 0);
   return Math.min(24 * 3600, 1800 + Math.ceil(bytes / (256 * 1024)) + 30 * archives.length);
 }
@@ -219,6 +219,6 @@ export function listed(words: readonly string[], most = 12): string {
     : `${shown} and ${counted(words.length - most, 'other', 'others')}`;
 }
 
-function shorten(text: string): string {
+export function shorten(text: string): string {
   return text.length <= 500 ? text : `${text.slice(0, 499)}…`;
 }

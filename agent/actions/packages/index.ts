@@ -8,14 +8,27 @@ import { applyRepair } from './apply-repair.ts';
 import { applyFinish, planFinish } from './finish-on-disk.ts';
 import { FILES_FAULT, packageFiles } from './package-files.ts';
 import { packagesResult } from './package-outcome.ts';
+import { rpmManagerOf } from './package-system.ts';
 import { planInstall } from './plan-install.ts';
 import { planRepair } from './plan-repair.ts';
+import { applyRpmInstall } from './rpm/apply-rpm-install.ts';
+import { planRpmInstall } from './rpm/plan-rpm-install.ts';
+import { undoRpmChange } from './rpm/undo-rpm-change.ts';
 import { undoChange } from './undo-change.ts';
 
 export const packagesInstall: ActionImplementation = {
-  plan: planInstall,
-  apply: applyInstall,
-  undo: undoChange,
+  plan: async (context) => {
+    const manager = await rpmManagerOf();
+    return manager === null ? planInstall(context) : planRpmInstall(context, manager);
+  },
+  apply: async (context, plan) => {
+    const manager = await rpmManagerOf();
+    return manager === null ? applyInstall(context, plan) : applyRpmInstall(context, manager, plan);
+  },
+  undo: async (context) => {
+    const manager = await rpmManagerOf();
+    return manager === null ? undoChange(context) : undoRpmChange(context, manager);
+  },
 };
 
 /** Single files come first: without them neither dpkg nor apt can be asked. */

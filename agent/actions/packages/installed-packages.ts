@@ -1,8 +1,6 @@
-import { createHash } from 'node:crypto';
-import { readdir, readFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import { ActionError, type ActionContext } from '../../runner/action.ts';
 import { runDpkg } from './apt-session.ts';
+import { digestOf, filesUnder, type Precondition } from './preconditions.ts';
 
 export const DPKG_STATUS = '/var/lib/dpkg/status';
 export const EXTENDED_STATES = '/var/lib/apt/extended_states';
@@ -77,42 +75,23 @@ export function findPackage(
   );
 }
 
-export interface Precondition {
-  what: string;
-  digest: string;
-}
-
 /**
  * What a plan for packages rests on: dpkg's record, what apt takes for wanted, and everything that decides
  * what apt would choose.
  */
 export async function packagePreconditions(): Promise<Precondition[]> {
   return [
-    { what: `dpkg's record of every package, ${DPKG_STATUS}`, digest: await digest([DPKG_STATUS]) },
+    {
+      what: `dpkg's record of every package, ${DPKG_STATUS}`,
+      digest: await digestOf([DPKG_STATUS]),
+    },
     {
       what: `which packages were installed only for others, ${EXTENDED_STATES}`,
-      digest: await digest([EXTENDED_STATES]),
+      digest: await digestOf([EXTENDED_STATES]),
     },
-    { what: 'sources and settings of apt, all files in /etc/apt', digest: await aptSettings() },
+    {
+      what: 'sources and settings of apt, all files in /etc/apt',
+      digest: await digestOf(await filesUnder('/etc/apt')),
+    },
   ];
-}
-
-async function aptSettings(): Promise<string> {
-  const entries = await readdir('/etc/apt', { recursive: true, withFileTypes: true });
-  const files = entries
-    .filter((entry) => entry.isFile() || entry.isSymbolicLink())
-    .map((entry) => join(entry.parentPath, entry.name));
-  return digest(files.toSorted());
-}
-
-async function digest(paths: readonly string[]): Promise<string> {
-  const hash = createHash('sha256');
-  for (const path of paths) {
-    const bytes = await readFile(path).catch((error: NodeJS.ErrnoException) => {
-      if (error.code === 'ENOENT' || error.code === 'EISDIR') return Buffer.alloc(0);
-      throw error;
-    });
-    hash.update(`${path}\0${bytes.length}\0`).update(bytes);
-  }
-  return `sha256:${hash.digest('hex')}`;
 }

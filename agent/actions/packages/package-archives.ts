@@ -117,7 +117,7 @@ export async function archiveIdentity(
   return { name: name!, version: version!, architecture };
 }
 
-async function sha256(path: string): Promise<string> {
+export async function sha256(path: string): Promise<string> {
   const hash = createHash('sha256');
   for await (const piece of createReadStream(path)) hash.update(piece as Buffer);
   return hash.digest('hex');

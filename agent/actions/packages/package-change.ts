@@ -103,18 +103,25 @@ async function touchedServices(
   return [...new Set(found)].toSorted();
 }
 
-export function mentioned(units: readonly string[], scripts: string): string[] {
-  if (!CALLS_SERVICES.test(scripts)) return [];
+export function mentioned(
+  units: readonly string[],
+  scripts: string,
+  calls: RegExp = CALLS_SERVICES,
+): string[] {
+  if (!calls.test(scripts)) return [];
   return units.filter((unit) => scripts.includes(unit.replace(/\.service$/, '')));
 }
 
-/** The folders near the root under which the archives and dpkg write. */
-function foldersOf(contents: readonly ArchiveContents[]): string[] {
+/** The folders near the root under which the archives are unpacked, and those of the records. */
+export function foldersOf(
+  contents: readonly Pick<ArchiveContents, 'bytesByFolder'>[],
+  records: readonly string[] = RECORDS,
+): string[] {
   const folders = contents.flatMap(({ bytesByFolder }) => [...bytesByFolder.keys()]);
   const two = new Set(folders.map((folder) => folder.split('/').slice(0, 3).join('/')));
   const one = new Set(folders.map((folder) => folder.split('/').slice(0, 2).join('/')));
   const fitting = two.size <= MAX_FOLDERS ? two : one;
-  return [...new Set([...fitting, ...RECORDS])].toSorted();
+  return [...new Set([...fitting, ...records])].toSorted();
 }
 
 function bytesWritten(

@@ -71,7 +71,8 @@ export async function refreshLists(context: ActionContext, session: AptSession):
   return aptComplaints(done).slice(0, 20);
 }
 
-function withComplaints(error: unknown, complaints: readonly string[]): unknown {
+/** The error, with why the lists of packages may be old. */
+export function withComplaints(error: unknown, complaints: readonly string[]): unknown {
   if (!(error instanceof ActionError) || complaints.length === 0) return error;
   const said = `${error.message} The lists may be old: ${complaints.join('; ')}`;
   return new ActionError(error.reason, said.slice(0, 2000));

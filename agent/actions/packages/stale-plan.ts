@@ -3,6 +3,7 @@ import type { Plan } from '../../../proto/documents/kinds/plan.ts';
 import { ActionError } from '../../runner/action.ts';
 import type { ChangeTarget } from './change-plan.ts';
 import { packagePreconditions } from './installed-packages.ts';
+import type { Precondition } from './preconditions.ts';
 
 /** The plan was made for another state than there is now: it must be made anew. */
 export function stalePlan(what: string): ActionError {
@@ -11,8 +12,11 @@ export function stalePlan(what: string): ActionError {
 }
 
 /** Throws when anything a plan rests on is not as it was. */
-export async function requireUnchanged(plan: Plan): Promise<void> {
-  const now = await packagePreconditions();
+export async function requireUnchanged(
+  plan: Plan,
+  look: () => Promise<Precondition[]> = packagePreconditions,
+): Promise<void> {
+  const now = await look();
   for (const { what, digest } of plan.preconditions) {
     if (now.find((entry) => entry.what === what)?.digest !== digest) throw stalePlan(what);
   }

@@ -58,7 +58,11 @@ export function readSimulation({ out, truncated }: Pick<CommandResult, 'out' | '
 }
 
 /** Refuses what is never done, and names every package it concerns. */
-export function refuseForbidden({ removed, downgraded, held }: Transaction): void {
+export function refuseForbidden({
+  removed,
+  downgraded,
+  held,
+}: Pick<Transaction, 'removed' | 'downgraded' | 'held'>): void {
   const refuse = (reason: string, what: string, names: readonly string[]) => {
     if (names.length === 0) return;
     throw new ActionError(reason, `${what}: ${names.join(', ')}. Nothing was changed.`);

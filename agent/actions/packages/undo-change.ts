@@ -28,7 +28,8 @@ interface WayBack {
   remove: InstalledPackage[];
 }
 
-const undoStep = {
+/** What the step is called in the journal. */
+export const undoStep = {
   id: 'undo-packages',
   description: 'Put the earlier versions back and take away what was not there',
   interrupt: 'finish',
@@ -61,14 +62,18 @@ export async function undoChange(context: ActionContext): Promise<ActionResult> 
   return judge(context, record, way);
 }
 
-function savedBy(records: readonly JournalRecord[]): SavedBackup[] {
+/** What the job had kept before its first change. */
+export function savedBy(records: readonly JournalRecord[]): SavedBackup[] {
   return records.flatMap((record) =>
     record.type === 'step_saved' && record.step === changeStepTexts.save.id ? record.backups : [],
   );
 }
 
 /** The folder of the backups, each of them compared with the digest the journal has. */
-async function findBackups(backups: readonly SavedBackup[], directory: string): Promise<string> {
+export async function findBackups(
+  backups: readonly SavedBackup[],
+  directory: string,
+): Promise<string> {
   const folder = join(directory, 'backups');
   const isThere = await stat(folder).catch(() => null);
   if (isThere === null) throw new ActionError('backup_damaged', `${folder} is not there any more`);

@@ -1,0 +1,56 @@
+import type { RpmManager } from './rpm/rpm-manager.ts';
+import { dnfManager } from './rpm/dnf.ts';
+import { zypperManager } from './rpm/zypper.ts';
+import { ActionError } from '../../runner/action.ts';
+import { TargetFiles } from '../../target/target-files.ts';
+
+const OS_RELEASE = ['/etc/os-release', '/usr/lib/os-release'];
+const RPM_FAMILIES: Readonly<Record<string, RpmManager>> = {
+  fedora: dnfManager,
+  rhel: dnfManager,
+  centos: dnfManager,
+  suse: zypperManager,
+  opensuse: zypperManager,
+  sles: zypperManager,
+};
+
+/**
+ * What changes packages on this server, by the family it says it is of (os-release(5)): programs of another
+ * one may be there, too. Null for dpkg and apt. Throws ActionError `packages_unsupported` for an rpm system
+ * whose package manager is not there or is another one.
+ */
+export async function rpmManagerOf(files = new TargetFiles()): Promise<RpmManager | null> {
+  const manager = await familyOf(files);
+  if (manager === null) return null;
+  const leadsTo = await programAt(files, `/usr/bin/${manager.program}`);
+  const refuse = (why: string) => {
+    throw new ActionError('packages_unsupported', `${why} Nothing was changed.`);
+  };
+  if (leadsTo === null) {
+    refuse(`this is a server with rpm, and ${manager.program} is not there.`);
+  }
+  // Fedora from 41 on: another program under that name, which says other things.
+  if (leadsTo === 'dnf5')
+    refuse('packages of this server are changed by dnf5, which is not known here.');
+  return manager;
+}
+
+async function familyOf(files: TargetFiles): Promise<RpmManager | null> {
+  for (const path of OS_RELEASE) {
+    const text = await files.read(path);
+    if (text === null) continue;
+    const ids = [...text.matchAll(/^(?:ID|ID_LIKE)=["']?([^"'\n]*)["']?\s*$/gm)]
+      .flatMap(([, words]) => words!.split(/\s+/))
+      .map((id) => id.replace(/-.*$/, ''));
+    const found = ids.find((id) => Object.hasOwn(RPM_FAMILIES, id));
+    return found === undefined ? null : RPM_FAMILIES[found]!;
+  }
+  return null;
+}
+
+/** The name of the program that it is, perhaps under a link; null when it is not there. */
+async function programAt(files: TargetFiles, path: string): Promise<string | null> {
+  if ((await files.stat(path)) === null) return null;
+  const link = await files.readLink(path).catch(() => null);
+  return (link ?? path).split('/').at(-1)!;
+}
