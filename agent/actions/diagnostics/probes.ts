@@ -31,6 +31,7 @@ import { aptSources, dependencies, dpkgState } from './packages/dpkg-state.ts';
 import { daemonFolders } from './packages/daemon-folders.ts';
 import { programLoader } from './packages/program-loader.ts';
 import { rpmDatabase } from './packages/rpm-database.ts';
+import { rpmPackages } from './packages/rpm-packages.ts';
 import type { Probe } from './probe.ts';
 import { defaultTarget } from './services/default-target.ts';
 import { unitFiles } from './services/unit-files.ts';
@@ -47,6 +48,7 @@ export const probes: readonly Probe[] = [
   bootLoop,
   dpkgState,
   rpmDatabase,
+  rpmPackages,
   sudoers,
   loginAccounts,
   firewallFile,

@@ -12,7 +12,9 @@ import { rpmManagerOf } from './package-system.ts';
 import { planInstall } from './plan-install.ts';
 import { planRepair } from './plan-repair.ts';
 import { applyRpmInstall } from './rpm/apply-rpm-install.ts';
+import { applyRpmRepair } from './rpm/apply-rpm-repair.ts';
 import { planRpmInstall } from './rpm/plan-rpm-install.ts';
+import { planRpmRepair } from './rpm/plan-rpm-repair.ts';
 import { undoRpmChange } from './rpm/undo-rpm-change.ts';
 import { undoChange } from './undo-change.ts';
 
@@ -35,12 +37,16 @@ export const packagesInstall: ActionImplementation = {
 export const packagesRepair: ActionImplementation = {
   plan: (context) =>
     withRepairTarget(context, { write: false }, async (target) => {
+      const manager = target.kind === 'offline' ? null : await rpmManagerOf();
+      if (manager !== null) return planRpmRepair(context, manager);
       const files = await planFileRepair(context, target, packageFiles);
       if (files.steps.length > 0) return files;
       return target.kind === 'offline' ? planFinish(context, target) : planRepair(context);
     }),
   apply: (context, plan) =>
     withRepairTarget(context, { write: true }, async (target) => {
+      const manager = target.kind === 'offline' ? null : await rpmManagerOf();
+      if (manager !== null) return applyRpmRepair(context, manager, plan);
       if (plan?.target['fault'] === FILES_FAULT) {
         return inOwnWords(await applyFileRepair(context, target, packageFiles, plan));
       }

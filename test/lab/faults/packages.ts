@@ -94,7 +94,7 @@ export const packageFaults: readonly Fault[] = [
     id: 'W06',
     title: 'the database of rpm is damaged',
     proof: 'recorded',
-    test: 'agent/actions/diagnostics/packages/rpm-database.test.ts',
-    why: 'no system with rpm is here',
+    test: 'agent/actions/packages/rpm/rpm-repair.test.ts',
+    why: 'no whole system with rpm is here; its record is damaged and built anew by the real rpm',
   },
 ];

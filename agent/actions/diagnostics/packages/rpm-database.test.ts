@@ -33,7 +33,12 @@ describe("rpm's record of installed packages", () => {
   it.each(Object.entries(said))('is told of, %s', (_, lines) => {
     const found = judgeRpm(lines.join('\n'), DATABASE);
     expect(found).toMatchObject([
-      { rule: 'pkg.rpm_db', severity: 'critical', subject: DATABASE, suggestion: null },
+      {
+        rule: 'pkg.rpm_db',
+        severity: 'critical',
+        subject: DATABASE,
+        suggestion: { action: 'packages.repair', parameters: {} },
+      },
     ]);
     expect(found[0]!.evidence[0]!.text).toContain(lines[0]);
   });

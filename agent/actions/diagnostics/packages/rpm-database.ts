@@ -2,7 +2,7 @@ import { commandEvidence, type NewFinding } from '../finding.ts';
 import { NotApplicable, ProbeFailure, type Probe } from '../probe.ts';
 
 /** Where rpm keeps its database, by its files: SQLite, ndb, Berkeley DB. */
-const DATABASES = ['/var/lib/rpm', '/usr/lib/sysimage/rpm'].flatMap((folder) =>
+export const RPM_DATABASES = ['/var/lib/rpm', '/usr/lib/sysimage/rpm'].flatMap((folder) =>
   ['rpmdb.sqlite', 'Packages.db', 'Packages'].map((name) => `${folder}/${name}`),
 );
 const ARGV = ['rpm', '--query', '--all', '--queryformat=.'];
@@ -16,11 +16,11 @@ export const rpmDatabase: Probe = {
   area: 'packages',
   limitMs: 4_000,
   async look({ files, run }) {
-    const there = await Promise.all(DATABASES.map((file) => files.stat(file)));
+    const there = await Promise.all(RPM_DATABASES.map((file) => files.stat(file)));
     const at = there.findIndex((file) => file !== null);
     if (at < 0) throw new NotApplicable('packages are not kept by rpm');
     const { exitStatus, err } = await run(ARGV);
-    const findings = judgeRpm(err, DATABASES[at]!);
+    const findings = judgeRpm(err, RPM_DATABASES[at]!);
     if (findings.length === 0 && exitStatus !== 0) {
       throw new ProbeFailure(`rpm: ${err.trim().slice(0, 200)}`);
     }
@@ -40,7 +40,7 @@ export function judgeRpm(said: string, database: string): NewFinding[] {
       title:
         'rpm cannot read its record of installed packages: nothing can be installed or updated',
       evidence: [commandEvidence(ARGV.join(' '), lines.slice(0, LINES_SHOWN).join('\n'))],
-      suggestion: null,
+      suggestion: { action: 'packages.repair', parameters: {} },
       byHand: 'Copy the folder of the database first; then rpmdb --rebuilddb.',
     },
   ];

@@ -1,3 +1,4 @@
+import type { PackagesOutcome } from '../../../../proto/actions/packages.ts';
 import type { Plan } from '../../../../proto/documents/kinds/plan.ts';
 import { ActionError, type ActionContext, type ActionResult } from '../../../runner/action.ts';
 import { checkBackupPlace, makeBackupFolder } from '../../filesystem/backup-place.ts';
@@ -32,6 +33,22 @@ export async function applyRpmInstall(
     const result = packagesResult({ outcome: 'nothing_to_do', detail });
     return { succeeded: true, reason: null, exitStatus: null, result };
   }
+  return applyRpmChange(context, manager, target, unchanged, 'installed');
+}
+
+/**
+ * Carries out a planned change: fetches and compares, keeps what it replaces, installs, verifies.
+ *
+ * @param unchanged throws where what the plan rests on is not as it was
+ */
+export async function applyRpmChange(
+  context: ActionContext,
+  manager: RpmManager,
+  target: ChangeTarget,
+  unchanged: () => Promise<void>,
+  done: PackagesOutcome,
+): Promise<ActionResult> {
+  await unchanged();
   const session = await RpmSession.open(context, manager);
   try {
     let change: RpmChange | undefined;
@@ -48,7 +65,7 @@ export async function applyRpmInstall(
       await confirm(await saveForRpmChange(context, session, change!, folder));
     });
     const { exitStatus, failure } = await install(context, session, target, unchanged);
-    return await judge(context, change!, target, exitStatus, failure);
+    return await judge(context, change!, target, { exitStatus, failure, done });
   } finally {
     await session.close();
   }
@@ -94,8 +111,11 @@ async function judge(
   context: ActionContext,
   change: RpmChange,
   target: ChangeTarget,
-  exitStatus: number | null,
-  failure: ActionError | null,
+  {
+    exitStatus,
+    failure,
+    done,
+  }: { exitStatus: number | null; failure: ActionError | null; done: PackagesOutcome },
 ): Promise<ActionResult> {
   const told = asTold(change);
   let packages = await whatBecameOfRpms(context, told);
@@ -112,7 +132,7 @@ async function judge(
   const detail = isGood ? goodDetail(target) : badDetail(failure, wrong, lacking);
   context.note(detail);
   const result = packagesResult({
-    outcome: isGood ? 'installed' : 'incomplete',
+    outcome: isGood ? done : 'incomplete',
     packages,
     keptConffiles: isGood ? target.keptConffiles : [],
     audit: lacking,

@@ -55,9 +55,9 @@ export const dnfManager: RpmManager = {
   // Signatures are looked at when it is installed: looking may bring keys into rpm's record.
   fetch: (folder, words) =>
     dnf(folder, '--assumeyes', '--nogpgcheck', '--downloadonly', 'install', ...words),
-  fetchEarlier: (folder, entry) => [
+  fetchEarlier: (folder, entries) => [
     ...dnf(folder, `--setopt=destdir=${join(folder, 'earlier')}`),
-    ...['--assumeyes', '--downloadonly', 'reinstall', dnfManager.exactWord(entry)],
+    ...['--assumeyes', '--downloadonly', 'reinstall', ...entries.map(dnfManager.exactWord)],
   ],
   install: (folder, words) => dnf(folder, '--cacheonly', '--assumeyes', 'install', ...words),
   listAvailable: (folder, names) => [

@@ -39,7 +39,10 @@ export async function planRpmInstall(
     });
     await requireKnown(context, packages, change);
     refuseHolding(change, holdServices);
-    const request = change.coming.map(({ archive }) => manager.exactWord(archive));
+    const asked = new Set(packages.map(nameOf));
+    const request = change.coming
+      .filter(({ archive }) => asked.has(archive.name))
+      .map(({ archive }) => manager.exactWord(archive));
     const isNothing = change.coming.length === 0;
     if (!isNothing) await checkBackupPlace(context, 0);
     return {
@@ -64,7 +67,7 @@ async function requireKnown(
     ...coming.map(({ archive }) => archive.name),
     ...(await listRpms(context)).map(({ name }) => name),
   ]);
-  const unknown = given.map((word) => word.split('=', 1)[0]!).filter((name) => !known.has(name));
+  const unknown = given.map(nameOf).filter((name) => !known.has(name));
   if (unknown.length === 0) return;
   throw new ActionError(
     'package_not_found',
@@ -72,11 +75,15 @@ async function requireKnown(
   );
 }
 
+function nameOf(given: string): string {
+  return given.split('=', 1)[0]!;
+}
+
 function nothingToDo(packages: readonly string[]): string {
   return `Nothing to do: ${packages.join(', ')} ${packages.length === 1 ? 'is' : 'are'} installed, and the server's repositories have nothing newer.`;
 }
 
-function summaryOf({ coming }: RpmChange): string {
+export function summaryOf({ coming }: RpmChange): string {
   const added = coming.filter(({ replaces }) => replaces === null).length;
   const parts = [
     added > 0 ? `install ${counted(added, 'package', 'packages')} anew` : '',

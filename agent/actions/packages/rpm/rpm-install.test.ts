@@ -1,10 +1,13 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { isWhole } from '../../../../test/fixtures/matrix.ts';
 import type { RpmSpec } from './testing/build-rpms.ts';
 import { RpmWorld, type Acted } from './testing/rpm-world.ts';
 
 // Real dnf, zypper and rpm, on a record of rpm and with a repository of the test's own. zypper's part and what is
 // slow run with `scripts/test --all`.
+
+// dnf takes seconds for each look, and longer where others work.
+vi.setConfig({ testTimeout: 180_000, hookTimeout: 180_000 });
 
 const INSTALL = 'packages.install';
 const BASE: RpmSpec = { name: 'base', version: '1', head: ['Provides: /bin/sh'] };

@@ -41,8 +41,8 @@ export interface RpmManager {
   refresh(folder: string): string[];
   simulate(folder: string, words: readonly string[]): string[];
   fetch(folder: string, words: readonly string[]): string[];
-  /** Fetches an installed version once more. */
-  fetchEarlier(folder: string, entry: RpmName): string[];
+  /** Fetches installed versions once more. */
+  fetchEarlier(folder: string, entries: readonly RpmName[]): string[];
   install(folder: string, words: readonly string[]): string[];
   /** Lists every version of these packages that the repositories have. */
   listAvailable(folder: string, names: readonly string[]): string[];
@@ -63,4 +63,15 @@ export function evrOf(epoch: string, version: string): string {
 /** `name-version-release.arch`, as rpm(8) takes it. */
 export function nvra({ name, architecture, evr }: RpmName): string {
   return `${name}-${evr.replace(/^\d+:/, '')}.${architecture}`;
+}
+
+/** A plan has commands of 64 words each. */
+const NAMED_AT_ONCE = 40;
+
+/** So many packages at once as a command of a plan can name. */
+export function inCommands<Entry>(entries: readonly Entry[]): Entry[][] {
+  const count = Math.ceil(entries.length / NAMED_AT_ONCE);
+  return Array.from({ length: count }, (_, at) =>
+    entries.slice(at * NAMED_AT_ONCE, (at + 1) * NAMED_AT_ONCE),
+  );
 }

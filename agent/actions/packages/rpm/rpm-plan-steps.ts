@@ -11,7 +11,7 @@ import {
 } from '../change-plan.ts';
 import { LOCK_WAIT_SECONDS } from '../lock-wait.ts';
 import type { RpmChange } from './rpm-change.ts';
-import { nvra, type RpmManager } from './rpm-manager.ts';
+import { inCommands, nvra, type RpmManager } from './rpm-manager.ts';
 
 /** As those of a change with apt; only who is asked at the end is another. */
 export const rpmStepTexts = {
@@ -40,12 +40,17 @@ export function rpmChangeTarget(request: readonly string[], change: RpmChange): 
   };
 }
 
-/** The steps of a change, in order: fetch, save, install, verify. */
+/**
+ * The steps of a change, in order: fetch, save, install, verify.
+ *
+ * @param noUndo why the change must not be taken back, where that is so
+ */
 export function rpmChangeSteps(
   context: Pick<ActionContext, 'spec'>,
   manager: RpmManager,
   request: readonly string[],
   change: RpmChange,
+  noUndo: string | null = null,
 ): PlanStep[] {
   const folder = backupFolderInPlan(context);
   const kept = change.coming.flatMap(({ replaces }) =>
@@ -67,7 +72,7 @@ export function rpmChangeSteps(
     },
     {
       ...rpmStepTexts.save,
-      changes: kept.map((entry) => command(manager.fetchEarlier(SCRATCH_IN_PLAN, entry))),
+      changes: inCommands(kept).map((some) => command(manager.fetchEarlier(SCRATCH_IN_PLAN, some))),
       declaredFolders: [folder, SCRATCH_IN_PLAN],
       backup: {
         what: shorten(
@@ -88,14 +93,14 @@ export function rpmChangeSteps(
       declaredFolders: change.writtenFolders,
       backup: null,
       verify: `The exit status of ${manager.program}, and the next step. Another program that changes packages is waited for ${LOCK_WAIT_SECONDS} s.`,
-      undo: undoOf(folder, change),
+      undo: undoOf(folder, change, noUndo),
       interruptBoundSeconds: boundSeconds(change.coming.map(({ archive }) => archive)),
     },
     {
       ...rpmStepTexts.verify,
-      changes: [
-        command([...VERIFY, ...change.coming.map(({ archive }) => nvra(archive)).slice(0, 100)]),
-      ],
+      changes: inCommands(change.coming).map((some) =>
+        command([...VERIFY, ...some.map(({ archive }) => nvra(archive))]),
+      ),
       declaredFolders: [],
       backup: null,
       verify: 'rpm finds nothing lacking, and each package is installed in its planned version.',
@@ -110,7 +115,12 @@ export const VERIFY: readonly string[] = [
   ...['rpm', '--verify', '--nofiles', '--noscripts', '--nodigest', '--nosignature'],
 ];
 
-function undoOf(folder: string, { coming, unavailable }: RpmChange): PlanStep['undo'] {
+function undoOf(
+  folder: string,
+  { coming, unavailable }: RpmChange,
+  noUndo: string | null,
+): PlanStep['undo'] {
+  if (noUndo !== null) return { possible: false, why: noUndo };
   if (unavailable.length > 0) {
     const names = listed(unavailable.map(nvra));
     const why = `no repository has these any more, so that they cannot be put back: ${names}`;

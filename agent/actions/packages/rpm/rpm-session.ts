@@ -5,7 +5,7 @@ import type { CommandOptions, CommandResult } from '../../../process/command.ts'
 import type { ActionContext } from '../../../runner/action.ts';
 import { SCRATCH_IN_PLAN } from '../apt-session.ts';
 import { LineReader } from '../line-reader.ts';
-import type { RpmManager, RpmName, RpmTransaction } from './rpm-manager.ts';
+import { inCommands, type RpmManager, type RpmName, type RpmTransaction } from './rpm-manager.ts';
 import { readRpmsIn, type RpmArchive } from './rpm-archives.ts';
 import { runRpmProgram } from './rpm-records.ts';
 
@@ -85,9 +85,16 @@ export class RpmSession {
 
   /** Fetches installed versions once more. */
   async fetchEarlier(entries: readonly RpmName[]): Promise<RpmArchive[]> {
-    for (const [at, entry] of entries.entries()) {
-      this.context.progress('saving', Math.floor((100 * at) / entries.length), entry.name);
-      const done = await this.run(this.manager.fetchEarlier(this.folder, entry), {
+    for (const some of inCommands(entries)) {
+      this.context.progress(
+        'saving',
+        null,
+        some
+          .map(({ name }) => name)
+          .join(', ')
+          .slice(0, 200),
+      );
+      const done = await this.run(this.manager.fetchEarlier(this.folder, some), {
         output: 'both',
         signal: this.context.signal,
       });

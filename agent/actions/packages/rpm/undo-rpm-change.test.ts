@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { findRpmWay, lackingLines } from './undo-rpm-change.ts';
+import { lackingLines } from './record-copy.ts';
+import { findRpmWay } from './undo-rpm-change.ts';
 
 const there = (name: string, evr: string, architecture = 'noarch') => ({ name, architecture, evr });
 const fresh = (name: string, before: string[] = []) => ({

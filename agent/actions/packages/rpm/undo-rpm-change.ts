@@ -1,4 +1,3 @@
-import { cp, mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ActionError, type ActionContext, type ActionResult } from '../../../runner/action.ts';
 import { listed } from '../change-plan.ts';
@@ -6,10 +5,11 @@ import { awaitPackageLocks } from '../lock-wait.ts';
 import { packagesResult } from '../package-outcome.ts';
 import { findBackups, savedBy, undoStep } from '../undo-change.ts';
 import { locksOf } from './apply-rpm-install.ts';
+import { lackingLinesOf, ON_COPY, withRecordCopy } from './record-copy.ts';
 import { readRpmRecord, type RpmChangeRecord } from './rpm-change-record.ts';
 import { nvra, type RpmManager, type RpmName } from './rpm-manager.ts';
 import { lackingOf, whatBecameOfRpms } from './rpm-outcome.ts';
-import { listRpms, recordFolder, runRpm } from './rpm-records.ts';
+import { listRpms, runRpm } from './rpm-records.ts';
 
 type Recorded = RpmChangeRecord['packages'][number];
 
@@ -22,7 +22,6 @@ export interface RpmWayBack {
 /** rpm(8); dependencies have been looked at on a copy of the record, as the two belong together. */
 const PUT: readonly string[] = ['--upgrade', '--oldpackage', '--replacepkgs', '--nodeps'];
 const ERASE: readonly string[] = ['--erase', '--nodeps'];
-const ON_COPY: readonly string[] = ['--justdb', '--noscripts', '--notriggers', '--nosignature'];
 
 /**
  * Takes a change of rpms back, also one that failed or was cut off. Refuses with `changed_since` when a
@@ -97,37 +96,16 @@ function changedSince(what: string): ActionError {
 
 /** Goes back on a copy of rpm's record alone, and looks whether anything would then lack what it needs. */
 async function rehearse(context: ActionContext, way: RpmWayBack): Promise<void> {
-  const copy = join(context.directory, 'rpm-record');
-  await rm(copy, { recursive: true, force: true });
-  await mkdir(copy, { mode: 0o700 });
-  try {
-    await cp(await recordFolder(context), copy, { recursive: true });
-    const before = new Set(await lackingIn(context, copy));
+  await withRecordCopy(context, async (copy) => {
+    const before = new Set(await lackingLinesOf(context, copy));
     await goBack(context, way, ['--dbpath', copy, ...ON_COPY]);
-    const lacking = (await lackingIn(context, copy)).filter((line) => !before.has(line));
+    const lacking = (await lackingLinesOf(context, copy)).filter((line) => !before.has(line));
     if (lacking.length === 0) return;
     throw new ActionError(
       'undo_not_possible',
       `other packages need what would go: ${listed(lacking, 5).slice(0, 1500)}. Nothing was changed: take those away first, or leave it.`,
     );
-  } finally {
-    await rm(copy, { recursive: true, force: true });
-  }
-}
-
-/** What packages lack in a record, one line for each, as rpm says it. */
-async function lackingIn(context: ActionContext, folder: string): Promise<string[]> {
-  const words = ['--verify', '--all', '--nofiles', '--noscripts', '--nodigest', '--nosignature'];
-  const { out } = await runRpm(context, ['--dbpath', folder, ...words]);
-  return lackingLines(out);
-}
-
-/** Below `Unsatisfied dependencies for A:` what A lacks, each a line that names A. */
-export function lackingLines(out: string): string[] {
-  return out
-    .split('\n')
-    .filter((line) => /^\s+\S/.test(line))
-    .map((line) => line.trim());
+  });
 }
 
 async function goBack(

@@ -40,9 +40,9 @@ export const zypperManager: RpmManager = {
     zypper(folder, 'packages', '--no-refresh', ...INSTALL, '--dry-run', ...words),
   fetch: (folder, words) =>
     zypper(folder, 'packages', '--no-refresh', ...INSTALL, '--download-only', ...words),
-  fetchEarlier: (folder, entry) => [
+  fetchEarlier: (folder, entries) => [
     ...zypper(folder, 'earlier', '--no-refresh', ...INSTALL),
-    ...['--force', '--download-only', zypperManager.exactWord(entry)],
+    ...['--force', '--download-only', ...entries.map(zypperManager.exactWord)],
   ],
   install: (folder, words) => zypper(folder, 'packages', '--no-refresh', ...INSTALL, ...words),
   listAvailable: (folder, names) => [

@@ -34,7 +34,7 @@ const progress: string[] = [];
 const { run, spec } = fileContext(directory, act.job);
 
 const context: ActionContext = {
-  spec: { ...spec, parameters: act.parameters, agentMode: 'resident' },
+  spec: { ...spec, parameters: act.parameters, agentMode: 'resident', target: null },
   sealedInputs: {},
   directory,
   undone: act.undoes === null ? null : undone(act.undoes),

@@ -5,11 +5,12 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import type { PackagesResult } from '../../../../../proto/actions/packages.ts';
-import type { Plan } from '../../../../../proto/documents/kinds/plan.ts';
+import { planSchema, type Plan } from '../../../../../proto/documents/kinds/plan.ts';
 import { must, run, type Finished } from '../../../../../test/harness/process.ts';
 import { buildRpms, type RpmSpec } from './build-rpms.ts';
 import type { Act } from './act-on-packages.ts';
 
+const SERVER = '0b8f9c3e-52f1-4c55-8a39-6f0d5a1c7e21';
 const PROGRAM = join(import.meta.dirname, 'act-on-packages.ts');
 const OS_RELEASE = {
   dnf: 'ID="almalinux"\nID_LIKE="rhel centos fedora"\nVERSION_ID="9.4"\nPLATFORM_ID="platform:el9"\n',
@@ -149,7 +150,12 @@ export class RpmWorld {
     const act = filled(parts);
     const done = await this.run([process.execPath, PROGRAM], JSON.stringify(act));
     if (done.status !== 0) throw new Error(done.stderr);
-    return { ...(JSON.parse(done.stdout) as Omit<Acted, 'job'>), job: act.job };
+    const acted = { ...(JSON.parse(done.stdout) as Omit<Acted, 'job'>), job: act.job };
+    // Whatever an agent plans must be a plan that it could sign.
+    const { action, parameters } = act;
+    const fixed = { server: SERVER, action, actionVersion: 1, parameters };
+    if (acted.plan !== undefined) acted.plan = planSchema.parse({ ...fixed, ...acted.plan });
+    return acted;
   }
 
   private spawned(argv: readonly string[]): [string, string[], { stdio: 'pipe' }] {
