@@ -57,7 +57,12 @@ export const dnfManager: RpmManager = {
     dnf(folder, '--assumeyes', '--nogpgcheck', '--downloadonly', 'install', ...words),
   fetchEarlier: (folder, entries) => [
     ...dnf(folder, `--setopt=destdir=${join(folder, 'earlier')}`),
-    ...['--assumeyes', '--downloadonly', 'reinstall', ...entries.map(dnfManager.exactWord)],
+    ...[
+      '--assumeyes',
+      '--downloadonly',
+      'reinstall',
+      ...entries.map((entry) => dnfManager.exactWord(entry)),
+    ],
   ],
   install: (folder, words) => dnf(folder, '--cacheonly', '--assumeyes', 'install', ...words),
   listAvailable: (folder, names) => [

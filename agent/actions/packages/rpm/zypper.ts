@@ -42,7 +42,7 @@ export const zypperManager: RpmManager = {
     zypper(folder, 'packages', '--no-refresh', ...INSTALL, '--download-only', ...words),
   fetchEarlier: (folder, entries) => [
     ...zypper(folder, 'earlier', '--no-refresh', ...INSTALL),
-    ...['--force', '--download-only', ...entries.map(zypperManager.exactWord)],
+    ...['--force', '--download-only', ...entries.map((entry) => zypperManager.exactWord(entry))],
   ],
   install: (folder, words) => zypper(folder, 'packages', '--no-refresh', ...INSTALL, ...words),
   listAvailable: (folder, names) => [
