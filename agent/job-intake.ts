@@ -230,7 +230,7 @@ export class JobIntake {
   }
 
   private specOf(verified: VerifiedOrder): JobSpec {
-    const { order, parameters, plan, policy } = verified;
+    const { order, authorization, parameters, plan, policy } = verified;
     const credentialRecipient = recipientOf(verified);
     const { config, mode } = this.options;
     return {
@@ -238,6 +238,7 @@ export class JobIntake {
       server: order.server,
       action: order.action,
       actionVersion: order.actionVersion,
+      ticket: authorization.payload.ticket,
       mode: order.mode,
       parameters,
       target: targetOf(order),

@@ -47,7 +47,9 @@ describe('intervene-agent jobs', () => {
     expect(status).toBe(0);
     const [first, second, ...rest] = stdout.trimEnd().split('\n');
     expect(first).toMatch(`${old}  command.run apply`);
-    expect(first).toMatch(/ succeeded +\d{4}-\d\d-\d\d +[\d.]+ KiB {2}can be undone$/);
+    expect(first).toMatch(
+      / - +\d{4}-\d\d-\d\dT\d\d:\d\dZ {2}succeeded +[\d.]+ KiB {2}can be undone$/,
+    );
     expect(second).toMatch(young);
     expect(rest.join('\n')).toMatch(/^2 jobs, [\d.]+ KiB\nNext: /);
     const json = JSON.parse((await list(true)).stdout) as unknown;
@@ -55,6 +57,17 @@ describe('intervene-agent jobs', () => {
       { id: old, isUndoable: true },
       { id: young, hold: null },
     ]);
+  });
+
+  it('names the ticket that a job was for, and gives the terminal no orders in it', async () => {
+    await fixture.keptJob({ ticket: 'T-4711' });
+    await fixture.keptJob({ ticket: 'T-1\u001b[2J\u202e' });
+    const { stdout } = await list();
+    expect(stdout).toMatch(/ {2}command\.run apply +T-4711 +20/);
+    expect(stdout).toContain('T-1⟦U+001B⟧[2J⟦U+202E⟧');
+    const { stdout: json } = await list(true);
+    expect(json).not.toMatch(/[^\P{Cc}\n]|\p{Cf}/u);
+    expect(JSON.parse(json)).toMatchObject([{ what: { ticket: 'T-4711' } }, {}]);
   });
 
   it('says so where nothing is', async () => {

@@ -4,6 +4,7 @@ import { locate } from '../config.ts';
 import { keptJobs, type Hold, type KeptJob } from '../jobs/kept-jobs.ts';
 import { finishPruning, pruneJob } from '../jobs/prune-job.ts';
 import { describeError } from './describe-error.ts';
+import { printJson, printLines } from './printing.ts';
 
 export interface PruneOptions extends AgentOptions {
   /** Says on standard output what was removed, or would be. */
@@ -31,12 +32,16 @@ export async function jobsCommand(options: AgentOptions & { json?: boolean }): P
     printJson(jobs);
     return 0;
   }
-  for (const job of jobs) process.stdout.write(`${describe(job)}\n`);
+  if (jobs.length === 0) {
+    printLines(['No job has left anything.']);
+    return 0;
+  }
   const count = jobs.length === 1 ? '1 job' : `${jobs.length} jobs`;
-  process.stdout.write(
-    jobs.length === 0 ? 'No job has left anything.\n' : `${count}, ${sum(jobs)}\n`,
-  );
-  if (jobs.length > 0) process.stdout.write('Next: intervene-agent jobs prune --dry-run\n');
+  printLines([
+    ...jobs.map(describe),
+    `${count}, ${sum(jobs)}`,
+    'Next: intervene-agent jobs prune --dry-run',
+  ]);
   return 0;
 }
 
@@ -67,7 +72,7 @@ export async function pruneCommand(
     return 0;
   }
   const isText = options.json !== true;
-  if (isText) for (const job of chosen) process.stdout.write(`${describe(job)}\n`);
+  if (isText) printLines(chosen.map(describe));
   if (options.dryRun === true) {
     if (!isText) printJson(chosen);
     process.stderr.write(`Would free ${sum(chosen)}. Nothing was changed.\n`);
@@ -127,6 +132,7 @@ function ageOf(text: string): number | null {
   return count === undefined ? null : Number(count) * (unit === 'd' ? 24 : 1) * HOUR_MS;
 }
 
+/** One line: what it was, for which ticket, when, how it ended, what it takes; the id is the control plane's, too. */
 function describe({ id, what, outcome, since, bytes, isUndoable, hold }: KeptJob): string {
   const name = what === null ? 'unknown' : `${what.action} ${what.mode}`;
   const notes = [
@@ -136,8 +142,9 @@ function describe({ id, what, outcome, since, bytes, isUndoable, hold }: KeptJob
   return [
     id,
     name.padEnd(28),
+    (what?.ticket ?? '-').padEnd(10),
+    new Date(since).toISOString().replace(/:\d\d\.\d{3}Z$/, 'Z'),
     (outcome ?? '-').padEnd(11),
-    new Date(since).toISOString().slice(0, 10),
     sizeOf(bytes).padStart(9),
     notes.join('; '),
   ]
@@ -155,11 +162,10 @@ function sizeOf(bytes: number): string {
   return `${at === 0 ? bytes : (bytes / 1024 ** at).toFixed(1)} ${units[at]}`;
 }
 
-function printJson(jobs: readonly KeptJob[]): void {
-  process.stdout.write(`${JSON.stringify(jobs, null, 2)}\n`);
-}
-
 function complain(text: string, status: number): number {
-  process.stderr.write(`✗ ${text}\n`);
+  printLines(
+    text.split('\n').map((line, at) => (at === 0 ? `✗ ${line}` : line)),
+    'stderr',
+  );
   return status;
 }

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { identity, json } from '../../proto/documents/fields.ts';
+import { identity, json, ticket } from '../../proto/documents/fields.ts';
 import { credentialRecipient } from '../../proto/documents/kinds/grant.ts';
 
 /**
@@ -11,6 +11,8 @@ export const jobSpecSchema = z.strictObject({
   server: z.string(),
   action: z.string(),
   actionVersion: z.int(),
+  /** Of the authorization; absent in jobs of agents before it was kept. */
+  ticket: ticket.optional(),
   mode: z.enum(['plan', 'apply', 'undo']),
   parameters: z.record(z.string(), json),
   target: z.record(z.string(), json).nullable(),

@@ -71,9 +71,11 @@ export class JobsFixture {
   }
 
   /** What is kept of a job whose end was told; `saved` are files that its undo needs. */
-  async keptJob(change: { endedAt?: number; saved?: readonly string[] } = {}): Promise<string> {
-    const { endedAt: at = Date.now(), saved = [] } = change;
-    const spec = this.command(['true']);
+  async keptJob(
+    change: { endedAt?: number; saved?: readonly string[]; ticket?: string } = {},
+  ): Promise<string> {
+    const { endedAt: at = Date.now(), saved = [], ticket } = change;
+    const spec = this.command(['true'], { ...(ticket !== undefined && { ticket }) });
     const directory = this.directory(spec.job);
     await mkdir(join(this.state, 'jobs'), { recursive: true });
     await createJobFolder(directory);

@@ -31,7 +31,7 @@ export type Hold =
 export interface KeptJob {
   id: string;
   /** Null when what its folder says of it is nothing this version knows. */
-  what: Pick<JobSpec, 'action' | 'mode'> | null;
+  what: Pick<JobSpec, 'action' | 'mode' | 'ticket'> | null;
   outcome: JobOutcome | null;
   /** Milliseconds since 1970: its end, or the last change of its folder where no end can be read. */
   since: number;
@@ -116,8 +116,8 @@ function readJournal(directory: string): { journal: JournalReader; isDamaged: bo
 function readWhat(directory: string): KeptJob['what'] {
   try {
     const bytes = readOwnFile(join(directory, SPEC_FILE), SPEC_MAX_BYTES);
-    const { action, mode } = jobSpecSchema.parse(JSON.parse(bytes.toString('utf8')));
-    return findAction(action) === undefined ? null : { action, mode };
+    const { action, mode, ticket } = jobSpecSchema.parse(JSON.parse(bytes.toString('utf8')));
+    return findAction(action) === undefined ? null : { action, mode, ticket };
   } catch {
     return null;
   }

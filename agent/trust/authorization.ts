@@ -1,3 +1,4 @@
+import { authorizationName } from '../../proto/documents/authorization-name.ts';
 import { isDeepStrictEqual } from 'node:util';
 import type { ActionDeclaration } from '../../proto/actions/declaration.ts';
 import { coversOrder } from '../../proto/documents/coverage.ts';
@@ -154,7 +155,8 @@ function requireInForce(authorization: Authorization, state: TrustState): void {
     state.isRevoked(name),
   );
   if (revoked !== undefined) {
-    throw new DocumentError('revoked', `${revoked}, which the order rests on, is revoked`);
+    const what = revoked === id ? authorizationName(authorization.payload) : `the key ${revoked}`;
+    throw new DocumentError('revoked', `${what}, which the order rests on, is revoked`);
   }
 }
 

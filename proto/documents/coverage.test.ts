@@ -32,9 +32,11 @@ const recover: ActionDeclaration = {
 
 const grant = (changes: Partial<Grant> = {}): CoveringGrant => ({
   id: '33333333-3333-4333-8333-333333333333',
+  ticket: 'T-4711',
   servers: [{ id: server, name: 'web-04' }],
   actions: [{ pattern: '*' }],
   highestClass: 'C',
+  expiresAt: 1_790_000_000,
   ...changes,
 });
 const order = (changes: Partial<Order> = {}): CoveredOrder => ({

@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { ActionDeclaration } from '../actions/declaration.ts';
+import { authorizationName } from './authorization-name.ts';
 import { isClassWithin, matchesAction } from './fields.ts';
 import type { ActionClass, JsonValue } from './fields.ts';
 import type { Grant } from './kinds/grant.ts';
@@ -16,7 +17,7 @@ export type Coverage =
  * this; everything else only previews its decision.
  */
 export function coversOrder(
-  grant: Pick<Grant, 'id' | 'servers' | 'actions' | 'highestClass'>,
+  grant: Pick<Grant, 'id' | 'ticket' | 'servers' | 'actions' | 'highestClass' | 'expiresAt'>,
   order: Pick<Order, 'server' | 'agentKey' | 'action' | 'mode' | 'parameters'>,
   action: ActionDeclaration,
 ): Coverage {
@@ -26,7 +27,7 @@ export function coversOrder(
       (entry.agentKey === undefined || entry.agentKey === order.agentKey),
   );
   if (!isServerNamed) {
-    return refuse('grant_server_not_covered', `authorization ${grant.id} is not for this server`);
+    return refuse('grant_server_not_covered', `${authorizationName(grant)} is not for this server`);
   }
   const entries = grant.actions.filter((entry) => matchesAction(entry.pattern, order.action));
   if (entries.length === 0) {

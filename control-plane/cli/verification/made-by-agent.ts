@@ -17,7 +17,7 @@ export function doubtOf(
   const checks = new CheckList();
   const trust = openPackTrust(pack, pins, checks);
   const authorizations = openAuthorizations(pack.grants, trust, checks);
-  const revoked = openRevocations(pack.revocations, trust, checks);
+  const revoked = openRevocations(pack.revocations, trust, authorizations, checks);
   const job = pack.jobs.find(({ id }) => id === jobId);
   if (job === undefined) return 'the job is not among its papers';
   const evidence = {

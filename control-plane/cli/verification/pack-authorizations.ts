@@ -1,3 +1,4 @@
+import { authorizationName } from '../../../proto/documents/authorization-name.ts';
 import { openDocument, readKind, readUnverified } from '../../../proto/documents/document.ts';
 import type { VerifiedDocument } from '../../../proto/documents/document.ts';
 import { keyFingerprint } from '../../../proto/documents/keys.ts';
@@ -30,12 +31,11 @@ export function openAuthorizations(
   return envelopes.flatMap((envelope) => {
     const found = checks.try('authorization', () => {
       const value = openAuthorization(bytes(envelope), trust);
-      const { payload } = value;
       const who = value.kind === 'grant' ? 'signed by the client' : 'attested by an engineer';
-      const what = payload.actions.map((entry) => entry.pattern).join(', ');
+      const { highestClass } = value.payload;
       return {
         value,
-        detail: `${payload.id} for ${payload.ticket}, ${who}: ${what}, class ${payload.highestClass}, until ${isoTime(payload.expiresAt)}`,
+        detail: `${authorizationName(value.payload)}, class ${highestClass}, ${who}`,
       };
     });
     return found === null ? [] : [found];
@@ -46,15 +46,20 @@ export function openAuthorizations(
 export function openRevocations(
   envelopes: readonly string[],
   trust: PackTrust,
+  authorizations: readonly Authorization[],
   checks: CheckList,
 ): Revoked[] {
+  const nameOf = (subject: string) => {
+    const known = authorizations.find(({ payload }) => payload.id === subject);
+    return known === undefined ? subject : authorizationName(known.payload);
+  };
   return envelopes.flatMap((envelope) => {
     const found = checks.try('revocation', () => {
       const { payload } = openDocument('revoke', bytes(envelope), revocationSigners(trust));
       const subjects = [...payload.grants, ...payload.keys];
       return {
         value: subjects.map((subject) => ({ subject, atSeconds: payload.issuedAt })),
-        detail: `${subjects.join(', ')} taken back ${isoTime(payload.issuedAt)}`,
+        detail: `${subjects.map(nameOf).join(', ')}: taken back ${isoTime(payload.issuedAt)}`,
       };
     });
     return found ?? [];
@@ -71,7 +76,9 @@ function openAuthorization(envelope: Uint8Array, trust: PackTrust): Authorizatio
   const grant = openDocument('grant', envelope, grantSigners(trust, claimed.payload.notBefore));
   const account = trust.accountKeys[0]?.payload.account;
   if (grant.payload.account !== account) {
-    throw new FindingError(`${grant.payload.id} is of another account than the keys`);
+    throw new FindingError(
+      `${authorizationName(grant.payload)} is of another account than the keys`,
+    );
   }
   return grant;
 }

@@ -1,5 +1,6 @@
 import { findAction } from '../../../proto/actions/catalogue.ts';
 import type { ActionDeclaration } from '../../../proto/actions/declaration.ts';
+import { authorizationName } from '../../../proto/documents/authorization-name.ts';
 import { coversOrder, orderClass } from '../../../proto/documents/coverage.ts';
 import { judgedOrder } from '../../../proto/documents/judged-order.ts';
 import { openDocument } from '../../../proto/documents/document.ts';
@@ -232,11 +233,11 @@ function checkAuthorization(
     throw new FindingError(`it was accepted ${isoTime(startedAt)}, after the order had run out`);
   }
   if (payload.mode !== 'undo') requireInForce(order, authorization, startedAt, revoked);
-  const { id } = authorization.payload;
+  const covers = `${authorizationName(authorization.payload)} covers ${job.name}`;
   const detail =
     payload.mode === 'undo'
-      ? `${id} covers ${job.name}, which takes back what was done under it: that may also be done after its end`
-      : `${id} covers ${job.name}`;
+      ? `${covers}, which takes back what was done under it: that may also be done after its end`
+      : covers;
   return { value: authorization, detail };
 }
 

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
+import { authorizationName } from '../../../proto/documents/authorization-name.ts';
 import { addSignature, signDocument } from '../../../proto/documents/document.ts';
 import { PACKED_LOG, packed, papers } from '../../../test/fixtures/pack-papers.ts';
 import type { PaperChanges, Papers } from '../../../test/fixtures/pack-papers.ts';
@@ -91,6 +92,9 @@ describe('a pack', () => {
       packed(world.signRevoke({ grants: [grant.payload.id], issuedAt: world.now + 60 }).envelope),
     ];
     expect(findings(made)).toEqual([]);
+    const pins = { root: world.root.digest, accountKeys: world.account.digest };
+    const told = verifyPack(pack, pins, []).checks.find(({ subject }) => subject === 'revocation');
+    expect(told?.detail).toContain(`${authorizationName(grant.payload)}: taken back 20`);
     pack.revocations = [
       packed(world.signRevoke({ grants: [grant.payload.id], issuedAt: world.now - 600 }).envelope),
     ];

@@ -30,7 +30,7 @@ export function verifyPack(pack: PackBody, pins: Pins, logs: readonly LogFile[])
   const checks = new CheckList();
   const trust = openPackTrust(pack, pins, checks);
   const authorizations = openAuthorizations(pack.grants, trust, checks);
-  const revoked = openRevocations(pack.revocations, trust, checks);
+  const revoked = openRevocations(pack.revocations, trust, authorizations, checks);
   const server = pack.intervention.serverId;
   const { agentKeys = [] } = pins;
   const { secrets } = pack;
