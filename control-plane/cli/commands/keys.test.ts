@@ -155,6 +155,51 @@ describe('keys of a client', () => {
     expect(done.status).toBe(130);
     expect(done.stderr).toContain('That is not the last group.');
     expect(its.farEnd.accountKeys).toHaveLength(0);
+    const [made] = await fingerprints();
+    expect((await create()).status).toBe(0);
+    expect(await fingerprints()).toEqual([made]);
+  });
+
+  it('whose publication fails are gone on with by the next run, under the same key', async () => {
+    const out = join(its.cli.home, 'recovery');
+    its.farEnd.keysFate = 'refused';
+    const failed = await create('--recovery-out', out);
+    expect(failed.status).not.toBe(0);
+    expect(failed.stderr).toContain('keys_outdated');
+    expect(failed.stderr.replace(/\s+/g, ' ')).toContain(
+      'The key "signing" is kept, and the same command goes on with it.',
+    );
+    const [made] = await fingerprints();
+    const useless = readFileSync(out, 'utf8');
+    its.farEnd.keysFate = 'stored';
+    const done = await create('--recovery-out', out);
+    expect(done.status, done.stderr).toBe(0);
+    expect(done.stderr).toContain('Going on with the key "signing"');
+    expect(await fingerprints()).toEqual([made]);
+    expect(newest().keys.map(({ key }) => keyFingerprint(key))).toContain(made);
+    expect(readFileSync(out, 'utf8')).not.toBe(useless);
+    // What is done is done: the next one is another key.
+    expect((await create()).status).toBe(0);
+    expect(await fingerprints()).toHaveLength(2);
+  });
+
+  it('whose answer is lost are told of by the next run, which makes no others', async () => {
+    its.farEnd.keysFate = 'lost';
+    const lost = await create();
+    expect(lost.status).not.toBe(0);
+    expect(lost.stdout).toMatch(/^(?:[0-9A-Z]{8}-){6}[0-9A-Z]{8}\n$/);
+    its.farEnd.keysFate = 'stored';
+    const done = await create();
+    expect([done.status, done.stdout]).toEqual([0, '']);
+    expect(done.stderr.replace(/\s+/g, ' ')).toContain('The earlier attempt did arrive');
+    expect(its.farEnd.accountKeys).toHaveLength(1);
+    expect(await fingerprints()).toHaveLength(1);
+    const paper = its.file('paper', lost.stdout);
+    const recovered = await its.cli.run(
+      ['keys', 'recover', '--no-passphrase', '--recovery-key-file', paper],
+      asCarol,
+    );
+    expect(recovered.status, recovered.stderr).toBe(0);
   });
 
   it('are encrypted under a passphrase that is typed twice and never shown', async () => {

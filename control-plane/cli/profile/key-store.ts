@@ -76,9 +76,10 @@ export class KeyStore {
     const content =
       passphrase === null ? privateKeyPem : await encryptKey(privateKeyPem, passphrase);
     const publicPart: PublicKeyFile = { person: owner.person, name: owner.name, key: signer.key };
+    // The private part last: where it is, all of it is.
+    if (options.forCredentials) await this.credentialKey.create(passphrase);
     writePrivateFile(this.publicPath(name), `${JSON.stringify(publicPart)}\n`);
     writePrivateFile(this.path(name), content);
-    if (options.forCredentials) await this.credentialKey.create(passphrase);
     this.opened.set(name, signer);
     return signer;
   }

@@ -3,6 +3,7 @@ import { dirname, join } from 'node:path';
 import { CliError, usageError } from '../cli-error.ts';
 import { exitStatus } from '../exit-status.ts';
 import type { PersonBody } from '../api/bodies.ts';
+import type { UnpublishedKey } from '../trust/unpublished-key.ts';
 import { readPrivateFile, writePrivateFile } from './private-file.ts';
 
 /** What this machine knows of one person and one control plane. */
@@ -15,6 +16,8 @@ export interface ProfileData {
   rootDigest: string | null;
   /** Digest of the account's first keys, made here or first seen; clients only. */
   accountKeysDigest: string | null;
+  /** A signing key for account keys that are not known to be published; clients only. */
+  unpublishedKey?: UnpublishedKey | null;
   /** Where secrets for servers were sealed to, by server; clients only. */
   agentRecipients?: Record<string, string>;
 }

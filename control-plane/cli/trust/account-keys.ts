@@ -1,9 +1,9 @@
 import { writeFileSync } from 'node:fs';
 import { followAccountKeysChain } from '../../../proto/documents/chain.ts';
-import { digestOf, signDocument } from '../../../proto/documents/document.ts';
+import { digestOf, readUnverified, signDocument } from '../../../proto/documents/document.ts';
 import type { VerifiedDocument } from '../../../proto/documents/document.ts';
 import { keyFingerprint } from '../../../proto/documents/keys.ts';
-import type { Signer } from '../../../proto/documents/keys.ts';
+import type { PublicKey, Signer } from '../../../proto/documents/keys.ts';
 import { reference } from '../api/api-client.ts';
 import type { DocumentBody } from '../api/bodies.ts';
 import { CliError, usageError } from '../cli-error.ts';
@@ -12,6 +12,7 @@ import { exitStatus } from '../exit-status.ts';
 import { readNamedText, requireNewFile, writingNamedFile } from '../named-file.ts';
 import { glyph, styled } from '../output/terminal.ts';
 import { createRecoveryKey, readRecoveryKey } from '../profile/recovery-key.ts';
+import { forgetRecovery, unpublishedKey, withUnpublished } from './unpublished-key.ts';
 
 export interface AccountKeyOptions {
   name?: string;
@@ -49,55 +50,87 @@ export async function createAccountKey(
   const path = `/api/v1/accounts/${reference(account)}/keys`;
   const chain = await api.list<DocumentBody>(path);
   const current = chain.length === 0 ? null : follow(context, chain);
+  const left = await leftOver(context, chain);
+  if (left !== null && current !== null && isNamed(current.payload, left.key)) {
+    const pin = chain[0]!.digest;
+    profile.update({ accountKeysDigest: pin, unpublishedKey: null });
+    terminal.say(
+      'The earlier attempt did arrive, and the recovery key that it gave out counts. Nothing was left to do.',
+    );
+    const { version } = current.payload;
+    await tell(context, { ...left, version, pin, givenUp: [], recoveryKey: null });
+    return;
+  }
+  if (left !== null) forgetRecovery(left, options.recoveryOut);
   const authority = current === null ? null : await authorityFor(context, current, options);
   const givenUp = givenUpKeys(current, authority, options);
   const renewsRecovery = current === null || options.recoveryKeyFile !== undefined;
   if (renewsRecovery && options.recoveryOut !== undefined) requireNewFile(options.recoveryOut);
 
-  const name = options.name ?? keys.freeName('signing');
+  const name = left?.name ?? options.name ?? keys.freeName('signing');
   const owner = { person: person.id, name: person.name };
-  const signer = await keys.create(name, owner, { encrypt, forCredentials: true });
-  const credentialRecipient = keys.credentialKey.recipient();
-  const recovery = renewsRecovery ? createRecoveryKey() : null;
-  const envelope = signDocument(
-    'account-keys',
-    {
-      account,
-      version: (current?.payload.version ?? 0) + 1,
-      previous: current?.digest ?? null,
-      issuedAt: context.nowSeconds(),
-      keys: [
-        ...keptKeys(current, renewsRecovery, givenUp),
-        { key: signer.key, name: `${person.name}, ${name}`.slice(0, 200), use: 'signing' },
-        ...(recovery === null
-          ? []
-          : [{ key: recovery.signer.key, name: 'recovery, on paper', use: 'recovery' as const }]),
-      ],
-    },
-    [authority ?? signer],
-  );
-  if (recovery !== null) await handOverRecovery(context, recovery.printed, options);
-  if (options.replaces === 'all' && authority !== null) {
-    await revokeFirst(context, authority, givenUp);
-  }
-  await api.post(path, { envelope: Buffer.from(envelope).toString('base64') });
-  const pin = chain[0]?.digest ?? digestOf(envelope);
-  profile.update({ accountKeysDigest: pin });
-
   const version = (current?.payload.version ?? 0) + 1;
+  const publish = async () => {
+    if (left !== null) {
+      terminal.say(`Going on with the key "${name}" of an attempt that did not end.`);
+    }
+    const signer =
+      left === null
+        ? await keys.create(name, owner, { encrypt, forCredentials: true })
+        : await keys.open(name);
+    const recovery = renewsRecovery ? createRecoveryKey() : null;
+    const envelope = signDocument(
+      'account-keys',
+      {
+        account,
+        version,
+        previous: current?.digest ?? null,
+        issuedAt: context.nowSeconds(),
+        keys: [
+          ...keptKeys(current, renewsRecovery, givenUp),
+          { key: signer.key, name: `${person.name}, ${name}`.slice(0, 200), use: 'signing' },
+          ...(recovery === null
+            ? []
+            : [{ key: recovery.signer.key, name: 'recovery, on paper', use: 'recovery' as const }]),
+        ],
+      },
+      [authority ?? signer],
+    );
+    if (recovery !== null) await handOverRecovery(context, recovery.printed, options);
+    if (options.replaces === 'all' && authority !== null) {
+      await revokeFirst(context, authority, givenUp);
+    }
+    await api.post(path, { envelope: Buffer.from(envelope).toString('base64') });
+    return { signer, recovery, envelope };
+  };
+  const attempt = { name, recoveryOut: options.recoveryOut };
+  const { signer, recovery, envelope } = await withUnpublished(context, attempt, publish);
+  const pin = chain[0]?.digest ?? digestOf(envelope);
+  profile.update({ accountKeysDigest: pin, unpublishedKey: null });
+  const recoveryKey = options.recoveryOut === undefined ? (recovery?.printed ?? null) : null;
+  await tell(context, { name, key: signer.key, version, pin, givenUp, recoveryKey });
+}
+
+interface Published {
+  name: string;
+  key: PublicKey;
+  version: number;
+  pin: string;
+  givenUp: string[];
+  recoveryKey: string | null;
+}
+
+async function tell(context: CommandContext, published: Published): Promise<void> {
+  const { terminal } = context;
+  const { name, key, version, pin, givenUp, recoveryKey } = published;
+  const credentialRecipient = (await context.keys()).credentialKey.recipient();
+  const fingerprint = keyFingerprint(key);
   if (terminal.json) {
-    terminal.printJson({
-      name,
-      fingerprint: keyFingerprint(signer.key),
-      credentialRecipient,
-      version,
-      pin,
-      removed: givenUp,
-      recoveryKey: options.recoveryOut === undefined ? (recovery?.printed ?? null) : null,
-    });
+    const ends = { removed: givenUp, recoveryKey };
+    terminal.printJson({ name, fingerprint, credentialRecipient, version, pin, ...ends });
     return;
   }
-  terminal.say(glyph('ok', '✓'), `key "${name}"  ${keyFingerprint(signer.key)}`);
+  terminal.say(glyph('ok', '✓'), `key "${name}"  ${fingerprint}`);
   terminal.say(glyph('ok', '✓'), `new credentials are sealed to ${credentialRecipient}`);
   terminal.say(glyph('ok', '✓'), `account keys, version ${version}; servers pin ${pin}`);
   if (givenUp.length > 0) {
@@ -108,6 +141,24 @@ export async function createAccountKey(
     return;
   }
   terminal.sayNext('intervene enroll SERVER --mode resident');
+}
+
+/** The key of an attempt that did not end; null when there is none, or the account has given it up since. */
+async function leftOver(context: CommandContext, chain: readonly DocumentBody[]) {
+  const left = await unpublishedKey(context);
+  const key = left === null ? null : (await context.keys()).publicPart(left.name)?.key;
+  if (left === null || key == null) return null;
+  const versions = chain.map(
+    ({ envelope }) => readUnverified('account-keys', Buffer.from(envelope, 'base64')).payload,
+  );
+  const isGivenUp =
+    versions.some((one) => isNamed(one, key)) &&
+    !versions.slice(-1).some((one) => isNamed(one, key));
+  return isGivenUp ? null : { ...left, key };
+}
+
+function isNamed({ keys }: Current['payload'], key: PublicKey): boolean {
+  return keys.some((entry) => keyFingerprint(entry.key) === keyFingerprint(key));
 }
 
 /**
