@@ -17,7 +17,9 @@ const CONTENT = '\x7fELF of a library';
 describe('a lost file in an archive that the system keeps', () => {
   let folder: string;
   let root: string;
+  let notes: string[];
   beforeEach(() => {
+    notes = [];
     folder = mkdtempSync(join(tmpdir(), 'ivl-'));
     root = join(folder, 'root');
     mkdirSync(join(root, CACHE), { recursive: true });
@@ -33,19 +35,21 @@ describe('a lost file in an archive that the system keeps', () => {
     mkdirSync(dirname(join(tree, LIBC)), { recursive: true });
     make(join(tree, LIBC));
     const archive = join(root, CACHE, `libc6_${version}_amd64.deb`);
-    execFileSync('dpkg-deb', ['--root-owner-group', '-Zgzip', '--build', tree, archive]);
+    execFileSync('dpkg-deb', ['--root-owner-group', '-Zgzip', '-z1', '--build', tree, archive]);
   };
   const find = async () => {
     const run: ActionContext['run'] = (argv, options) =>
       new Promise((resolve) => {
         const [program, ...words] = argv;
-        const { signal, timeoutMs: timeout } = options ?? {};
+        const { signal, timeoutMs: timeout, onOutput } = options ?? {};
         execFile(program!, words, { signal, timeout }, (error, out, err) => {
+          onOutput?.('out', Buffer.from(out));
           const exitStatus = error === null ? 0 : Number(error.code ?? 1);
           resolve({ exitStatus, signal: null, timedOut: false, out, err, truncated: false });
         });
       });
-    const context = { directory: folder, run, signal: new AbortController().signal };
+    const note = (text: string) => void notes.push(text);
+    const context = { directory: folder, run, note, signal: new AbortController().signal };
     const target = { files: new TargetFiles(root), root: new TargetRoot(root) };
     const md5 = createHash('md5').update(CONTENT, 'latin1').digest('hex');
     const lost = [{ path: LIBC, md5, package: 'libc6:amd64' }];
@@ -78,6 +82,20 @@ describe('a lost file in an archive that the system keeps', () => {
     whole(outside);
     keepArchive((path) => symlinkSync(outside, path));
     expect(await find()).toBeUndefined();
+  });
+
+  it('is not unpacked from a small archive that would fill the memory', async () => {
+    keepArchive((path) => {
+      whole(path);
+      for (let count = 0; count < 4; count++) {
+        execFileSync('truncate', ['-s', String(LIBC_MAX_BYTES), `${path}.${count}`]);
+      }
+    });
+    keepArchive(whole, '2');
+    expect(await find()).toMatchObject({ from: `/${CACHE}/libc6_2_amd64.deb` });
+    expect(notes.join()).toMatch(
+      /libc6_1_amd64\.deb is passed over: unpacked it needs 671\d{5} bytes/,
+    );
   });
 
   it('is not waited for where the archive itself is a pipe', async () => {

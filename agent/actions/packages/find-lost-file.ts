@@ -6,8 +6,9 @@ import type { Target } from '../../target/open-target.ts';
 import { TargetFileError, TargetFiles } from '../../target/target-files.ts';
 import type { FileAttributes } from '../files/file-state.ts';
 import { readState } from '../files/file-state.ts';
-import { scratchFolder } from '../filesystem/scratch-space.ts';
+import { scratchFolder, usableBytes } from '../filesystem/scratch-space.ts';
 import { runDpkg } from './apt-session.ts';
+import { unpackedBytes } from './archive-contents.ts';
 import type { LibcFile } from './libc-files.ts';
 
 /** The C library has 2 MB; what is far larger is not looked at. */
@@ -28,6 +29,8 @@ const LOOKED_AT_MAX = 5000;
 const CACHE = '/var/cache/apt/archives';
 /** That of the C library has 3 MB. */
 const ARCHIVE_MAX_BYTES = 64 * 1024 * 1024;
+/** It unpacks to 13 MB; a small archive can unpack to anything. */
+const UNPACKED_MAX_BYTES = 64 * 1024 * 1024;
 const UNPACKED_WITHIN_MS = 60_000;
 
 /** Content of a file that was lost, proven by the sum that its package came with. */
@@ -97,6 +100,16 @@ async function fromArchive(
     if (path === null || stats?.isFile() !== true || stats.size > ARCHIVE_MAX_BYTES) continue;
     await rm(scratch, { recursive: true, force: true });
     await mkdir(scratch);
+    const need = await unpackedBytes(context, path, UNPACKED_WITHIN_MS);
+    const room = Math.min(UNPACKED_MAX_BYTES, await usableBytes(scratch));
+    if (need === null || need > room) {
+      const why =
+        need === null
+          ? 'it cannot be listed'
+          : `unpacked it needs ${need} bytes, and there is room for ${room}`;
+      context.note(`${CACHE}/${archive} is passed over: ${why}.`);
+      continue;
+    }
     const limit = ['prlimit', `--fsize=${LIBC_MAX_BYTES}`, '--core=0', '--'];
     const done = await runDpkg(context, [...limit, 'dpkg-deb', '--extract', path, scratch], {
       output: 'capture',

@@ -6,7 +6,7 @@ import { afterEach, beforeEach, expect, it } from 'vitest';
 import type { CommandResult } from '../../../process/command.ts';
 import type { Volume } from '../../../target/offline/volumes.ts';
 import { seenBy } from '../../diagnostics/testing/probe-fixture.ts';
-import { EspCopy } from './esp-copy.ts';
+import { EspCopy, type EspFiles } from './esp-copy.ts';
 
 const MIB = 1024 ** 2;
 
@@ -35,7 +35,7 @@ function put(name: string, bytes: number): void {
   execFileSync('mcopy', ['-i', image, '-o', own, `::/${name}`]);
 }
 
-function paths(): Promise<string[]> {
+function look<T>(body: (files: EspFiles) => T | Promise<T>): Promise<T> {
   const run = async (argv: readonly string[]): Promise<CommandResult> => {
     ran.push(argv[argv.indexOf('--') + 1]!);
     const { exitStatus, out, err } = await seenBy(argv);
@@ -43,8 +43,10 @@ function paths(): Promise<string[]> {
   };
   const context = { directory, run, progress() {}, signal: new AbortController().signal };
   const volume = { type: 'vfat', bytes: statSync(image).size, node: image, name: 'esp' } as Volume;
-  return EspCopy.with(context, volume, async (copy) => (await copy.files()).paths);
+  return EspCopy.with(context, volume, async (copy) => body(await copy.files()));
 }
+
+const paths = () => look((files) => files.paths);
 
 it('the files of an EFI partition are found, hidden ones too', async () => {
   execFileSync('mmd', ['-i', image, '::/EFI']);
@@ -71,3 +73,17 @@ it.each([false, true])(
     expect(ran).not.toContain('mcopy');
   },
 );
+
+it('a file that is larger than any loader is not read into memory', async () => {
+  execFileSync('umount', [directory]);
+  execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=512m', 'tmpfs', directory]);
+  execFileSync('truncate', ['--size=200M', image]);
+  execFileSync('mkfs.fat', ['-F', '32', image]);
+  put('shim.efi', 3);
+  put('huge.efi', 129 * MIB);
+  expect(await look((files) => files.read('SHIM.EFI'))).toEqual(Buffer.alloc(3));
+  await expect(look((files) => files.read('huge.efi'))).rejects.toMatchObject({
+    reason: 'boot_not_supported',
+    message: expect.stringContaining('huge.efi on the EFI partition has 135266304 bytes'),
+  });
+});

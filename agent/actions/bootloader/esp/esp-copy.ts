@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { CommandStartError } from '../../../process/command-start-error.ts';
@@ -15,6 +15,8 @@ type Context = Pick<ActionContext, 'directory' | 'progress' | 'run' | 'signal'>;
 
 /** Larger ones are none that anybody makes. */
 const ESP_MAX_BYTES = 4 * 1024 ** 3;
+/** More than a kernel with its initramfs in one program. */
+const READ_MAX_BYTES = 128 * 1024 ** 2;
 const DEPTH_MAX = 16;
 const BLOCK_BYTES = 4096;
 
@@ -182,8 +184,13 @@ export class EspFiles {
     return this.found.get(path.toLowerCase())?.digest ?? null;
   }
 
+  /** Null when it is not there. Throws ActionError `boot_not_supported` for one that is too large to be a loader. */
   async read(path: string): Promise<Buffer | null> {
     const file = this.found.get(path.toLowerCase());
-    return file === undefined ? null : readFile(file.place);
+    if (file === undefined) return null;
+    const { size } = await stat(file.place);
+    if (size <= READ_MAX_BYTES) return readFile(file.place);
+    const why = `${path} on the EFI partition has ${size} bytes, and no loader has more than ${READ_MAX_BYTES}: remove it, or repair this by hand`;
+    throw new ActionError('boot_not_supported', why);
   }
 }
