@@ -2,7 +2,8 @@ import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { itEach } from '../../../test/fixtures/matrix.ts';
-import { AccessDisk, type Done } from './testing/access-disk.ts';
+import type { Done } from '../../jobs/disk-jobs-fixture.ts';
+import { AccessDisk } from './testing/access-disk.ts';
 
 const ACTION = 'access.reset-password';
 const DAY = String(Math.floor(Date.now() / 86_400_000));

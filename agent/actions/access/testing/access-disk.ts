@@ -12,12 +12,12 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { generateX25519Identity, identityToRecipient } from 'age-encryption';
 import type { JsonValue } from '../../../../proto/documents/fields.ts';
-import { planSchema, type Plan } from '../../../../proto/documents/kinds/plan.ts';
+import type { Plan } from '../../../../proto/documents/kinds/plan.ts';
 import { openSealedOutput } from '../../../../proto/documents/sealed-output.ts';
-import { PLAN_FILE } from '../../../jobs/control-messages.ts';
-import type { Job, Jobs } from '../../../jobs/job.ts';
+import { DiskJobs, type Done } from '../../../jobs/disk-jobs-fixture.ts';
+import type { Job } from '../../../jobs/job.ts';
 import type { JobSpec } from '../../../jobs/job-spec.ts';
-import { ended, JobsFixture, output } from '../../../jobs/jobs-fixture.ts';
+import type { JobsFixture } from '../../../jobs/jobs-fixture.ts';
 import { JournalReader } from '../../../jobs/journal-reader.ts';
 import {
   makeDiskImage,
@@ -30,6 +30,8 @@ const MEBIBYTES = 48;
 const WINDOW = { offset: MIB, bytes: MEBIBYTES * MIB };
 const OLD_HASH =
   '$6$oldsalt$F2tTc3OvYFVxaHH0cDDyOzDBvZNCLhE1jDdfbvoKwGlGHhO1CXEPFj0fPmf1aKsNBCsKBbQR1q00RhZDRUpFF1';
+
+const imageIn = (folder: string) => join(folder, 'disk.img');
 
 /** What a small server has of accounts; `old` is not a password anybody knows. */
 export const accountFiles = {
@@ -59,39 +61,30 @@ const OWNERS = `
   chmod 640 etc/shadow; chgrp 42 etc/shadow; chmod 700 root; chown -R 1000:1000 home/ann
   setfattr -n security.selinux -v system_u:object_r:shadow_t:s0 etc/shadow`;
 
-/** How one job on the disk ended. */
-export interface Done {
-  job: string;
-  outcome: string;
-  reason: string | null;
-  result: Record<string, JsonValue>;
-  /** All of its log. */
-  said: string;
-}
-
 /** An ext4 image with a small system, and an agent that works on it with real, sandboxed jobs. */
 export class AccessDisk {
   readonly image: string;
   readonly identity: string;
   readonly recipient: string;
-  readonly fixture: JobsFixture;
-  private readonly jobs: Jobs;
+  private readonly jobs: DiskJobs;
   private readonly folder: string;
 
-  private constructor(folder: string, identity: string, recipient: string, fixture: JobsFixture) {
+  private constructor(folder: string, identity: string, recipient: string, jobs: DiskJobs) {
     this.folder = folder;
-    this.image = join(folder, 'disk.img');
+    this.image = imageIn(folder);
     this.identity = identity;
     this.recipient = recipient;
-    this.fixture = fixture;
-    this.jobs = fixture.agent();
+    this.jobs = jobs;
+  }
+
+  get fixture(): JobsFixture {
+    return this.jobs.fixture;
   }
 
   /** A disk like another one was, of which `image` is a copy. */
   static async copy(image: string): Promise<AccessDisk> {
     const disk = await AccessDisk.empty();
     execFileSync('cp', ['--sparse=always', image, disk.image]);
-    await disk.jobs.load();
     return disk;
   }
 
@@ -105,7 +98,6 @@ export class AccessDisk {
       }
       execFileSync('sh', ['-ec', OWNERS], { cwd: root });
     });
-    await disk.jobs.load();
     return disk;
   }
 
@@ -113,11 +105,13 @@ export class AccessDisk {
     const folder = await realpath(await mkdtemp(join(tmpdir(), 'iva-')));
     const identity = await generateX25519Identity();
     const recipient = await identityToRecipient(identity);
-    return new AccessDisk(folder, identity, recipient, await JobsFixture.create());
+    const credentialRecipient = { type: 'age', recipient } as const;
+    const jobs = await DiskJobs.on(imageIn(folder), { credentialRecipient });
+    return new AccessDisk(folder, identity, recipient, jobs);
   }
 
   async close(): Promise<void> {
-    await this.fixture.close();
+    await this.jobs.close();
     await rm(this.folder, { recursive: true, force: true });
   }
 
@@ -166,40 +160,20 @@ export class AccessDisk {
   }
 
   start(change: Partial<JobSpec> & { action: string; parameters: Record<string, JsonValue> }) {
-    const spec = this.fixture.spec({
-      target: { disk: this.image },
-      credentialRecipient: { type: 'age', recipient: this.recipient },
-      ...change,
-    });
-    return this.jobs.start(spec, {});
+    return this.jobs.start(change);
   }
 
-  async finish(job: Job): Promise<Done> {
-    const { outcome, reason, result } = await ended(job);
-    const channels = ['note', 'out', 'err'] as const;
-    const said = (await Promise.all(channels.map((channel) => output(job, channel)))).join('\n');
-    return {
-      job: job.id,
-      outcome,
-      reason,
-      result: (result ?? {}) as Record<string, JsonValue>,
-      said,
-    };
+  finish(job: Job): Promise<Done> {
+    return this.jobs.finish(job);
   }
 
   /** Makes a plan; throws what the job said when there is none. */
-  async plan(
+  plan(
     action: string,
     parameters: Record<string, JsonValue> = {},
     change: Partial<JobSpec> = {},
   ): Promise<{ plan: Plan; bytes: string }> {
-    const done = await this.finish(
-      await this.start({ action, parameters, mode: 'plan', ...change }),
-    );
-    if (done.outcome !== 'succeeded') throw new Error(`${done.reason}: ${done.said}`);
-    const bytes = readFileSync(join(this.fixture.directory(done.job), PLAN_FILE));
-    const plan = planSchema.parse(JSON.parse(bytes.toString()) as unknown);
-    return { plan, bytes: bytes.toString('base64') };
+    return this.jobs.plan({ action, parameters, ...change });
   }
 
   /** Plans and applies. */

@@ -3,8 +3,7 @@ import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { diagnosticsResult } from '../../../../proto/actions/diagnostics.ts';
 import { observationFile, OBSERVED_ALL, type Observation } from '../../../jobs/observation.ts';
-import { ended, JobsFixture, output } from '../../../jobs/jobs-fixture.ts';
-import type { Jobs } from '../../../jobs/job.ts';
+import { DiskJobs } from '../../../jobs/disk-jobs-fixture.ts';
 import type { JobSpec } from '../../../jobs/job-spec.ts';
 import { LoopFixture } from '../../../target/loop-fixture.ts';
 import { TargetFiles } from '../../../target/target-files.ts';
@@ -142,15 +141,11 @@ describe('a disk that says it is failing', () => {
 
 describe('a disk that cannot be read at its end', { timeout: 120_000 }, () => {
   let loops: LoopFixture;
-  let fixture: JobsFixture;
-  let jobs: Jobs;
+  let jobs: DiskJobs;
   let image: string;
   let device: string;
   beforeAll(async () => {
     loops = await LoopFixture.create();
-    fixture = await JobsFixture.create();
-    jobs = fixture.agent();
-    await jobs.load();
     image = loops.path('disk.img');
     const fstab = 'LABEL=root / ext4 defaults 0 1\nUUID=dead-beef /data ext4 defaults 0 2\n';
     const files = smallSystem('web', fstab);
@@ -158,35 +153,31 @@ describe('a disk that cannot be read at its end', { timeout: 120_000 }, () => {
     device = await loops.loop(image);
     // The kernel answers input/output errors for what the file no longer has.
     truncateSync(image, 17 * 1024 * 1024);
+    jobs = await DiskJobs.on(device);
   });
   afterAll(async () => {
-    await fixture.close();
+    await jobs.close();
     await loops.close();
   });
-
-  const order = async (change: Partial<JobSpec> & Pick<JobSpec, 'parameters'>) => {
-    const job = await jobs.start(fixture.spec({ target: { disk: device }, ...change }), {});
-    return { ...(await ended(job)), said: (await output(job, 'note')).toString() };
-  };
 
   it.each([
     ['boot.repair-fstab', {}],
     ['filesystem.repair', { partition: 1 }],
   ])('is not written by %s, nor is it planned', async (action, parameters) => {
     const before = await sha256(image);
-    const planned = await order({ action, mode: 'plan', parameters });
+    const planned = await jobs.order({ action, mode: 'plan', parameters });
     expect([planned.outcome, planned.reason], planned.said).toEqual(['failed', 'hardware_failing']);
     expect(await sha256(image)).toBe(before);
   });
 
   it('is not repaired where it is named as a device either', async () => {
     const given = { action: 'filesystem.repair', mode: 'plan', target: null } as const;
-    const done = await order({ ...given, parameters: { device } });
+    const done = await jobs.order({ ...given, parameters: { device } });
     expect(done.reason, done.said).toBe('hardware_failing');
   });
 
   it('is a finding that no repair is offered for', async () => {
-    const done = await order({ action: 'diagnostics.collect', parameters: {} });
+    const done = await jobs.order({ action: 'diagnostics.collect', parameters: {} });
     const { findings } = diagnosticsResult.parse(done.result);
     expect(findings).toContainEqual(
       expect.objectContaining({

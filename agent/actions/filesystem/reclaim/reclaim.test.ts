@@ -9,17 +9,12 @@ import {
   utimesSync,
   writeFileSync,
 } from 'node:fs';
-import { readFile, realpath } from 'node:fs/promises';
+import { realpath } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { ReclaimExtra } from '../../../../proto/actions/reclaim.ts';
-import type { JsonValue } from '../../../../proto/documents/fields.ts';
-import type { Plan } from '../../../../proto/documents/kinds/plan.ts';
-import { PLAN_FILE } from '../../../jobs/control-messages.ts';
-import { ended, JobsFixture, output } from '../../../jobs/jobs-fixture.ts';
-import type { Jobs } from '../../../jobs/job.ts';
-import type { JobSpec } from '../../../jobs/job-spec.ts';
+import { DiskJobs } from '../../../jobs/disk-jobs-fixture.ts';
 import { LoopFixture } from '../../../target/loop-fixture.ts';
 import { TargetRoot } from '../../../target/target-root.ts';
 import {
@@ -192,15 +187,12 @@ describe('what may be removed', () => {
 
 describe('making room on a disk', { timeout: 120_000 }, () => {
   let loops: LoopFixture;
-  let fixture: JobsFixture;
-  let jobs: Jobs;
+  let jobs: DiskJobs;
   let image: string;
   beforeAll(async () => {
     loops = await LoopFixture.create();
-    fixture = await JobsFixture.create();
-    jobs = fixture.agent();
-    await jobs.load();
     image = loops.path('disk.img');
+    jobs = await DiskJobs.on(image, { action: 'filesystem.reclaim' });
     const files = {
       ...smallSystem('web', 'LABEL=root / ext4 defaults 0 1\n'),
       '/var/cache/apt/archives/shop_1_amd64.deb': 'p'.repeat(3 * MIB),
@@ -214,29 +206,18 @@ describe('making room on a disk', { timeout: 120_000 }, () => {
     await makeDiskImage(image, 'gpt', [{ mebibytes: 16, format: 'ext4', label: 'root', files }]);
   });
   afterAll(async () => {
-    await fixture.close();
+    await jobs.close();
     await loops.close();
   });
 
-  const order = async (change: Partial<JobSpec>, parameters: Record<string, JsonValue> = {}) => {
-    const whole = { action: 'filesystem.reclaim', target: { disk: image }, ...change };
-    const job = await jobs.start(fixture.spec({ ...whole, parameters }), {});
-    return { id: job.id, ...(await ended(job)), said: (await output(job, 'note')).toString() };
-  };
-  const plan = async (parameters: Record<string, JsonValue> = {}) => {
-    const done = await order({ mode: 'plan' }, parameters);
-    expect([done.outcome, done.reason], done.said).toEqual(['succeeded', null]);
-    const bytes = await readFile(join(fixture.directory(done.id), PLAN_FILE));
-    return { plan: JSON.parse(bytes.toString()) as Plan, bytes: bytes.toString('base64') };
-  };
   const onDisk = <T>(body: (point: string) => T) =>
     withMountedPartition(image, { offset: MIB, bytes: 16 * MIB }, async (point) => body(point));
 
   it('is planned by name and size, says that nothing can be put back, and removes that alone', async () => {
     const before = await sha256(image);
-    const planned = await plan();
+    const planned = await jobs.plan();
     expect(await sha256(image)).toBe(before);
-    expect((await plan()).bytes).toBe(planned.bytes);
+    expect((await jobs.plan()).bytes).toBe(planned.bytes);
     expect(planned.plan.summary).toBe('Remove 2 files, 5.0 MiB in all; they cannot be put back.');
     expect(planned.plan.findings).toEqual([
       '1 downloaded package, 3.0 MiB: /var/cache/apt/archives/shop_1_amd64.deb (3.0 MiB)',
@@ -249,10 +230,10 @@ describe('making room on a disk', { timeout: 120_000 }, () => {
     ]);
 
     await onDisk((point) => writeFileSync(join(point, 'var/log/shop.log.1'), 'other'));
-    const stale = await order({ plan: planned.bytes });
+    const stale = await jobs.order({ plan: planned.bytes });
     expect([stale.outcome, stale.reason]).toEqual(['failed', 'changed_since_plan']);
 
-    const done = await order({ plan: (await plan()).bytes });
+    const done = await jobs.order({ plan: (await jobs.plan()).bytes });
     expect(done.result, done.said).toMatchObject({ outcome: 'reclaimed', files: 2 });
     expect(done.said).toContain('Free now:');
     await onDisk((point) => {
@@ -261,19 +242,19 @@ describe('making room on a disk', { timeout: 120_000 }, () => {
       expect(readFileSync(join(point, 'srv/shop.log.1'), 'utf8')).toBe('of the client\n');
       expect(readdirSync(join(point, 'var/lib/php/sessions'))).toHaveLength(400);
     });
-    expect((await plan()).plan.steps).toEqual([]);
+    expect((await jobs.plan()).plan.steps).toEqual([]);
   });
 
   it('names folders where there are too many files to name', async () => {
     const parameters = { also: ['php-sessions'] };
-    const planned = await plan(parameters);
+    const planned = await jobs.plan({ parameters });
     const [step] = planned.plan.steps;
     expect(step).toMatchObject({
       id: 'php-sessions',
       declaredFolders: ['/var/lib/php/sessions'],
       undo: { possible: false, why: expect.stringContaining('logged out') },
     });
-    const done = await order({ plan: planned.bytes }, parameters);
+    const done = await jobs.order({ plan: planned.bytes, parameters });
     expect(done.result, done.said).toMatchObject({ outcome: 'reclaimed', files: 400 });
   });
 });
