@@ -6,7 +6,7 @@ const BOOT_LOOP = 'agent/actions/diagnostics/log/boot-loop.test.ts';
 
 function page(run: Partial<FaultRun>, before: ReadonlyMap<string, FaultRow> = new Map()): string {
   const nothing = new Map<string, never>();
-  const whole = { commit: '0a1b2c3', onDisk: nothing, files: nothing, waiting: nothing, ...run };
+  const whole = { commit: '0a1b2c3', onDisk: nothing, files: nothing, ...run };
   return faultPage(whole, 'a machine', before);
 }
 
@@ -24,7 +24,7 @@ describe('the page of faults', () => {
     expect(text).toContain('Of 93 faults that clients call about 0 are proven');
   });
 
-  it('tells what was repaired and booted, what failed and what waits', () => {
+  it('tells what was repaired and booted, and what failed', () => {
     const text = page({
       onDisk: new Map([
         ['P01', { state: 'passed', seconds: 12.4, note: '' }],
@@ -32,14 +32,12 @@ describe('the page of faults', () => {
         ['F13', { state: 'passed', seconds: 9, note: '' }],
         ['P02', { state: 'failed', seconds: 3, note: 'found | only\nnothing' }],
       ]),
-      waiting: new Map([['N10', 'not proven yet']]),
     });
     expect(text).toContain('3 are proven: 3 on disks, 0 apart, 0 by recorded output; 1 failed');
     expect(row(text, 'P01')).toContain('| yes | repaired | 12 | `0a1b2c3` |');
     expect(row(text, 'B05')).toContain('| yes | repaired, booted | 60 |');
     expect(row(text, 'F13')).toContain('| yes | told | 9 |');
     expect(row(text, 'P02')).toContain(String.raw`| failed | found \| only nothing | 3 |`);
-    expect(row(text, 'N10')).toContain('| no | not proven yet |');
   });
 
   it('says why something is proven by recorded output, and by which test', () => {

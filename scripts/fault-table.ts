@@ -16,14 +16,11 @@ export interface FaultRun {
   onDisk: ReadonlyMap<string, FaultResult>;
   /** Whether each test file passed, by its path in the project. */
   files: ReadonlyMap<string, boolean>;
-  /** Why a fault was not run, by id. */
-  waiting: ReadonlyMap<string, string>;
 }
 
 /** As the tests of the laboratory leave it in a file. */
 export interface WrittenResults {
   onDisk: [id: string, FaultResult][];
-  waiting: [id: string, why: string][];
 }
 
 /** How a fault is proven, as the page says it. */
@@ -106,10 +103,7 @@ function rowOf(fault: Fault, run: FaultRun): FaultRow {
     return { proven: passed ? 'yes' : 'failed', how, seconds: '', commit };
   }
   const result = run.onDisk.get(fault.id);
-  if (result === undefined) {
-    const why = run.waiting.get(fault.id);
-    return { ...unproven, proven: why === undefined ? 'not run' : 'no', how: why ?? '' };
-  }
+  if (result === undefined) return { ...unproven, proven: 'not run', how: '' };
   const seconds = result.seconds.toFixed(0);
   if (result.state === 'failed') return { proven: 'failed', how: result.note, seconds, commit };
   const how = fault.proof === 'report' ? 'told' : 'repaired';

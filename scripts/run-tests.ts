@@ -215,8 +215,8 @@ if (options.all && !onlySomeFaults) {
   await command([bin('oxfmt'), page]);
 }
 if (existsSync(faultResults)) {
-  const { onDisk, waiting } = JSON.parse(readFileSync(faultResults, 'utf8')) as WrittenResults;
-  const run = { commit, files, onDisk: new Map(onDisk), waiting: new Map(waiting) };
+  const { onDisk } = JSON.parse(readFileSync(faultResults, 'utf8')) as WrittenResults;
+  const run = { commit, files, onDisk: new Map(onDisk) };
   const page = path.join(root, 'docs/FAULTS.md');
   const before = existsSync(page) ? readFaultPage(readFileSync(page, 'utf8')) : new Map();
   writeFileSync(page, faultPage(run, machine, before));

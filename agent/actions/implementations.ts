@@ -20,6 +20,8 @@ const implementations: Record<string, () => Promise<ActionImplementation>> = {
   'service.restart': async () => (await import('./service/index.ts')).serviceRestart,
   'service.configure': async () => (await import('./service/index.ts')).serviceConfigure,
   'service.override': async () => (await import('./service/index.ts')).serviceConfigure,
+  'service.restore-configuration': async () =>
+    (await import('./service/restore-configuration.ts')).restoreConfiguration,
   'network.recover': async () => (await import('./network/recover.ts')).networkRecover,
   'firewall.recover': async () => (await import('./firewall/recover.ts')).firewallRecover,
   'packages.install': async () => (await import('./packages/index.ts')).packagesInstall,

@@ -6,7 +6,13 @@ import type { ActionDeclaration } from './declaration.ts';
 import { diagnosticsCollect } from './diagnostics.ts';
 import { filesystemCheck, filesystemRepair } from './filesystem.ts';
 import { filesystemReclaim } from './reclaim.ts';
-import { serviceConfigure, serviceOverride, serviceRestart, serviceStatus } from './service.ts';
+import {
+  serviceConfigure,
+  serviceOverride,
+  serviceRestart,
+  serviceRestoreConfiguration,
+  serviceStatus,
+} from './service.ts';
 import { firewallRecover } from './firewall.ts';
 import { jobConfirm } from './job.ts';
 import { networkRecover } from './network.ts';
@@ -26,6 +32,7 @@ export const actions: readonly ActionDeclaration[] = [
   serviceRestart,
   serviceConfigure,
   serviceOverride,
+  serviceRestoreConfiguration,
   accessRepairAccounts,
   accessResetPassword,
   accessRestoreSsh,

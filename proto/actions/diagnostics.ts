@@ -50,6 +50,7 @@ export const suggestableActions = [
   'service.configure',
   'service.override',
   'service.restart',
+  'service.restore-configuration',
   'system.reboot',
 ] as const;
 
@@ -183,5 +184,6 @@ export const diagnosticsCollect: ActionDeclaration = {
   interrupt: 'now',
   usualDuration: 'under 5 seconds',
   capabilities: ['observe'],
-  offline: { capabilities: ['disks'] },
+  /** Of the system's own programs only those that check a service's configuration. */
+  offline: { capabilities: ['disks', 'runs-target-programs'] },
 };

@@ -307,3 +307,36 @@ export const serviceOverride: ActionDeclaration = {
   class: 'C',
   parameters: serviceOverrideParameters,
 };
+
+export const restoreConfigurationParameters = z.strictObject({
+  unit: unitOf(['service']).describe('the service with its type, such as nginx.service'),
+  file: absolutePath.describe(
+    'the configuration file that is put back as its package brought it, such as /etc/nginx/nginx.conf',
+  ),
+  backupDirectory,
+});
+
+/**
+ * An action of its own: what stands in the file is the client's work, which no other action touches, so a
+ * grant has to name the file.
+ */
+export const serviceRestoreConfiguration: ActionDeclaration = {
+  id: 'service.restore-configuration',
+  version: 1,
+  title: "Put a service's configuration file back",
+  sentence:
+    'Put one configuration file, with which its service does not start, back as its package brought it. What stands in it now is kept and can be put back.',
+  class: 'B',
+  planClass: 'A',
+  plans: true,
+  changes: true,
+  undo: 'yes',
+  parameters: restoreConfigurationParameters,
+  result: fileRepairResult,
+  bringsIn: ['file'],
+  sealedInputs: [],
+  interrupt: 'finish',
+  usualDuration: 'seconds',
+  capabilities: ['host', 'network', 'runs-target-programs'],
+  offline: { capabilities: ['disks', 'runs-target-programs'] },
+};

@@ -10,23 +10,12 @@ import type { Ended, Made, Parameters } from './disk-orders.ts';
 import { bytesOf, differences, pictureOf, strangers } from './disk-picture.ts';
 import type { DiskPicture } from './disk-picture.ts';
 import { FaultDisk } from './fault-disk.ts';
-import { awaiting } from './faults/awaiting.ts';
 import type { RepairedFault, ReportedFault } from './faults/fault.ts';
 import { rolesOf } from './layouts.ts';
 import { bootsToLogin } from './virtual-machine.ts';
 
 /** Where a job sees the partitions of the first disk of its order, before their number. */
 const PARTITIONS_OF_A_JOB = '/run/intervene/disks/1p';
-
-/** What a fault waits for before its repair can be proven; null when it is ready. */
-export function missingFor({ id, action }: RepairedFault | ReportedFault): string | null {
-  const awaited = awaiting[id];
-  if (awaited !== undefined) return awaited;
-  if (action === undefined) return null;
-  const declared = findAction(action);
-  if (declared === undefined) return `there is no ${action} yet`;
-  return declared.offline === undefined ? `${action} does not work on disks yet` : null;
-}
 
 export interface ProofOptions {
   /** From 0 to 1: how far the second repair comes before it is killed. */

@@ -4,7 +4,7 @@ import type { FaultResult, WrittenResults } from '../../scripts/fault-table.ts';
 import { seededRandom } from '../harness/process.ts';
 import { Stack } from '../harness/stack.ts';
 import { faults } from './faults/index.ts';
-import { missingFor, proveRepair, proveReport } from './repair-proof.ts';
+import { proveRepair, proveReport } from './repair-proof.ts';
 
 const ALL = process.env.INTERVENE_TEST_ALL === '1';
 const ONLY = process.env.INTERVENE_TEST_FAULTS?.split(',');
@@ -14,20 +14,17 @@ const seed = Number(process.env.INTERVENE_TEST_SEED ?? 353_760);
 const random = seededRandom(seed);
 
 const onDisk = faults.filter((fault) => fault.proof === 'repair' || fault.proof === 'report');
-const judged = onDisk.map((fault) => ({ fault, why: missingFor(fault) }));
-const ready = judged.filter(({ why }) => why === null).map(({ fault }) => fault);
-const waiting = judged.flatMap(({ fault, why }) => (why === null ? [] : [{ fault, why }]));
 
 /** Other faults for another seed. */
-function sample(): typeof ready {
-  const drawn = ready.map((fault) => ({ fault, at: random() }));
+function sample(): typeof onDisk {
+  const drawn = onDisk.map((fault) => ({ fault, at: random() }));
   drawn.sort((one, other) => one.at - other.at);
   return drawn.slice(0, SAMPLE).map(({ fault }) => fault);
 }
 
-function choose(): typeof ready {
+function choose(): typeof onDisk {
   if (ONLY !== undefined) return onDisk.filter(({ id }) => ONLY.includes(id));
-  return ALL ? ready : sample();
+  return ALL ? onDisk : sample();
 }
 
 const chosen = choose();
@@ -47,8 +44,7 @@ describe(`${chosen.length} of ${faults.length} faults (seed ${seed})`, () => {
     results.push([id, result]);
     const file = process.env.INTERVENE_FAULT_RESULTS;
     if (file === undefined) return;
-    const reasons = waiting.map(({ fault, why }): [string, string] => [fault.id, why]);
-    const written: WrittenResults = { onDisk: results, waiting: reasons };
+    const written: WrittenResults = { onDisk: results };
     writeFileSync(file, JSON.stringify(written));
   };
 
@@ -69,16 +65,6 @@ describe(`${chosen.length} of ${faults.length} faults (seed ${seed})`, () => {
       const isBooted = ALL && fault.proof === 'repair' && fault.boots === true;
       end('passed', isBooted ? 'booted' : '');
       expect(results.at(-1)).toMatchObject([id, { state: 'passed' }]);
-    },
-  );
-});
-
-describe.runIf(waiting.length > 0)('a fault that waits for its repair', () => {
-  it.for(waiting.map(({ fault, why }) => [fault.id, fault.title, why] as const))(
-    '%s, %s',
-    ([, , why], { skip }) => {
-      skip(why);
-      expect.unreachable();
     },
   );
 });

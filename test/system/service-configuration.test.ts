@@ -1,4 +1,6 @@
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import type { DiagnosticsResult } from '../../proto/actions/diagnostics.ts';
+import type { FileRepairResult } from '../../proto/actions/file-repair-result.ts';
 import type { ServiceConfigureResult } from '../../proto/actions/service.ts';
 import { HeldReload } from '../harness/held-reload.ts';
 import { readWholeLog } from '../harness/job-log.ts';
@@ -22,6 +24,7 @@ import {
   words,
 } from '../harness/service-orders.ts';
 import type { Parameters } from '../harness/service-orders.ts';
+import { keepArchiveArgv } from '../lab/faults/keep-archive.ts';
 
 useServiceServer();
 
@@ -314,5 +317,38 @@ describe('a service that is being set up when the job is stopped', () => {
     expect(await undo(job)).toMatchObject({ status: 0, result: { outcome: 'restored' } });
     expect(await setUp()).toBe(before);
     expect(await show('store', 'NeedDaemonReload')).toBe('no');
+  });
+});
+
+describe('service.restore-configuration', () => {
+  const NGINX = '/etc/nginx/nginx.conf';
+  const parameters = { unit: 'nginx.service', file: NGINX };
+  const restore = () => act<FileRepairResult>('service.restore-configuration', parameters);
+  const said = async () => (await server.debian.exec(['nginx', '-t'])).stderr;
+
+  it('puts a file back with which a running service would not start again, and takes that back', async () => {
+    await server.stack.authorize('diagnostics.*');
+    await server.stack.authorize('service.restore-configuration', '--ticket', 'T-2');
+    await server.stack.authorize('service.restore-configuration', '--limit', `file=${NGINX}`);
+    await server.debian.ok(keepArchiveArgv('nginx-common'));
+    expect((await restore()).result.outcome).toBe('nothing_to_do');
+    await sh(`sed -i 's/sendfile on;/sendfile on/' ${NGINX}`);
+    const broken = await sh(`cat ${NGINX}; stat -c %a:%u:%g ${NGINX}`);
+    const { result: diagnosed } = await server.stack.json<{ result: DiagnosticsResult }>(
+      'lead',
+      'diagnose',
+      'web-04',
+    );
+    expect(diagnosed.findings.find(({ rule }) => rule === 'svc.config_bad')).toMatchObject({
+      subject: 'nginx.service',
+      suggestion: { action: 'service.restore-configuration', parameters },
+    });
+    const done = await restore();
+    expect(done.result, done.said).toMatchObject({ outcome: 'repaired', files: [NGINX] });
+    expect(await said()).toContain('test is successful');
+    expect(await show('nginx', 'ActiveState')).toBe('active');
+    expect((await undo<FileRepairResult>(done.job)).result.outcome).toBe('restored');
+    expect(await sh(`cat ${NGINX}; stat -c %a:%u:%g ${NGINX}`)).toBe(broken);
+    expect((await restore()).result.outcome).toBe('repaired');
   });
 });

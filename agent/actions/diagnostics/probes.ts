@@ -33,6 +33,7 @@ import { programLoader } from './packages/program-loader.ts';
 import { rpmDatabase } from './packages/rpm-database.ts';
 import { rpmPackages } from './packages/rpm-packages.ts';
 import type { Probe } from './probe.ts';
+import { configurations } from './services/configurations.ts';
 import { defaultTarget } from './services/default-target.ts';
 import { unitFiles } from './services/unit-files.ts';
 import { failedUnits, maskedUnits } from './services/unit-state.ts';
@@ -49,6 +50,7 @@ export const probes: readonly Probe[] = [
   dpkgState,
   rpmDatabase,
   rpmPackages,
+  configurations,
   sudoers,
   loginAccounts,
   firewallFile,

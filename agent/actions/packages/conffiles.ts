@@ -1,7 +1,10 @@
 import { createHash } from 'node:crypto';
 import { lstat, readFile, stat } from 'node:fs/promises';
 import { ActionError, type ActionContext } from '../../runner/action.ts';
+import type { TargetFiles } from '../../target/target-files.ts';
 import { runDpkg } from './apt-session.ts';
+import { isThere, readRecord, RECORD_MAX_BYTES } from './dpkg-record.ts';
+import { DPKG_STATUS } from './installed-packages.ts';
 
 const MAX_BYTES = 16 * 1024 * 1024;
 
@@ -29,6 +32,29 @@ export async function keptMarks(
     if (found !== null) marks.set(path, found.ctimeMs);
   }
   return marks;
+}
+
+/** A configuration file as dpkg's record has it. */
+export interface RecordedConffile {
+  path: string;
+  md5: string;
+  package: string;
+}
+
+/** Of one path, by the record of the target; null when no package that is there has brought it. */
+export async function recordedConffile(
+  files: TargetFiles,
+  path: string,
+): Promise<RecordedConffile | null> {
+  const record = (await files.read(DPKG_STATUS, RECORD_MAX_BYTES)) ?? '';
+  for (const paragraph of record.split('\n\n')) {
+    if (!paragraph.includes(`\n ${path} `)) continue;
+    const [entry] = readRecord(paragraph);
+    const found = readConffiles(paragraph).find((one) => one.path === path);
+    if (entry === undefined || found === undefined || !isThere(entry)) continue;
+    return { ...found, package: entry.name };
+  }
+  return null;
 }
 
 async function recordedConffiles(

@@ -9,7 +9,6 @@ import { readState } from '../files/file-state.ts';
 import { scratchFolder, usableBytes } from '../filesystem/scratch-space.ts';
 import { runDpkg } from './apt-session.ts';
 import { unpackedBytes } from './archive-contents.ts';
-import type { LibcFile } from './libc-files.ts';
 
 /** The C library has 2 MB; what is far larger is not looked at. */
 export const LIBC_MAX_BYTES = 16 * 1024 * 1024;
@@ -33,6 +32,15 @@ const ARCHIVE_MAX_BYTES = 64 * 1024 * 1024;
 const UNPACKED_MAX_BYTES = 64 * 1024 * 1024;
 const UNPACKED_WITHIN_MS = 60_000;
 
+/** A file that a package brought, as dpkg knows it. */
+export interface PackagedFile {
+  /** Absolute in the target. */
+  path: string;
+  md5: string;
+  /** `libc6:amd64`, or without the architecture. */
+  package: string;
+}
+
 /** Content of a file that was lost, proven by the sum that its package came with. */
 export interface FoundContent {
   bytes: Buffer;
@@ -45,20 +53,30 @@ export interface FoundContent {
 export async function findLostFiles(
   context: ActionContext,
   target: Target,
-  lost: readonly LibcFile[],
+  lost: readonly PackagedFile[],
 ): Promise<Map<string, FoundContent>> {
   const found = await lyingAbout(target, lost);
   const missing = lost.filter(({ path }) => !found.has(path));
-  for (const name of new Set(missing.map((file) => file.package))) {
-    const wanted = missing.filter((file) => file.package === name);
-    await fromArchive(context, target, name, wanted, found);
+  return new Map([...found, ...(await findInArchives(context, target, missing))]);
+}
+
+/** Looks for them in the archives that the target keeps, of whatever version: their sums prove them. */
+export async function findInArchives(
+  context: ActionContext,
+  target: Target,
+  wanted: readonly PackagedFile[],
+): Promise<Map<string, FoundContent>> {
+  const found = new Map<string, FoundContent>();
+  for (const name of new Set(wanted.map((file) => file.package))) {
+    const own = wanted.filter((file) => file.package === name);
+    await fromArchive(context, target, name, own, found);
   }
   return found;
 }
 
 async function lyingAbout(
   target: Target,
-  lost: readonly LibcFile[],
+  lost: readonly PackagedFile[],
 ): Promise<Map<string, FoundContent>> {
   const found = new Map<string, FoundContent>();
   const own = [...new Set(lost.map(({ path }) => dirname(path)))];
@@ -86,7 +104,7 @@ async function fromArchive(
   context: ActionContext,
   target: Target,
   name: string,
-  lost: readonly LibcFile[],
+  lost: readonly PackagedFile[],
   found: Map<string, FoundContent>,
 ): Promise<void> {
   const [plain] = name.split(':');
@@ -111,17 +129,19 @@ async function fromArchive(
       continue;
     }
     const limit = ['prlimit', `--fsize=${LIBC_MAX_BYTES}`, '--core=0', '--'];
-    const done = await runDpkg(context, [...limit, 'dpkg-deb', '--extract', path, scratch], {
+    await runDpkg(context, [...limit, 'dpkg-deb', '--extract', path, scratch], {
       output: 'capture',
       signal: context.signal,
       timeoutMs: UNPACKED_WITHIN_MS,
     });
     context.signal.throwIfAborted();
-    // An archive may hold links that lead anywhere, pipes and devices: only what lies in it is read.
+    // An archive may hold links that lead anywhere, pipes and devices: only what lies in it is read. Where
+    // a file of it was too large, those before it are there all the same.
     const unpacked = new TargetFiles(scratch);
-    for (const { path: file } of done.exitStatus === 0 ? lost : []) {
+    for (const { path: file } of lost) {
       const bytes = await unpacked.readBytes(file, LIBC_MAX_BYTES).catch(passOver);
-      if (bytes !== null) take(found, lost, { bytes, mode: 0o755 }, `${CACHE}/${archive}`);
+      const mode = (await unpacked.stat(file).catch(passOver))?.mode ?? 0;
+      if (bytes !== null) take(found, lost, { bytes, mode }, `${CACHE}/${archive}`);
     }
   }
   await rm(scratch, { recursive: true, force: true });
@@ -129,7 +149,7 @@ async function fromArchive(
 
 function take(
   found: Map<string, FoundContent>,
-  lost: readonly LibcFile[],
+  lost: readonly PackagedFile[],
   { bytes, mode }: Pick<FileAttributes, 'mode'> & { bytes: Buffer },
   from: string,
 ): void {

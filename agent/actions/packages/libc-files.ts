@@ -1,4 +1,5 @@
 import type { TargetFiles } from '../../target/target-files.ts';
+import type { PackagedFile } from './find-lost-file.ts';
 
 const INFO = '/var/lib/dpkg/info';
 const LISTS = /^(?:libc6|libc6:[a-z0-9-]+)\.md5sums$/;
@@ -6,18 +7,9 @@ const LISTS = /^(?:libc6|libc6:[a-z0-9-]+)\.md5sums$/;
 const NEEDED =
   /^((?:usr\/)?lib(?:64|32)?\/(?:[\w-]+\/)?(?:ld[\w.-]*\.so[\w.]*|lib[\w-]+\.so\.[\d.]+))$/;
 
-/** A file without which no program of the target starts, as its package knows it. */
-export interface LibcFile {
-  /** Absolute in the target. */
-  path: string;
-  md5: string;
-  /** `libc6:amd64`: as the files of dpkg name it. */
-  package: string;
-}
-
-/** Those that are gone or empty. Of systems whose packages dpkg keeps. */
-export async function lostLibcFiles(files: TargetFiles): Promise<LibcFile[]> {
-  const lost: LibcFile[] = [];
+/** Files without which no program of the target starts, and which are gone or empty. Of systems whose packages dpkg keeps. */
+export async function lostLibcFiles(files: TargetFiles): Promise<PackagedFile[]> {
+  const lost: PackagedFile[] = [];
   for (const name of (await files.list(INFO)).filter((entry) => LISTS.test(entry))) {
     for (const { path, md5 } of readSums((await files.read(`${INFO}/${name}`)) ?? '')) {
       const found = await files.stat(path);

@@ -17,6 +17,8 @@ export interface StoredUnit extends ProtectableUnit {
   /** The file that says what it is; null when there is none but a mask. */
   file: string | null;
   isMasked: boolean;
+  /** The command that starts it, as it is written; empty where it has none. */
+  programWords: string;
   /** Words of its [Install] section, by key: `WantedBy`, `RequiredBy`, `Alias`. */
   install: ReadonlyMap<string, readonly string[]>;
 }
@@ -51,6 +53,7 @@ export async function readStoredUnit(files: TargetFiles, id: string): Promise<St
     names: [],
     file,
     isMasked,
+    programWords: settings.findLast(({ key }) => key === 'ExecStart')?.value ?? '',
     install: new Map(
       ['WantedBy', 'RequiredBy', 'Alias'].map((key) => [
         key,

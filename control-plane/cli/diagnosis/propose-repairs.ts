@@ -26,6 +26,7 @@ const ORDER = [
   'access.restore-ssh',
   'service.override',
   'service.configure',
+  'service.restore-configuration',
   'network.recover',
   'firewall.recover',
   'service.restart',

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { copyFileSync, truncateSync } from 'node:fs';
 import type { FaultDisk } from '../fault-disk.ts';
-import type { MountedSystem } from '../mounted-system.ts';
 import type { Fault, RepairedFault } from './fault.ts';
+import { keepArchive } from './keep-archive.ts';
 
 function packages(
   fault: Pick<RepairedFault, 'id' | 'title' | 'finding' | 'inject' | 'check'> &
@@ -10,20 +10,6 @@ function packages(
 ): RepairedFault {
   return { proof: 'repair', disk: 'bios-gpt', action: 'packages.repair', undo: 'files', ...fault };
 }
-
-/** Puts the archive of an installed package where apt keeps what it has fetched. */
-const keepArchive = (system: MountedSystem, name: string) =>
-  system.ok([
-    ...['sh', '-euc'],
-    `mkdir -p /tmp/pack/DEBIAN
-    dpkg-query --listfiles "$1" | while read -r file; do
-      [ ! -f "$file" ] || cp --archive --parents "$file" /tmp/pack
-    done
-    dpkg-query --status "$1" | grep -v '^Status:' >/tmp/pack/DEBIAN/control
-    dpkg-deb --build /tmp/pack /var/cache/apt/archives`,
-    'sh',
-    name,
-  ]);
 
 const requireNothingOpen = (disk: FaultDisk) =>
   disk.look(async (system) => {

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { rmSync } from 'node:fs';
 import type { Fault } from './fault.ts';
+import { keepArchive } from './keep-archive.ts';
 
 export const serviceFaults: readonly Fault[] = [
   {
@@ -50,12 +51,13 @@ export const serviceFaults: readonly Fault[] = [
     proof: 'repair',
     disk: 'bios-gpt',
     finding: 'svc.config_bad',
-    action: 'service.configure',
+    action: 'service.restore-configuration',
     undo: 'files',
     inject: (disk) =>
-      disk.inside((system) =>
-        system.edit('etc/nginx/nginx.conf', (text) => text.replace('sendfile on;', 'sendfile on')),
-      ),
+      disk.inside(async (system) => {
+        await keepArchive(system, 'nginx-common');
+        system.edit('etc/nginx/nginx.conf', (text) => text.replace('sendfile on;', 'sendfile on'));
+      }),
     check: (disk) => disk.look(async (system) => void (await system.ok(['nginx', '-t']))),
   },
   {

@@ -11,6 +11,7 @@ import { bounded, commandEvidence, cut, fileEvidence, type NewFinding } from '..
 import { judgeDisksOfOrder } from '../hardware/require-sound-disks.ts';
 import type { Probe } from '../probe.ts';
 import { runProbes, type Collected } from '../run-probes.ts';
+import { configurations, judgeConfigurations } from '../services/configurations.ts';
 import { inTarget } from './borrowed-programs.ts';
 import { judgeEfiPartitions } from './efi-partitions.ts';
 import { judgeInitramfs } from './initramfs.ts';
@@ -78,9 +79,11 @@ async function judgeDisksAndSystem(
     collected.findings.push(withoutSystem(error));
     return;
   }
-  await judgeBoot(context, collected, 'boot.efi', () => judgeEfiPartitions(context, target));
-  await judgeBoot(context, collected, 'boot.initramfs', () => judgeInitramfs(target));
+  await lookAt(context, collected, boot('efi'), () => judgeEfiPartitions(context, target));
+  await lookAt(context, collected, boot('initramfs'), () => judgeInitramfs(target));
   await judgeSystem(target, probes, look, collected);
+  if (!probes.includes(configurations)) return;
+  await lookAt(context, collected, configurations, () => judgeConfigurations(context, target));
 }
 
 async function judgeHardware(context: ActionContext, collected: Collected): Promise<void> {
@@ -179,23 +182,25 @@ async function judgeTables(
   }
 }
 
-/** One look at what a boot goes through; another that fails keeps none of the others back. */
-async function judgeBoot(
+const boot = (what: string) => ({ id: `boot.${what}`, area: 'boot' }) as const;
+
+/** One look at the system as a whole; another that fails keeps none of the others back. */
+async function lookAt(
   context: ActionContext,
   { findings, reports }: Collected,
-  probe: string,
+  { id, area }: Pick<Probe, 'id' | 'area'>,
   judge: () => Promise<NewFinding[]>,
 ): Promise<void> {
   const began = performance.now();
   let [outcome, detail]: ['done' | 'probe_failed', string] = ['done', ''];
   try {
-    findings.push(...(await judge()).map((one) => bounded({ ...one, area: 'boot' })));
+    findings.push(...(await judge()).map((one) => bounded({ ...one, area })));
   } catch (error) {
     context.signal.throwIfAborted();
     [outcome, detail] = ['probe_failed', cut((error as Error).message, 300)];
   }
   const durationMs = Math.round(performance.now() - began);
-  reports.push({ probe, area: 'boot', outcome, detail, durationMs });
+  reports.push({ probe: id, area, outcome, detail, durationMs });
 }
 
 async function judgeSystem(

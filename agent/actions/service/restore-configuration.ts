@@ -1,0 +1,199 @@
+import { createHash } from 'node:crypto';
+import { rm, writeFile } from 'node:fs/promises';
+import { basename, dirname, join, posix } from 'node:path';
+import { restoreConfigurationParameters } from '../../../proto/actions/service.ts';
+import { ActionError, type ActionContext } from '../../runner/action.ts';
+import type { TriedSystem } from '../../target/offline/try-inside.ts';
+import type { Target } from '../../target/open-target.ts';
+import type { TargetFiles } from '../../target/target-files.ts';
+import { fileRepair, type FileRepairPlan } from '../files/file-repair.ts';
+import { openFolderOf, readState, type FileState } from '../files/file-state.ts';
+import { scratchFolder } from '../filesystem/scratch-space.ts';
+import { recordedConffile, type RecordedConffile } from '../packages/conffiles.ts';
+import { findInArchives, type FoundContent } from '../packages/find-lost-file.ts';
+import {
+  checkedService,
+  checkTried,
+  wrongConfiguration,
+  type CheckedService,
+  type WrongConfiguration,
+} from './wrong-configurations.ts';
+
+const LINKS_MAX = 8;
+const DIVERSIONS = '/var/lib/dpkg/diversions';
+
+/** A configuration file as it is to become. */
+interface Draft {
+  path: string;
+  bytes: Buffer;
+  mode: number;
+}
+
+/**
+ * Puts the file with which a service does not start back as its package brought it: only where the
+ * service's own check finds fault now, and none with that file.
+ */
+export const restoreConfiguration = fileRepair({
+  inspect,
+  async findFault(context, target) {
+    const { unit } = restoreConfigurationParameters.parse(context.spec.parameters);
+    const wrong = await judge(context, target, await serviceOf(target.files, unit));
+    return wrong === null ? null : `${unit} would still not start: ${textOf(wrong)}.`;
+  },
+});
+
+async function inspect(context: ActionContext, target: Target): Promise<FileRepairPlan> {
+  const { unit, file } = restoreConfigurationParameters.parse(context.spec.parameters);
+  const service = await serviceOf(target.files, unit);
+  const wrong = await judge(context, target, service);
+  const verify = `The service's own check finds no line that is wrong.`;
+  if (wrong === null) {
+    const summary = `Nothing to do: the check of ${unit} finds no line that is wrong.`;
+    return { summary, findings: [], steps: [], target: { unit }, verify };
+  }
+  const path = await withoutLinks(target, file);
+  const recorded = await requireConffile(target.files, path, wrong);
+  const before = await readState(target.root, path);
+  if (before !== null && md5Of(before.bytes) === recorded.md5) {
+    throw new ActionError(
+      'file_unchanged',
+      `${path} is as ${recorded.package} brought it; ${textOf(wrong)}. Correct that line. Nothing was changed.`,
+    );
+  }
+  const { bytes, mode, from } = await requireOriginal(context, target, recorded);
+  const draft = { path, bytes, mode: before?.mode ?? mode };
+  await requireSound(context, target, service, draft, before);
+  return {
+    summary: `Put ${path} back as ${recorded.package} brought it. All that people have written there is kept by this job alone, and the undo brings it back. ${unit} is neither started nor stopped.`,
+    findings: [`${textOf(wrong)}`, `${from} has the file of ${recorded.package}`],
+    steps: [
+      {
+        id: 'file',
+        description: `Put ${path} back as its package brought it`.slice(0, 500),
+        changes: [{ kind: 'file', path, content: bytes, mode }],
+        verify: 'It has the sum that its package came with.',
+      },
+    ],
+    target: { unit },
+    verify,
+  };
+}
+
+async function serviceOf(files: TargetFiles, unit: string): Promise<CheckedService> {
+  const service = await checkedService(files, unit);
+  if (service !== null) return service;
+  throw new ActionError(
+    'not_checkable',
+    `nobody can say what is wrong with the configuration of ${unit}: it is masked, no check of it is known, or its program is not installed`,
+  );
+}
+
+/** What the service's own check says, with a draft in the place of its file or without. */
+async function judge(
+  context: ActionContext,
+  target: Target,
+  service: CheckedService,
+  draft?: Draft,
+): Promise<WrongConfiguration | null> {
+  if (target.kind === 'offline') {
+    return checkTried(context, target, async (system) => {
+      if (draft !== undefined) await write(system, draft);
+      return wrongConfiguration(system.runInside, service);
+    });
+  }
+  if (draft === undefined) return wrongConfiguration(target.runInside, service);
+  const own = join(await scratchFolder(context), 'draft');
+  await writeFile(own, draft.bytes, { mode: 0o644 });
+  const covers = [{ at: draft.path, with: own }];
+  return wrongConfiguration(
+    (argv, options) => target.runInside(argv, { ...options, covers }),
+    service,
+  );
+}
+
+async function write({ root }: TriedSystem, { path, bytes, mode }: Draft): Promise<void> {
+  const folder = await openFolderOf(root, path);
+  if (folder === null) throw new ActionError('folder_missing', `${dirname(path)} is not there`);
+  try {
+    const name = folder.entry(basename(path));
+    await rm(name, { force: true });
+    await writeFile(name, bytes, { mode, flag: 'wx' });
+  } finally {
+    await folder.close();
+  }
+}
+
+/** A name in `sites-enabled` is a link to the file that the package brought. */
+async function withoutLinks({ files, root }: Target, file: string): Promise<string> {
+  let path = posix.normalize(file);
+  for (let links = 0; links < LINKS_MAX; links++) {
+    const folder = await openFolderOf(root, path);
+    if (folder === null) throw new ActionError('folder_missing', `${dirname(path)} is not there`);
+    await folder.close();
+    path = posix.join(folder.path, basename(path));
+    const link = await files.readLink(path);
+    if (link === null) return path;
+    path = posix.resolve(dirname(path), link);
+  }
+  throw new ActionError('not_a_plain_file', `${file} leads over too many links`);
+}
+
+async function requireConffile(
+  files: TargetFiles,
+  path: string,
+  wrong: WrongConfiguration,
+): Promise<RecordedConffile> {
+  const recorded = await recordedConffile(files, path);
+  if (recorded === null) {
+    throw new ActionError(
+      'no_original',
+      `no package has brought ${path} as a configuration file, so that there is nothing to go back to; ${textOf(wrong)}. Correct that line. Nothing was changed.`,
+    );
+  }
+  const diverted = ((await files.read(DIVERSIONS)) ?? '').split('\n').includes(path);
+  if (!diverted) return recorded;
+  throw new ActionError(
+    'file_diverted',
+    `${path} of ${recorded.package} was moved aside for another package (dpkg-divert --list). Nothing was changed.`,
+  );
+}
+
+async function requireOriginal(
+  context: ActionContext,
+  target: Target,
+  recorded: RecordedConffile,
+): Promise<FoundContent> {
+  const found = await findInArchives(context, target, [recorded]);
+  const original = found.get(recorded.path);
+  if (original !== undefined) return original;
+  throw new ActionError(
+    'archive_missing',
+    `no archive in /var/cache/apt/archives has ${recorded.path} as the installed ${recorded.package} brought it. Put the archive of that version there (apt-get download ${recorded.package}), then plan again. Nothing was changed.`,
+  );
+}
+
+/** A file that is not there cannot be shown to a check on a running system: that judges it afterwards. */
+async function requireSound(
+  context: ActionContext,
+  target: Target,
+  service: CheckedService,
+  draft: Draft,
+  before: FileState | null,
+): Promise<void> {
+  if (target.kind === 'live' && before === null) return;
+  const wrong = await judge(context, target, service, draft);
+  if (wrong === null) return;
+  throw new ActionError(
+    'fault_elsewhere',
+    `also with ${draft.path} as its package brought it ${service.id} would not start: ${textOf(wrong)}. Nothing was changed.`,
+  );
+}
+
+/** Without the words of the check, which may name times and processes: a plan says the same every time. */
+function textOf({ argv, file, line }: WrongConfiguration): string {
+  return `${argv.join(' ')} stops at line ${line} of ${file}`;
+}
+
+function md5Of(bytes: Buffer): string {
+  return createHash('md5').update(bytes).digest('hex');
+}
