@@ -102,3 +102,59 @@ describe('the copy of a partition table at the end of a disk', () => {
     LIMIT_MS,
   );
 });
+
+describe('a table at the end of a disk that is not the copy of the one at its start', () => {
+  const IMAGE_BYTES = 32 * MIB;
+  const IMAGE_LAST = IMAGE_BYTES / SECTOR_BYTES - 1;
+  const DISK_LAST = (64 * MIB) / SECTOR_BYTES - 1;
+
+  /** An image with partitions over the start of the disk, whose own table is damaged then. */
+  async function layImageOver(): Promise<void> {
+    const image = join(folder, 'image.img');
+    await makeDiskImage(image, 'gpt', [{ mebibytes: 30, format: 'ext4' }]);
+    await layOver(image);
+  }
+  const gone = (sector: number) => write(sector * SECTOR_BYTES, new Uint8Array(SECTOR_BYTES));
+  const foreign = async () => (await found())?.foreign;
+
+  it(
+    'is told by the own copy of an image that was laid over the disk, and by its header',
+    async () => {
+      await layImageOver();
+      expect(await found()).toBeNull();
+      await gone(1);
+      expect(await foreign()).toContain(`lies in sector ${IMAGE_LAST}`);
+      await gone(IMAGE_LAST);
+      expect(await foreign()).toBe(
+        `sector 0 belongs to a disk that ends at sector ${IMAGE_LAST}, and this one ends at ${DISK_LAST}`,
+      );
+      await layImageOver();
+      await gone(IMAGE_LAST);
+      // The list of its partitions.
+      await gone(2);
+      expect(await foreign()).toBe('the header in sector 1 names another disk than the copy does');
+    },
+    LIMIT_MS,
+  );
+
+  it(
+    'is told by what lies where its EFI partition is to be',
+    async () => {
+      await makeDiskImage(disk, 'gpt', [{ mebibytes: 34, format: 'ext4', type: 'U' }]);
+      await gone(1);
+      expect(await foreign()).toBe(
+        'by the copy an EFI partition begins at sector 2048, and ext4 lies there',
+      );
+    },
+    LIMIT_MS,
+  );
+
+  it(
+    'is not where only the checksum of the first is wrong',
+    async () => {
+      await write(SECTOR_BYTES + 16, new Uint8Array(4));
+      expect(await foreign()).toBeNull();
+    },
+    LIMIT_MS,
+  );
+});

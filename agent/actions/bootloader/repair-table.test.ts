@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { JsonValue } from '../../../proto/documents/fields.ts';
 import { itEach } from '../../../test/fixtures/matrix.ts';
 import { FaultDisk } from '../../../test/lab/index.ts';
-import { run } from '../../../test/harness/process.ts';
+import { must, run } from '../../../test/harness/process.ts';
 import { PLAN_FILE } from '../../jobs/control-messages.ts';
 import type { Jobs } from '../../jobs/job.ts';
 import type { JobSpec } from '../../jobs/job-spec.ts';
@@ -105,6 +105,27 @@ describe('a partition table of which only the copy at the end of the disk is lef
       await disk.writeBytes(size - 512 + 40, new Uint8Array(4));
       const refused = await job({ mode: 'plan' });
       expect(refused.outcome).toBe('failed');
+      expect((await head()).equals(before)).toBe(true);
+    },
+    TIMEOUT,
+  );
+
+  it(
+    'is not written where it belongs to what an image was laid over, and a diagnosis names no repair',
+    async () => {
+      const image = `${disk.folder}/image.img`;
+      await must(['truncate', '--size=64M', image]);
+      await must(['sgdisk', '--new=1:2048:0', image]);
+      const words = [`if=${image}`, `of=${disk.image}`, 'bs=1M', 'conv=notrunc', 'status=none'];
+      await must(['dd', ...words]);
+      await disk.writeBytes(512, new Uint8Array(512));
+      const before = await head();
+      const refused = await job({ mode: 'plan' });
+      expect(refused).toMatchObject({ outcome: 'failed', reason: 'table_foreign' });
+      expect(refused.said).toContain('Nothing is written: look with gdisk');
+      const done = await job({ action: 'diagnostics.collect' });
+      const findings = done.result['findings'] as { rule: string; suggestion: JsonValue }[];
+      expect(findings.find(({ rule }) => rule === 'disk.gpt_main_bad')?.suggestion).toBeNull();
       expect((await head()).equals(before)).toBe(true);
     },
     TIMEOUT,

@@ -92,9 +92,18 @@ async function findDamaged(context: ActionContext): Promise<DamagedTable[]> {
   const found: DamagedTable[] = [];
   for (const path of named === ALL_DISKS ? await listUnusedDisks() : [named]) {
     const table = await findDamagedTable(context, await inspectDevice(path));
-    if (table !== null) found.push(table);
+    if (table === null) continue;
+    if (table.foreign !== null) throw foreignTable(path, table.foreign);
+    found.push(table);
   }
   return found;
+}
+
+function foreignTable(path: string, why: string): ActionError {
+  const next =
+    'look with gdisk or testdisk which of the two the partitions are by, and write that one by hand';
+  const what = `the partition table of ${path} is damaged, and the valid one at its end belongs to something else`;
+  return new ActionError('table_foreign', `${what}: ${why}. Nothing is written: ${next}`);
 }
 
 function planOf(context: ActionContext, damaged: readonly DamagedTable[]): PlanBody {

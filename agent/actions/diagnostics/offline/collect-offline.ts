@@ -6,7 +6,7 @@ import { withDisks, type OpenDisks } from '../../../target/offline/open-disks.ts
 import { openSystem, type Target } from '../../../target/open-target.ts';
 import { readBootSectors } from '../../bootloader/boot-sectors.ts';
 import { inspectDevice } from '../../../target/block-device.ts';
-import { findDamagedTable } from '../../bootloader/partition-table.ts';
+import { findDamagedTable, type DamagedTable } from '../../bootloader/partition-table.ts';
 import { bounded, commandEvidence, cut, fileEvidence, type NewFinding } from '../finding.ts';
 import { judgeDisksOfOrder } from '../hardware/require-sound-disks.ts';
 import type { Probe } from '../probe.ts';
@@ -173,13 +173,32 @@ async function judgeTables(
         area: 'boot',
         severity: 'critical',
         subject: given,
-        title: `The partition table of ${given} is damaged; its copy at the end of the disk is valid`,
-        evidence: [fileEvidence(given, null, damaged.seen.join(' '))],
-        suggestion: { action: 'bootloader.repair', parameters: {} },
-        byHand: 'gdisk: r (recovery), b (use backup header), w',
+        ...judgeCopy(given, damaged),
       }),
     );
   }
+}
+
+function judgeCopy(
+  given: string,
+  { seen, foreign }: DamagedTable,
+): Pick<Finding, 'title' | 'evidence' | 'suggestion' | 'byHand'> {
+  const title = `The partition table of ${given} is damaged; `;
+  const evidence = (more: string[]) => [fileEvidence(given, null, [...seen, ...more].join(' '))];
+  if (foreign !== null) {
+    return {
+      title: `${title}the valid one at the end of the disk belongs to something else`,
+      evidence: evidence([`But ${foreign}.`]),
+      suggestion: null,
+      byHand: 'Look with gdisk or testdisk which of the two tables the partitions are by.',
+    };
+  }
+  return {
+    title: `${title}its copy at the end of the disk is valid`,
+    evidence: evidence([]),
+    suggestion: { action: 'bootloader.repair', parameters: {} },
+    byHand: 'gdisk: r (recovery), b (use backup header), w',
+  };
 }
 
 const boot = (what: string) => ({ id: `boot.${what}`, area: 'boot' }) as const;
