@@ -2,7 +2,7 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { isWhole } from '../fixtures/matrix.ts';
 import { runFirmwareGuest, type FirmwareGuest } from './firmware-guest/firmware-guest.ts';
 
-const WITHIN_MS = 30 * 60_000;
+const WITHIN_MS = 40 * 60_000;
 const LOADER = String.raw`\EFI\debian\shimx64.efi`;
 
 describe.runIf(isWhole)('a machine whose firmware has lost its entry', () => {

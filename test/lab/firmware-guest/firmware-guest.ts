@@ -5,7 +5,7 @@ import { runAgentGuest, type Told } from '../agent-guest/agent-guest.ts';
 import { FaultDisk } from '../fault-disk.ts';
 import { emptyVariables, VirtualMachine } from '../virtual-machine.ts';
 
-const WITHIN_MS = 20 * 60_000;
+const WITHIN_MS = 35 * 60_000;
 const STARTED = /BdsDxe: starting Boot[0-9A-F]{4} "[^"]*" from [^\n]*/;
 
 export interface FirmwareGuest {
