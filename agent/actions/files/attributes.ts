@@ -5,7 +5,7 @@ import type { TargetFolder } from '../../target/target-root.ts';
 import type { FileAttributes } from './file-state.ts';
 
 /** openat(2) with it opens a name without reading, writing or following what stands there; not in Node. */
-const O_PATH = 0o10_000_000;
+export const O_PATH = 0o10_000_000;
 const { O_NOFOLLOW, O_NONBLOCK, O_RDONLY } = constants;
 
 /**
@@ -46,7 +46,12 @@ export async function setAttributes(
   if (found.uid !== uid || found.gid !== gid) await chown(own, uid, gid);
   // Last: giving away takes the set-user-id bit.
   await chmod(own, mode);
-  const readable = await open(own, O_RDONLY | O_NONBLOCK);
+  await syncOpened(handle);
+}
+
+/** What was opened without being read; on disk when this returns. */
+export async function syncOpened(handle: FileHandle): Promise<void> {
+  const readable = await open(`/proc/self/fd/${handle.fd}`, O_RDONLY | O_NONBLOCK);
   try {
     await readable.sync();
   } finally {

@@ -8,7 +8,14 @@ import { readFlags, setFlags } from './file-flags.ts';
 import { openFolderOf, openPlain, readStateIn, stateDigest, stateOf } from './file-state.ts';
 import { makeFolders, missingFolders } from './folders.ts';
 import { attributesAfter, type FileChange } from './plan-file-change.ts';
-import { giveLabel } from './security-label.ts';
+import {
+  giveLabel,
+  isLabelled,
+  isRunning,
+  policyLabel,
+  usesLabels,
+  writeLabel,
+} from './security-label.ts';
 import { copyName, draftName, recordName, type SavedFile } from './saved-file.ts';
 
 const { O_RDWR, O_CREAT, O_EXCL, O_NOFOLLOW } = constants;
@@ -97,9 +104,7 @@ export async function makeChange(
 ): Promise<void> {
   if (change.content !== null) {
     await makeFolders(root, dirname(change.path), change.folders);
-    if (change.label !== undefined) {
-      await labelFolders(context, root, saved.madeFolders, change.label);
-    }
+    await labelFolders(context, root, saved.madeFolders, change.label);
   }
   const folder = await openFolderOf(root, change.path, change.straight);
   if (folder === null) throw stale(change.path);
@@ -119,17 +124,18 @@ export async function makeChange(
   throw new ActionError('not_written', `${change.path} is not what was written to it`);
 }
 
-async function labelFolders(
+/** @param type as in `FileChange.label` */
+export async function labelFolders(
   context: Running,
   root: TargetRoot,
   paths: readonly string[],
-  label: string,
+  type?: string,
 ): Promise<void> {
   for (const path of paths) {
     const parent = await root.openFolder(dirname(path));
     const own = await root.openFolder(path);
     try {
-      await giveLabel(context, root, parent, own.descriptor, label);
+      await giveLabel(context, root, parent, own.descriptor, { type, path, kind: 'dir' });
     } finally {
       await own.close();
       await parent.close();
@@ -150,9 +156,7 @@ async function writeOver(
     const old = await openPlain(folder, name);
     try {
       if (old !== null) await copyAttributes(context, old, draft);
-      else if (change.label !== undefined) {
-        await giveLabel(context, root, folder, draft.fd, change.label);
-      }
+      await labelDraft(context, root, folder, old, draft, change);
       const before = old === null ? null : await stateOf(old, change.path, change.maxBytes);
       const { mode, uid, gid } = attributesAfter(change, before);
       await draft.chown(uid, gid);
@@ -162,6 +166,23 @@ async function writeOver(
       await old?.close();
     }
   });
+}
+
+/** What is new gets a label, and what has none although its system needs it. */
+async function labelDraft(
+  context: Running,
+  root: TargetRoot,
+  folder: TargetFolder,
+  old: FileHandle | null,
+  draft: FileHandle,
+  { path, label: type }: FileChange,
+): Promise<void> {
+  if (old === null) {
+    return giveLabel(context, root, folder, draft.fd, { type, path, kind: 'file' });
+  }
+  if (isRunning(root) || !(await usesLabels(root)) || (await isLabelled(context, old.fd))) return;
+  const label = await policyLabel(context, root, path, 'file');
+  if (label !== null) await writeLabel(context, draft.fd, label);
 }
 
 /** Does something to a file that has no hindering flags meanwhile; what has the name then gets them back. */

@@ -61,7 +61,7 @@ function look(): string {
     find . -type d -printf '%p %m %U %G\\n' | sort
     find . -type l -printf '%p %l\\n' | sort
     find . -type f | sort | xargs sha256sum
-    find . -type f | sort | xargs getfattr -h -d -m - | cat
+    find . | sort | xargs getfattr -h -d -m - | cat
     find . -type f | sort | xargs lsattr`);
 }
 
@@ -106,12 +106,31 @@ home/ann/.ssh/keys 600 33 34
     expect(look()).toBe(before);
   });
 
+  it('give what is new the label that the policy of its system has for it, or that of its folder', async () => {
+    begin();
+    sh(`mkdir -p etc/selinux/targeted/contexts/files
+      printf 'SELINUX=enforcing\\nSELINUXTYPE=targeted\\n' > etc/selinux/config
+      printf '/home/[^/]+/\\.ssh(/.*)?\\tuser_u:object_r:ssh_home_t:s0\\n/etc/wants/.*\\t-l\\tsystem_u:object_r:systemd_unit_file_t:s0\\n' \
+        > etc/selinux/targeted/contexts/files/file_contexts
+      for place in etc home home/ann; do setfattr -n security.selinux -v system_u:object_r:etc_t:s0 $place; done`);
+    const before = look();
+    run('apply');
+    const typeOf = (path: string) => sh(`getfattr -h --only-values -n security.selinux ${path}`);
+    expect(typeOf('home/ann/.ssh')).toBe('user_u:object_r:ssh_home_t:s0');
+    expect(typeOf('home/ann/.ssh/keys')).toBe('user_u:object_r:ssh_home_t:s0');
+    expect(typeOf('etc/wants')).toBe('system_u:object_r:etc_t:s0');
+    expect(typeOf('etc/wants/unit')).toBe('system_u:object_r:systemd_unit_file_t:s0');
+    expect(typeOf('etc/flagged')).toBe('system_u:object_r:etc_t:s0');
+    await undo();
+    expect(look()).toBe(before);
+  });
+
   it('are planned with what they need only, and a second plan finds nothing to do', async () => {
     begin();
     const plan = () => planChangeSteps(context, new TargetRoot(root), manySteps);
     const first = await plan();
     expect(first.steps.map(({ step }) => step.id)).toEqual(['files', 'rest']);
-    expect(first.preconditions).toHaveLength(8);
+    expect(first.preconditions).toHaveLength(9);
     run('apply');
     expect(await plan()).toEqual({ steps: [], preconditions: [], backupBytes: 0 });
   });

@@ -16,6 +16,12 @@ import {
   planFolderChange,
   type FolderChange,
 } from './folder-change.ts';
+import {
+  findLabelChange,
+  labelRecordName,
+  planLabelChange,
+  type LabelChange,
+} from './label-change.ts';
 import { findLinkChange, linkRecordName, planLinkChange, type LinkChange } from './link-change.ts';
 import { planFileChange, type FileChange } from './plan-file-change.ts';
 import type { FoundChange, PlannedChange } from './planned-change.ts';
@@ -29,7 +35,8 @@ export type Change =
   | ({ kind: 'file' } & FileChange)
   | ({ kind: 'attributes' } & AttributeChange)
   | ({ kind: 'link' } & LinkChange)
-  | ({ kind: 'folder' } & FolderChange);
+  | ({ kind: 'folder' } & FolderChange)
+  | ({ kind: 'label' } & LabelChange);
 
 /** A step of a plan that changes files and does nothing else. */
 export interface ChangeStep {
@@ -84,9 +91,11 @@ function planChange(context: Context, root: TargetRoot, change: Change): Promise
     case 'attributes':
       return planAttributeChange(root, change);
     case 'link':
-      return planLinkChange(root, change);
+      return planLinkChange(context, root, change);
     case 'folder':
-      return planFolderChange(root, change);
+      return planFolderChange(context, root, change);
+    case 'label':
+      return planLabelChange(context, root, change);
   }
 }
 
@@ -238,6 +247,8 @@ async function findChanges(
       found.push(await findAttributeChange(root, folder, index));
     } else if (names.has(folderRecordName(index))) {
       found.push(await findFolderChange(root, folder, index));
+    } else if (names.has(labelRecordName(index))) {
+      found.push(await findLabelChange(context, root, folder, index));
     } else if (names.has(linkRecordName(index))) {
       found.push(await findLinkChange(root, folder, index));
     } else if (names.has(recordName(index))) {

@@ -9,6 +9,7 @@ import {
 import type { Target } from '../../target/open-target.ts';
 import { withRepairTarget } from './repair-target.ts';
 import { putBackUnlessStopped, undoChanges } from './put-back.ts';
+import { policyLabel, RELABEL_ALL, usesLabels } from './security-label.ts';
 import { requireSamePlan, type PlanBody } from '../same-plan.ts';
 import { checkBackupPlace, makeBackupFolder } from '../filesystem/backup-place.ts';
 import {
@@ -89,7 +90,8 @@ async function planOf(
   repair: FileRepair,
 ): Promise<{ body: PlanBody; planned: PlannedSteps }> {
   const { summary, findings, steps, verify, target: more } = await repair.inspect(context, target);
-  const planned = await planChangeSteps(context, target.root, steps);
+  const relabel = await relabelSteps(context, target, steps);
+  const planned = await planChangeSteps(context, target.root, [...steps, ...relabel]);
   const isNeeded = planned.steps.length > 0;
   const body: PlanBody = {
     target: { ...target.ids, ...more },
@@ -99,6 +101,33 @@ async function planOf(
     steps: isNeeded ? [...planned.steps.map(({ step }) => step), verifyStep(verify)] : [],
   };
   return { body, planned };
+}
+
+/**
+ * A new file whose label nobody can say gets that of its folder, which may be the wrong one: the next boot of
+ * the system then labels every file, as it would after any work from outside.
+ */
+async function relabelSteps(
+  context: ActionContext,
+  { root, files, kind }: Target,
+  steps: readonly ChangeStep[],
+): Promise<ChangeStep[]> {
+  if (kind === 'live' || !(await usesLabels(root))) return [];
+  for (const change of steps.flatMap(({ changes }) => changes)) {
+    if (change.kind !== 'file' || change.content === null || change.label !== undefined) continue;
+    if ((await files.lstat(change.path)) !== null) continue;
+    if ((await policyLabel(context, root, change.path, 'file')) !== null) continue;
+    const all = { kind: 'file', path: RELABEL_ALL, content: Buffer.alloc(0), mode: 0o644 } as const;
+    return [
+      {
+        id: 'relabel',
+        description: 'Have the next boot label every file for SELinux, which takes minutes',
+        changes: [all],
+        verify: 'It is there.',
+      },
+    ];
+  }
+  return [];
 }
 
 /** Carries it out, for a target that is open already. */

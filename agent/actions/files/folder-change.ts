@@ -1,10 +1,11 @@
 import { readFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { z } from 'zod';
-import { ActionError } from '../../runner/action.ts';
+import { ActionError, type ActionContext } from '../../runner/action.ts';
 import type { TargetRoot } from '../../target/target-root.ts';
 import { writeBackup } from '../filesystem/durable-write.ts';
 import { attributesOf, openUnfollowed } from './attributes.ts';
+import { labelFolders } from './change-files.ts';
 import { contentDigest, openFolderOf, type FileAttributes } from './file-state.ts';
 import { makeFolders, missingFolders, removeFolders } from './folders.ts';
 import { folderCommands } from './plan-file-change.ts';
@@ -27,6 +28,7 @@ export const folderRecordName = (index: number) => `folder-${index}.json`;
 
 /** Looks at a folder that is to be there. Throws ActionError where something else has its name. */
 export async function planFolderChange(
+  context: Pick<ActionContext, 'run'>,
   root: TargetRoot,
   change: FolderChange,
 ): Promise<PlannedChange> {
@@ -43,11 +45,15 @@ export async function planFolderChange(
     undo: 'The folder is removed again, as far as nothing else lies in it.',
     async prepare({ folder, index }, expected) {
       if (digestOf((await look(root, path)) !== null) !== expected) throw stale(path);
-      const saved = { version: 1, path, madeFolders: await missingFolders(root, path), after };
+      const madeFolders = await missingFolders(root, path);
+      const saved = { version: 1, path, madeFolders, after };
       const record = join(folder, folderRecordName(index));
       return {
         backups: [await writeBackup(record, JSON.stringify(saved))],
-        make: () => makeFolders(root, path, after),
+        async make() {
+          await makeFolders(root, path, after);
+          await labelFolders(context, root, madeFolders);
+        },
       };
     },
   };

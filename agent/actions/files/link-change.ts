@@ -1,14 +1,20 @@
-import { readFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { constants } from 'node:fs';
+import { open, readFile } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
 import { z } from 'zod';
-import { ActionError } from '../../runner/action.ts';
+import { ActionError, type ActionContext } from '../../runner/action.ts';
 import type { TargetRoot } from '../../target/target-root.ts';
 import { writeBackup } from '../filesystem/durable-write.ts';
+import { O_PATH } from './attributes.ts';
+import { labelFolders } from './change-files.ts';
 import { contentDigest } from './file-state.ts';
 import { missingFolders, removeFolders } from './folders.ts';
 import { folderCommands } from './plan-file-change.ts';
 import type { FoundChange, PlannedChange } from './planned-change.ts';
 import { putLink, readLink } from './put-link.ts';
+import { giveLabel } from './security-label.ts';
+
+const { O_NOFOLLOW } = constants;
 
 /** A symlink as it is to become. */
 export interface LinkChange {
@@ -29,6 +35,7 @@ export const linkRecordName = (index: number) => `link-${index}.json`;
 
 /** Looks at a symlink that is to change. Throws ActionError where something else has its name. */
 export async function planLinkChange(
+  context: Pick<ActionContext, 'run'>,
   root: TargetRoot,
   { path, target }: LinkChange,
 ): Promise<PlannedChange> {
@@ -61,10 +68,31 @@ export async function planLinkChange(
         async make() {
           if ((await readLink(root, path)) !== found) throw stale(path);
           await putLink(root, path, target ?? undefined);
+          await labelFolders(context, root, madeFolders);
+          if (target !== null) await labelLink(context, root, path);
         },
       };
     },
   };
+}
+
+async function labelLink(
+  context: Pick<ActionContext, 'run'>,
+  root: TargetRoot,
+  path: string,
+): Promise<void> {
+  const folder = await root.openFolder(dirname(path));
+  try {
+    const link = await open(folder.entry(basename(path)), O_PATH | O_NOFOLLOW);
+    try {
+      await giveLabel(context, root, folder, link.fd, { path, kind: 'lnk_file' });
+    } finally {
+      await link.close();
+    }
+    await folder.sync();
+  } finally {
+    await folder.close();
+  }
 }
 
 export async function readSavedLink(

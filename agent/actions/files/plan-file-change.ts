@@ -28,7 +28,7 @@ export interface FileChange {
   corrects?: Partial<FileAttributes>;
   /** Of folders that are made for it: root's, for everybody to read, unless given. */
   folders?: FileAttributes;
-  /** Of a new file and its new folders: the type of SELinux; see `giveLabel`. */
+  /** Of a new file and its new folders: the type of SELinux, where the path does not say it; see `giveLabel`. */
   label?: string;
   /** No symlink may lie on the way: somebody else than root could lead the change elsewhere by one. */
   straight?: true;

@@ -1,12 +1,24 @@
+import type { FileHandle } from 'node:fs/promises';
+import { basename } from 'node:path';
+import type { CommandResult } from '../../process/command.ts';
 import { CommandStartError } from '../../process/command-start-error.ts';
 import { ActionError, type ActionContext } from '../../runner/action.ts';
 import type { TargetFolder, TargetRoot } from '../../target/target-root.ts';
-import { readState } from './file-state.ts';
+import { openFolderOf, openPlain, readState } from './file-state.ts';
 
 type Running = Pick<ActionContext, 'run'>;
 
 const SETTINGS = '/etc/selinux/config';
 const NAME = 'security.selinux';
+const LABEL = /^[^:\s]+:[^:\s]+:[^:\s]+(?::\S+)?$/;
+/** The policy of a target may hold expressions that never end. */
+const LOOKED_UP_WITHIN_MS = 10_000;
+
+/** While it is there the next boot labels every file anew, and takes it away (selinux-autorelabel(8)). */
+export const RELABEL_ALL = '/.autorelabel';
+
+/** How matchpathcon(8) names what a path is. */
+export type LabelledKind = 'file' | 'dir' | 'lnk_file';
 
 /**
  * Gives something new the label of SELinux that the policy of its system wants there: that of the folder it
@@ -14,25 +26,109 @@ const NAME = 'security.selinux';
  * would then not read it. Nothing where the target does not use SELinux, or its folder has no label.
  *
  * @param descriptor of an open file or folder
- * @param type as in `ssh_home_t`
+ * @param type as in `ssh_home_t`; without it what the policy has for the path, else the type of the folder, as
+ *   the kernel of the system itself would do
  */
 export async function giveLabel(
   context: Running,
   root: TargetRoot,
   folder: TargetFolder,
   descriptor: number,
-  type: string,
+  { type, path, kind }: { type?: string | undefined; path: string; kind: LabelledKind },
 ): Promise<void> {
+  if (type === undefined && isRunning(root)) return;
   if (!(await usesLabels(root))) return;
+  const above = await readLabel(context, folder.descriptor);
+  if (above === null) return;
+  const wanted = type === undefined ? await policyLabel(context, root, path, kind) : null;
+  const [user = '', role = '', inherited, ...level] = (wanted ?? above).split(':');
+  await writeLabel(context, descriptor, [user, role, type ?? inherited, ...level].join(':'));
+}
+
+/** Whose own kernel labels what is new, by its folder. */
+export function isRunning(root: TargetRoot): boolean {
+  return root.path === '/';
+}
+
+export async function usesLabels(root: TargetRoot): Promise<boolean> {
+  const text = await settingsOf(root);
+  return /^\s*SELINUX\s*=\s*(?:enforcing|permissive)\s*$/m.test(text);
+}
+
+/**
+ * The label that the target's own policy has for a path (selabel_file(5)); null where it has none, or nobody
+ * here can look it up. The file is handed over open: beside its name a program would look for compiled
+ * expressions, which no disk may give it.
+ */
+export async function policyLabel(
+  context: Running,
+  root: TargetRoot,
+  path: string,
+  kind: LabelledKind,
+): Promise<string | null> {
+  const policy = /^\s*SELINUXTYPE\s*=\s*([\w-]+)\s*$/m.exec(await settingsOf(root))?.[1];
+  if (policy === undefined) return null;
+  const contexts = await openContexts(root, policy);
+  if (contexts === null) return null;
   try {
-    const label = await labelOf(context, folder);
-    if (label === null) return;
-    const [user = '', role = '', , ...level] = label.split(':');
-    const value = [user, role, type, ...level].join(':');
-    const words = ['setfattr', '--name', NAME, '--value', value, '/proc/self/fd/3'];
-    const done = await context.run(words, { output: 'capture', descriptors: [descriptor] });
-    if (done.exitStatus === 0) return;
-    throw new ActionError('label_not_set', `setfattr: ${done.err.trim()}`);
+    const words = ['matchpathcon', '-f', '/proc/self/fd/3', '-n', '-m', kind, '--', path];
+    const done = await context.run(words, {
+      output: 'capture',
+      descriptors: [contexts.fd],
+      timeoutMs: LOOKED_UP_WITHIN_MS,
+    });
+    const label = done.out.trim();
+    return done.exitStatus === 0 && LABEL.test(label) ? label : null;
+  } catch (error) {
+    if (error instanceof CommandStartError && error.failure === 'not_found') return null;
+    throw error;
+  } finally {
+    await contexts.close();
+  }
+}
+
+/** Null where it has none. */
+export async function readLabel(context: Running, descriptor: number): Promise<string | null> {
+  const words = ['getfattr', '--absolute-names', '--only-values', '--name', NAME];
+  const done = await runAttr(context, [...words, '/proc/self/fd/3'], descriptor);
+  // The kernel ends it with a NUL.
+  const label = done.out.replace(/\0+$/, '');
+  return done.exitStatus === 0 && LABEL.test(label) ? label : null;
+}
+
+/**
+ * Whether a kernel with SELinux lets programs have it: without a label, it is `unlabeled_t` there. Where nobody
+ * here can read labels none is said to be missing.
+ */
+export async function isLabelled(context: Running, descriptor: number): Promise<boolean> {
+  try {
+    const type = (await readLabel(context, descriptor))?.split(':')[2];
+    return type !== undefined && type !== 'unlabeled_t';
+  } catch (error) {
+    if (error instanceof ActionError && error.reason === 'label_not_set') return true;
+    throw error;
+  }
+}
+
+/** @param label null: it is to have none */
+export async function writeLabel(
+  context: Running,
+  descriptor: number,
+  label: string | null,
+): Promise<void> {
+  const what = label === null ? ['--remove', NAME] : ['--name', NAME, '--value', label];
+  const done = await runAttr(context, ['setfattr', ...what, '/proc/self/fd/3'], descriptor);
+  if (done.exitStatus === 0) return;
+  throw new ActionError('label_not_set', `setfattr: ${done.err.trim()}`);
+}
+
+async function runAttr(
+  context: Running,
+  words: readonly string[],
+  descriptor: number,
+): Promise<CommandResult> {
+  try {
+    return await context.run(words, { output: 'capture', descriptors: [descriptor] });
   } catch (error) {
     if (!(error instanceof CommandStartError) || error.failure !== 'not_found') throw error;
     throw new ActionError(
@@ -42,19 +138,17 @@ export async function giveLabel(
   }
 }
 
-async function usesLabels(root: TargetRoot): Promise<boolean> {
+async function settingsOf(root: TargetRoot): Promise<string> {
   const settings = await readState(root, SETTINGS).catch(() => null);
-  const text = settings?.bytes.toString('latin1') ?? '';
-  return /^\s*SELINUX\s*=\s*(?:enforcing|permissive)\s*$/m.test(text);
+  return settings?.bytes.toString('latin1') ?? '';
 }
 
-async function labelOf(context: Running, folder: TargetFolder): Promise<string | null> {
-  const words = ['getfattr', '--absolute-names', '--only-values', '--name', NAME];
-  const done = await context.run([...words, '/proc/self/fd/3/.'], {
-    output: 'capture',
-    descriptors: [folder.descriptor],
-  });
-  // The kernel ends it with a NUL.
-  const label = done.out.replace(/\0+$/, '');
-  return done.exitStatus === 0 && /^[^:\s]+:[^:\s]+:[^:\s]+(?::\S+)?$/.test(label) ? label : null;
+async function openContexts(root: TargetRoot, policy: string): Promise<FileHandle | null> {
+  const path = `/etc/selinux/${policy}/contexts/files/file_contexts`;
+  const folder = await openFolderOf(root, path).catch(() => null);
+  try {
+    return folder === null ? null : await openPlain(folder, basename(path)).catch(() => null);
+  } finally {
+    await folder?.close();
+  }
 }

@@ -100,6 +100,21 @@ describe('a unit of a system on a disk', () => {
     await inSystem((at) => expect(existsSync(at(`${OWN}/multi-user.target.wants`))).toBe(false));
   });
 
+  it('has the next boot label files where SELinux is used and nobody here knows its policy', async () => {
+    await inSystem((at) => {
+      mkdirSync(at('/etc/selinux'));
+      writeFileSync(at('/etc/selinux/config'), 'SELINUX=enforcing\nSELINUXTYPE=targeted\n');
+    });
+    const parameters = { ...shop, dropIn: 'more', settings: ['Service.LimitNOFILE=2'] };
+    const done = await configure(parameters);
+    expect(done).toMatchObject({
+      outcome: 'succeeded',
+      result: { files: [`${OWN}/shop.service.d/more.conf`, '/.autorelabel'] },
+    });
+    await order({ mode: 'undo', undoes: done.id, parameters });
+    await inSystem((at) => expect(existsSync(at('/.autorelabel'))).toBe(false));
+  });
+
   it('is disabled, also where somebody linked it by hand', async () => {
     await inSystem((at) => {
       mkdirSync(at(`${OWN}/graphical.target.wants`));

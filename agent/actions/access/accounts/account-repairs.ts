@@ -1,9 +1,10 @@
 import type { RepairAccountsParameters } from '../../../../proto/actions/access.ts';
 import type { ActionContext } from '../../../runner/action.ts';
 import type { Target } from '../../../target/open-target.ts';
-import type { Change, ChangeStep } from '../../files/change-steps.ts';
+import { planChangeSteps, type Change, type ChangeStep } from '../../files/change-steps.ts';
 import { PASSWD } from '../account.ts';
 import { removeObstacles } from './account-obstacles.ts';
+import { repairLabels } from './repair-labels.ts';
 import { repairDatabase, type DatabaseRepair } from './repair-database.ts';
 import { repairPam } from './repair-pam.ts';
 import { repairSudo, type SudoRepair } from './repair-sudo.ts';
@@ -28,15 +29,31 @@ export async function findAccountRepairs(
   const database = await repairDatabase(target);
   const sudo = await repairSudoOf(context, target, database);
   const pam = await repairPam(target, withoutModules ?? []);
+  const labels = await repairLabels(context, target);
+  const steps = [
+    step('database', 'Mend the files of users and passwords', database.changes),
+    step('sudo', 'Mend the files of sudo', sudo.changes),
+    step('pam', 'Mend what logging in goes through (PAM)', pam.changes),
+  ];
+  const left = await unlabelledAfter(context, target, steps, labels.changes);
   return {
-    steps: [
-      step('database', 'Mend the files of users and passwords', database.changes),
-      step('sudo', 'Mend the files of sudo', sudo.changes),
-      step('pam', 'Mend what logging in goes through (PAM)', pam.changes),
-    ],
-    findings: [...database.findings, ...sudo.findings, ...pam.findings],
+    steps: [...steps, step('labels', 'Give files the labels of SELinux that they lack', left)],
+    findings: [...database.findings, ...sudo.findings, ...pam.findings, ...labels.findings],
     left: [...database.left, ...sudo.left, ...pam.left],
   };
+}
+
+/** A file that is written anew gets its label with that. */
+async function unlabelledAfter(
+  context: ActionContext,
+  { root }: Target,
+  steps: readonly ChangeStep[],
+  labels: readonly Change[],
+): Promise<Change[]> {
+  if (labels.length === 0) return [];
+  const { steps: needed } = await planChangeSteps(context, root, steps);
+  const changed = needed.flatMap(({ changes }) => changes.map(({ path }) => path));
+  return labels.filter(({ path }) => !changed.includes(path));
 }
 
 /** Once there is a passwd(5): nobody can be looked up before. */

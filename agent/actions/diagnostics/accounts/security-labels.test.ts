@@ -27,7 +27,9 @@ describe.runIf(process.getuid?.() === 0)('a system with SELinux', () => {
     label('etc/passwd', 'passwd_file_t');
     const found = await system.look(securityLabels);
     expect(names(found)).toEqual(['sel.relabel_needed /etc/shadow']);
-    expect(found).toMatchObject([{ severity: 'critical', suggestion: null }]);
+    expect(found).toMatchObject([
+      { severity: 'critical', suggestion: { action: 'access.repair-accounts' } },
+    ]);
   });
 
   it('knows the label of what a kernel with SELinux found without one', async () => {

@@ -1,9 +1,9 @@
+import { LABELLED_FILES } from '../../access/accounts/repair-labels.ts';
+import { RELABEL_ALL } from '../../files/security-label.ts';
 import { commandEvidence, type NewFinding } from '../finding.ts';
 import { NotApplicable, ProbeFailure, type Probe } from '../probe.ts';
 
 const SETTINGS = '/etc/selinux/config';
-/** Without these nobody gets in; they are also what repairs from outside write. */
-const FILES = ['/etc/passwd', '/etc/shadow', '/etc/group', '/etc/fstab', '/etc/ssh/sshd_config'];
 
 /** Whether SELinux would keep the system from files that were written without it. */
 export const securityLabels: Probe = {
@@ -16,11 +16,11 @@ export const securityLabels: Probe = {
     if (mode !== 'enforcing' && mode !== 'permissive') {
       throw new NotApplicable('SELinux is not used here');
     }
-    if ((await files.stat('/.autorelabel')) !== null) {
+    if ((await files.stat(RELABEL_ALL)) !== null) {
       throw new NotApplicable('the next boot labels every file anew');
     }
     const there: { file: string; place: string }[] = [];
-    for (const file of FILES) {
+    for (const file of LABELLED_FILES) {
       const place = await files.locate(file);
       if (place !== null) there.push({ file, place });
     }
@@ -52,7 +52,7 @@ function relabelNeeded(names: readonly string[], mode: string): NewFinding {
     subject: names[0]!,
     title: `SELinux is ${mode}, and ${names.join(', ')} ${names.length === 1 ? 'has' : 'have'} no label`,
     evidence: [commandEvidence('getfattr --name security.selinux', names.join('\n'))],
-    suggestion: null,
+    suggestion: { action: 'access.repair-accounts', parameters: {} },
     byHand: 'touch /.autorelabel: the next boot labels every file anew, which takes minutes.',
   };
 }

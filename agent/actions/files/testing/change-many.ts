@@ -45,6 +45,7 @@ export const manySteps: readonly ChangeStep[] = [
     changes: [
       { kind: 'attributes', path: '/etc/open', mode: 0o640, uid: 33, gid: 34 },
       { kind: 'attributes', path: '/home', mode: 0o755, straight: true },
+      { kind: 'label', path: '/home/ann', label: 'system_u:object_r:user_home_dir_t:s0' },
       { kind: 'link', path: '/etc/wants/unit', target: '/lib/unit' },
       { kind: 'link', path: '/etc/mask', target: null },
       { kind: 'link', path: '/etc/turned', target: '/there' },
