@@ -14,6 +14,10 @@ const interfaceAddress = z.string().refine((value) => {
   return Number(length) <= (isIPv4(own) ? 32 : 128);
 }, 'is no address with its prefix, such as 192.0.2.7/24');
 
+const managers = ['ifupdown', 'systemd-networkd', 'NetworkManager'] as const;
+/** What sets a network up at boot. */
+export type NetworkManagerName = (typeof managers)[number];
+
 export const networkRecoverParameters = z.strictObject({
   interface: z
     .string()
@@ -30,6 +34,10 @@ export const networkRecoverParameters = z.strictObject({
     .max(3)
     .optional()
     .describe('addresses of name servers, such as ["192.0.2.53"]'),
+  manager: z
+    .enum(managers)
+    .optional()
+    .describe('whose the interface is where several set it up, or none that could; never guessed'),
   confirmWithinSeconds,
   backupDirectory: absolutePath
     .optional()

@@ -5,6 +5,7 @@ import { nameServerRepairs } from './name-servers.ts';
 import { netplanRepairs } from './netplan.ts';
 import { networkManagerRepairs } from './network-manager.ts';
 import { networkdRepairs } from './networkd.ts';
+import { twoManagersRepairs } from './two-managers.ts';
 import { withoutSecrets } from './without-secrets.ts';
 import { together, type NetworkLook, type NetworkRepairs } from './network-repair.ts';
 
@@ -15,6 +16,7 @@ const KINDS: readonly ((look: NetworkLook) => Promise<NetworkRepairs>)[] = [
   networkdRepairs,
   networkManagerRepairs,
   managerRepairs,
+  twoManagersRepairs,
   cloudInitRepairs,
   nameServerRepairs,
 ];

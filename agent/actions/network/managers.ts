@@ -1,4 +1,5 @@
 import { posix } from 'node:path';
+import type { NetworkManagerName } from '../../../proto/actions/network.ts';
 import type { TargetFiles } from '../../target/target-files.ts';
 import { isEnabled, shippedUnit } from '../diagnostics/ssh/ssh-socket.ts';
 import type { Change } from '../files/change-steps.ts';
@@ -13,9 +14,18 @@ import {
 } from './network-repair.ts';
 
 const OWN = '/etc/systemd/system';
-const IFUPDOWN = 'networking.service';
-const NETWORKD = 'systemd-networkd.service';
-const NETWORK_MANAGER = 'NetworkManager.service';
+
+/** What sets a network up, by the names that an order has for them, and its unit. */
+export const managerUnits = {
+  ifupdown: 'networking.service',
+  'systemd-networkd': 'systemd-networkd.service',
+  NetworkManager: 'NetworkManager.service',
+} as const satisfies Record<NetworkManagerName, string>;
+const {
+  ifupdown: IFUPDOWN,
+  'systemd-networkd': NETWORKD,
+  NetworkManager: NETWORK_MANAGER,
+} = managerUnits;
 
 export const PROFILES = '/etc/NetworkManager/system-connections';
 export const NETPLAN = '/etc/netplan';
@@ -30,7 +40,7 @@ interface Manager {
 }
 
 /** What keeps the service from starting to which the configuration of the network belongs. */
-export async function managerRepairs({ files }: NetworkLook): Promise<NetworkRepairs> {
+export async function managerRepairs({ files, facts }: NetworkLook): Promise<NetworkRepairs> {
   const owners: (Manager & { file: string; masks: Change[]; isOn: boolean })[] = [];
   for (const manager of await managersOf(files)) {
     const file = await shippedUnit(files, [manager.unit]);
@@ -39,8 +49,12 @@ export async function managerRepairs({ files }: NetworkLook): Promise<NetworkRep
     const isOn = masks.length === 0 && (await isEnabled(files, manager.unit));
     owners.push({ ...manager, file, masks, isOn });
   }
-  // One that works is enough; which of several others was meant is not guessed.
-  const [owner, ...others] = owners;
+  // One that works is enough; which of several others was meant only the order can say.
+  const named =
+    facts.manager === undefined
+      ? undefined
+      : owners.find(({ unit }) => unit === managerUnits[facts.manager!]);
+  const [owner] = named === undefined ? owners : [named];
   if (owner === undefined || owners.some(({ isOn }) => isOn)) return nothingToRepair;
   const isMasked = owner.masks.length > 0;
   const fault: NetworkFault = {
@@ -53,7 +67,7 @@ export async function managerRepairs({ files }: NetworkLook): Promise<NetworkRep
   };
   const isEnabledStill = await isEnabled(files, owner.unit);
   const changes = isEnabledStill ? owner.masks : await startLinks(files, owner.file, owner.masks);
-  return { faults: [fault], changes: others.length === 0 ? changes : [] };
+  return { faults: [fault], changes: named !== undefined || owners.length === 1 ? changes : [] };
 }
 
 /** The services that the system has a configuration of hardware for. */
@@ -64,9 +78,7 @@ export async function managersOf(files: TargetFiles): Promise<Manager[]> {
     found.push({ unit: IFUPDOWN, configuration: interfaces[0]!.path });
   }
   for (const path of await filesIn(files, NETPLAN, /\.ya?ml$/)) {
-    const isManager = /^\s*renderer:\s*NetworkManager\s*$/m.test(
-      (await readText(files, path)) ?? '',
-    );
+    const isManager = isManagedByNetworkManager((await readText(files, path)) ?? '');
     found.push({ unit: isManager ? NETWORK_MANAGER : NETWORKD, configuration: path });
   }
   for (const path of await filesIn(files, NETWORKD_FOLDER, /\.network$/)) {
@@ -78,6 +90,11 @@ export async function managersOf(files: TargetFiles): Promise<Manager[]> {
   ];
   for (const path of profiles) found.push({ unit: NETWORK_MANAGER, configuration: path });
   return found.filter(({ unit }, at) => found.findIndex((one) => one.unit === unit) === at);
+}
+
+/** Whether a file of netplan hands its interfaces to NetworkManager. */
+export function isManagedByNetworkManager(text: string): boolean {
+  return /^\s*renderer:\s*NetworkManager\s*$/m.test(text);
 }
 
 /** Plain files of a folder whose names fit, by path. */

@@ -6,7 +6,7 @@ import type { Change } from '../files/change-steps.ts';
 /** What only the order can say, and nothing here guesses. */
 export type NetworkFacts = Pick<
   NetworkRecoverParameters,
-  'interface' | 'address' | 'gateway' | 'nameservers'
+  'interface' | 'address' | 'gateway' | 'nameservers' | 'manager'
 >;
 
 /** Where and for what it is looked. */
@@ -24,7 +24,8 @@ export interface NetworkFault {
     | 'net.dns'
     | 'net.gateway'
     | 'net.if_mismatch'
-    | 'net.service_off';
+    | 'net.service_off'
+    | 'net.two_managers';
   severity: Finding['severity'];
   file: string;
   /** From 1; null where it is about the file as a whole. */

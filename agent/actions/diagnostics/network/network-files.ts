@@ -11,6 +11,7 @@ const TITLES: Readonly<Record<NetworkFault['rule'], string>> = {
   'net.gateway': 'The server reaches nobody outside its own network',
   'net.if_mismatch': 'The network configuration is for an interface that goes by another name',
   'net.service_off': 'Nothing sets the network up at boot',
+  'net.two_managers': 'Two services set the same interface up at boot, each against the other',
 };
 /** Of these a running system is asked itself. */
 const SEEN_LIVE = new Set<NetworkFault['rule']>(['net.dns', 'net.if_mismatch']);
