@@ -1,31 +1,14 @@
 import * as grpc from '@grpc/grpc-js';
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { createOperation, startAgentSide } from '../../test/fixtures/agent-side.ts';
-import type { Operation, Tenant, TestAgentSide } from '../../test/fixtures/agent-side.ts';
+import { describe, expect, it } from 'vitest';
+import { startAgentSide } from '../../test/fixtures/agent-side.ts';
+import type { Tenant } from '../../test/fixtures/agent-side.ts';
 import { useTestDatabase } from '../../test/fixtures/database.ts';
-import { encodeLog, TestAgent, TestSession } from '../../test/fixtures/test-agent.ts';
+import { useEnrolledAgents } from '../../test/fixtures/enrolled-agents.ts';
+import { encodeLog, TestSession } from '../../test/fixtures/test-agent.ts';
 import { startCutProxy } from '../../test/harness/cut-proxy.ts';
 
 const test = useTestDatabase();
-let side: TestAgentSide;
-let operation: Operation;
-const agents: TestAgent[] = [];
-
-beforeAll(async () => {
-  side = await startAgentSide(test.database);
-  operation = await createOperation(side.api);
-});
-afterEach(() => {
-  for (const agent of agents.splice(0)) agent.close();
-});
-afterAll(() => side.close());
-
-async function newAgent(): Promise<[TestAgent, Tenant]> {
-  const tenant = await operation.addServer(operation.tenant);
-  const agent = await TestAgent.enroll(side, tenant.world, tenant.client);
-  agents.push(agent);
-  return [agent, tenant];
-}
+const its = useEnrolledAgents(test);
 
 async function stateOf(tenant: Tenant): Promise<string> {
   const { body } = await tenant.client.get<{ agent: { state: string } }>(
@@ -36,7 +19,7 @@ async function stateOf(tenant: Tenant): Promise<string> {
 
 describe('a session', () => {
   it('tells people that the agent is there, and what it says of itself, cut to bounds', async () => {
-    const [agent, tenant] = await newAgent();
+    const [agent, tenant] = await its.newAgent();
     const session = await agent.connect({
       facts: {
         hostname: `web\0${'x'.repeat(5_000)}`,
@@ -69,7 +52,7 @@ describe('a session', () => {
   });
 
   it('is shown as unreachable after 45 seconds of silence', async () => {
-    const [agent, tenant] = await newAgent();
+    const [agent, tenant] = await its.newAgent();
     await (await agent.connect()).close();
     await expect.poll(() => stateOf(tenant)).toBe('disconnected');
     const silentFor = (seconds: number) =>
@@ -84,19 +67,19 @@ describe('a session', () => {
   });
 
   it('is refused while another one with the same key lives, which goes on', async () => {
-    const [agent] = await newAgent();
+    const [agent] = await its.newAgent();
     const first = await agent.connect();
     const second = agent.connect();
     await expect(second).rejects.toThrow(/ALREADY_EXISTS/);
     first.send({ heartbeat: {} });
-    expect(side.side.sessions.find(agent.agentId)).toBeDefined();
+    expect(its.side.side.sessions.find(agent.agentId)).toBeDefined();
     await first.close();
     await (await agent.connect()).close();
   });
 
   it('replaces one whose other end does not answer any more, long before 15 seconds', async () => {
-    const [agent] = await newAgent();
-    const proxy = await startCutProxy(side.port);
+    const [agent] = await its.newAgent();
+    const proxy = await startCutProxy(its.side.port);
     try {
       const lost = await agent.connect({}, agent.client(proxy.port));
       proxy.silence();
@@ -111,14 +94,14 @@ describe('a session', () => {
   });
 
   it('ends for a second hello', async () => {
-    const [agent] = await newAgent();
+    const [agent] = await its.newAgent();
     const session = await agent.connect();
     session.send({ hello: {} });
     expect((await session.answers.ended).code).toBe(grpc.status.INVALID_ARGUMENT);
   });
 
   it('answers for jobs it does not know, whatever their names', async () => {
-    const [agent] = await newAgent();
+    const [agent] = await its.newAgent();
     const knownJobs = ['99999999-2222-7333-8444-555555555555', '', `'; drop table jobs`];
     const session = await agent.connect({ knownJobs });
     expect(session.answers.all[0]!.welcome!.positions).toEqual(
@@ -134,17 +117,17 @@ describe('a session', () => {
   });
 
   it('brings the keys of the account and what was revoked, at once and when it changes', async () => {
-    const [agent, tenant] = await newAgent();
+    const [agent, tenant] = await its.newAgent();
     const grant = tenant.world.signGrant();
-    const { id } = await side.api.services.grants.add(tenant.client.caller, grant.envelope);
+    const { id } = await its.side.api.services.grants.add(tenant.client.caller, grant.envelope);
     const session = await agent.connect();
     const trust = await session.answers.find((message) => message.trust);
     expect(trust.accountKeys).toEqual([Buffer.from(tenant.world.account.envelope)]);
-    expect(trust.rootChain).toEqual([Buffer.from(operation.world.root.envelope)]);
+    expect(trust.rootChain).toEqual([Buffer.from(its.operation.world.root.envelope)]);
     await session.answers.find(({ revocations }) => (revocations?.ids?.includes(id) ? null : true));
     const revoke = tenant.world.signRevoke({ grants: [id] });
     const started = performance.now();
-    await side.api.services.revocations.addSigned(tenant.client.caller, revoke.envelope);
+    await its.side.api.services.revocations.addSigned(tenant.client.caller, revoke.envelope);
     const told = await session.answers.find(({ revocations }) =>
       revocations?.ids?.includes(id) ? revocations : null,
     );
@@ -154,10 +137,10 @@ describe('a session', () => {
   });
 
   it('ends when the key of the agent is revoked, and there is no other', async () => {
-    const [agent, tenant] = await newAgent();
+    const [agent, tenant] = await its.newAgent();
     const session = await agent.connect();
     const revoke = tenant.world.signRevoke({ keys: [tenant.world.agent.fingerprint] });
-    await side.api.services.revocations.addSigned(tenant.client.caller, revoke.envelope);
+    await its.side.api.services.revocations.addSigned(tenant.client.caller, revoke.envelope);
     expect(await session.answers.ended).toMatchObject({
       code: grpc.status.PERMISSION_DENIED,
       details: expect.stringContaining('agent_revoked') as string,
@@ -168,11 +151,11 @@ describe('a session', () => {
 
 describe('a control plane that stops', () => {
   it('sends its agents away with a delay, stores what it accepted, and leaves nothing open', async () => {
-    const leaving = await startAgentSide(test.database, { folder: side.folder });
-    const [agent, tenant] = await newAgent();
+    const leaving = await startAgentSide(test.database, { folder: its.side.folder });
+    const [agent, tenant] = await its.newAgent();
     const session = await agent.connect({}, agent.client(leaving.port));
-    const order = tenant.world.signOrder({}, [operation.certified.signer]);
-    await leaving.api.request('POST', '/api/v1/jobs', operation.engineer.token, {
+    const order = tenant.world.signOrder({}, [its.operation.certified.signer]);
+    await leaving.api.request('POST', '/api/v1/jobs', its.operation.engineer.token, {
       order: Buffer.from(order.envelope).toString('base64'),
     });
     await session.delivery(order.payload.job);
@@ -198,26 +181,26 @@ describe('a control plane that stops', () => {
   });
 
   it('takes nobody new while it waits for its calls', async () => {
-    const leaving = await startAgentSide(test.database, { folder: side.folder });
-    const [agent] = await newAgent();
+    const leaving = await startAgentSide(test.database, { folder: its.side.folder });
+    const [agent] = await its.newAgent();
     const client = agent.client(leaving.port);
     await agent.connect({}, client);
     const stopped = leaving.close();
     const late = new TestSession(client.connect(), client);
     late.send({ hello: {} });
     expect((await late.answers.ended).code).toBe(grpc.status.UNAVAILABLE);
-    const [other] = await newAgent();
+    const [other] = await its.newAgent();
     await expect(other.connect({}, other.client(leaving.port))).rejects.toThrow(/UNAVAILABLE/);
     await stopped;
   });
 
   it('leaves its agents to the next one, which they find without being refused', async () => {
-    const [agent] = await newAgent();
-    const first = await startAgentSide(test.database, { folder: side.folder });
+    const [agent] = await its.newAgent();
+    const first = await startAgentSide(test.database, { folder: its.side.folder });
     const before = await agent.connect({}, agent.client(first.port));
     await first.close();
     await before.answers.ended;
-    const second = await startAgentSide(test.database, { folder: side.folder });
+    const second = await startAgentSide(test.database, { folder: its.side.folder });
     const after = await agent.connect({}, agent.client(second.port));
     expect(second.side.sessions.count).toBe(1);
     await after.close();
