@@ -12,7 +12,8 @@ import {
   type RepairsDone,
 } from '../diagnosis/repairs-summary.ts';
 import { exitStatus } from '../exit-status.ts';
-import { causeOf, reportOutcome } from '../jobs/outcome-card.ts';
+import { causeOf } from '../jobs/job-trouble.ts';
+import { reportOutcome } from '../jobs/outcome-card.ts';
 import { confirmOrder } from '../orders/confirm-order.ts';
 import type { OrderOptions } from '../orders/order-job.ts';
 import { readOrderOptions, targetWords } from '../orders/order-options.ts';

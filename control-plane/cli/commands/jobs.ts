@@ -11,7 +11,7 @@ import type { NextStep } from '../cli-error.ts';
 import type { CommandContext } from '../command-context.ts';
 import { exitStatus } from '../exit-status.ts';
 import { confirmation } from '../jobs/confirm-job.ts';
-import { describeTrouble } from '../jobs/outcome-card.ts';
+import { describeTrouble } from '../jobs/job-trouble.ts';
 import { isFinal, jobStateTexts } from '../output/job-states.ts';
 import { printFacts } from '../output/table.ts';
 import { glyph, styled } from '../output/terminal.ts';

@@ -1,6 +1,6 @@
 import { commandText, shell } from '../../../proto/documents/command-text.ts';
 import type { JobBody } from '../api/bodies.ts';
-import { causeOf } from '../jobs/outcome-card.ts';
+import { causeOf } from '../jobs/job-trouble.ts';
 import { shortDigest, type ReadPlan } from '../orders/read-plan.ts';
 import { glyph, styled } from '../output/terminal.ts';
 import type { Terminal } from '../output/terminal.ts';

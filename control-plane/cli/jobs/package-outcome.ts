@@ -19,8 +19,16 @@ const outcomes: Record<PackagesOutcome, { word: string; glyph: string; style: St
   restored: { word: 'As before', glyph: '✓', style: 'ok' },
 };
 
-/** Says what became of each package; false for a job about something else. */
-export function sayPackages({ terminal }: CommandContext, job: JobBody): boolean {
+/**
+ * Says what became of each package; false for a job about something else.
+ *
+ * @param saidLater leaves out the detail where it stands in there
+ */
+export function sayPackages(
+  { terminal }: CommandContext,
+  job: JobBody,
+  saidLater: string,
+): boolean {
   if (!job.action.startsWith('packages.')) return false;
   const read = packagesResult.safeParse(job.result);
   if (!read.success) return true;
@@ -42,7 +50,7 @@ export function sayPackages({ terminal }: CommandContext, job: JobBody): boolean
   terminal.say(
     glyph(known.style, known.glyph),
     styled(known.style, known.word),
-    detail === '' ? '' : `: ${detail}`,
+    saidLater.includes(detail) ? '' : `: ${detail}`,
   );
   return true;
 }

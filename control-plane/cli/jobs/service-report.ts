@@ -33,33 +33,36 @@ const outcomeMarks: Record<string, { glyph: string; style: Style }> = {
 
 /**
  * What an action on a service found or did. Results come from the server: one that is not as declared is not
- * shown, and the log still is.
+ * shown, and the log still is. False when nothing was said.
+ *
+ * @param saidLater leaves out the detail where it stands in there
  */
-export function reportService(context: CommandContext, job: JobBody): void {
-  if (!job.action.startsWith('service.') || job.result === null) return;
+export function sayService(context: CommandContext, job: JobBody, saidLater: string): boolean {
+  if (!job.action.startsWith('service.') || job.result === null) return false;
   if (job.action === 'service.status') {
     const { success, data } = serviceStatusResult.safeParse(job.result);
     if (success) printStatus(context, data);
-    return;
+    return success;
   }
   const restart = serviceRestartResult.safeParse(job.result);
   if (restart.success) {
     const { outcome, detail, before, after, affected, because, journal } = restart.data;
-    sayChange(context, outcome, detail, before, after);
+    sayChange(context, outcome, saidLater.includes(detail) ? '' : detail, before, after);
     for (const other of affected) {
       context.terminal.say(`  with it  ${other.unit}: ${other.before} → ${other.after}`);
     }
     if (because !== null) sayJournal(context, journal.slice(-JOURNAL_LINES_SAID));
-    return;
+    return true;
   }
   const configure = serviceConfigureResult.safeParse(job.result);
-  if (!configure.success) return;
+  if (!configure.success) return false;
   const { outcome, detail, before, after, files } = configure.data;
-  sayChange(context, outcome, detail, before, after);
+  sayChange(context, outcome, saidLater.includes(detail) ? '' : detail, before, after);
   for (const { path, before: old, after: now } of files) {
     const what = old === null ? 'written' : now === null ? 'removed' : 'replaced';
     context.terminal.say(`  ${what}  ${path}`);
   }
+  return true;
 }
 
 /** Data, for a person or a program; what it is about is said by the lines of the log already. */
@@ -114,7 +117,8 @@ function sayChange(
 ): void {
   const { terminal } = context;
   const mark = outcomeMarks[outcome]!;
-  for (const [at, line] of wrapText(detail, Math.max(20, terminal.talkColumns - 2)).entries()) {
+  const lines = detail === '' ? [] : wrapText(detail, Math.max(20, terminal.talkColumns - 2));
+  for (const [at, line] of lines.entries()) {
     terminal.say(...(at === 0 ? [glyph(mark.style, mark.glyph)] : ['  ']), line);
   }
   const rows = [
