@@ -7,7 +7,8 @@ import { findAction } from '../../proto/actions/catalogue.ts';
 import { loadSigningKey } from '../../proto/documents/keys.ts';
 import { RecordDecoder } from '../../proto/spool/record.ts';
 import type { LogRecord } from '../../proto/spool/record.ts';
-import type { JobView, Stack } from '../../test/harness/stack.ts';
+import type { Stack } from '../../test/harness/stack.ts';
+import type { JobView } from '../../test/harness/stack-people.ts';
 
 /** An engineer's program that uses the API over kept-open connections. */
 export class InterveneCalls {

@@ -4,11 +4,11 @@ import { once } from 'node:events';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import type { CutProxy } from './cut-proxy.ts';
-import { Daemon, eventually, run } from './process.ts';
+import { Daemon, run } from './process.ts';
 import type { Finished } from './process.ts';
+import { interveneProgram, StackPeople } from './stack-people.ts';
 
 const root = path.resolve(import.meta.dirname, '../..');
-export const interveneProgram = path.join(root, 'scripts/intervene');
 export const agentProgram = path.join(root, 'scripts/intervene-agent');
 
 export const OPEN_POLICY = [
@@ -41,9 +41,7 @@ export interface Enrollment {
  * trust, a lead engineer `erin`, an account `acme` with the client `carol`, a server `web-04`. Everything
  * is done by the two programs, as people do it.
  */
-export class Stack {
-  readonly folder: string;
-  readonly url: string;
+export class Stack extends StackPeople {
   readonly httpPort: number;
   readonly agentPort: number;
   readonly controlPlane: Daemon;
@@ -52,11 +50,10 @@ export class Stack {
   private readonly options: StackOptions;
 
   private constructor(folder: string, httpPort: number, agentPort: number, options: StackOptions) {
-    this.folder = folder;
+    super(folder, `http://127.0.0.1:${httpPort}`);
     this.httpPort = httpPort;
     this.agentPort = agentPort;
     this.options = options;
-    this.url = `http://127.0.0.1:${httpPort}`;
     this.controlPlane = new Daemon(
       [
         interveneProgram,
@@ -223,115 +220,6 @@ export class Stack {
     return run([agentProgram, ...args, ...this.agentFiles]);
   }
 
-  /** Runs `intervene` as the person of a profile. */
-  cli(profile: string, ...args: string[]): Promise<Finished> {
-    return run([interveneProgram, '--profile', profile, ...args], { env: this.environment });
-  }
-
-  get environment(): Record<string, string> {
-    return { INTERVENE_HOME: path.join(this.folder, 'home'), NO_COLOR: '1' };
-  }
-
-  async ok(profile: string, ...args: string[]): Promise<string> {
-    const done = await this.cli(profile, ...args);
-    if (done.status !== 0) {
-      throw new Error(
-        `intervene ${args.join(' ')} ended with ${done.status}:\n${done.stderr}${done.stdout}`,
-      );
-    }
-    return done.stdout;
-  }
-
-  async json<T>(profile: string, ...args: string[]): Promise<T> {
-    return JSON.parse(await this.ok(profile, '--json', ...args)) as T;
-  }
-
-  /** A grant by carol for `web-04`. */
-  async authorize(actions: string, ...more: string[]): Promise<{ id: string; number: number }> {
-    return this.json(
-      'carol',
-      'authorize',
-      'web-04',
-      '--ticket',
-      'T-1',
-      '--actions',
-      actions,
-      '--highest-class',
-      'C',
-      '--accept-no-undo',
-      '--backup',
-      'yes',
-      '--interruption',
-      'yes',
-      '--yes',
-      ...more,
-    );
-  }
-
-  /** Carol takes back whatever she permits now. */
-  async revokeAll(): Promise<void> {
-    const { items } = await this.request<{ items: { id: string; state: string }[] }>(
-      'carol',
-      'GET',
-      '/api/v1/grants',
-    );
-    for (const grant of items.filter(({ state }) => state === 'valid')) {
-      await this.ok('carol', 'revoke', grant.id, '--yes');
-    }
-  }
-
-  async request<T>(profile: string, method: string, route: string, body?: unknown): Promise<T> {
-    const token = readFileSync(
-      path.join(this.environment.INTERVENE_HOME!, 'profiles', profile, 'token'),
-      'utf8',
-    ).trim();
-    const response = await fetch(`${this.url}${route}`, {
-      method,
-      headers: {
-        authorization: `Bearer ${token}`,
-        ...(body !== undefined && { 'content-type': 'application/json' }),
-      },
-      ...(body !== undefined && { body: JSON.stringify(body) }),
-    });
-    const text = await response.text();
-    if (!response.ok) throw new Error(`${method} ${route}: ${response.status} ${text}`);
-    return JSON.parse(text) as T;
-  }
-
-  async ready(): Promise<void> {
-    await eventually(
-      'the control plane is ready',
-      async () => (await fetch(`${this.url}/readyz`)).ok,
-      60_000,
-    );
-  }
-
-  async connected(timeoutMs?: number): Promise<void> {
-    const isConnected = async () => {
-      const { items } = await this.request<{ items: { state: string }[] }>(
-        'lead',
-        'GET',
-        '/api/v1/agents',
-      );
-      return items.some((agent) => agent.state === 'connected');
-    };
-    await eventually('the agent is connected', isConnected, timeoutMs);
-  }
-
-  async job(reference: string): Promise<JobView> {
-    return this.request('lead', 'GET', `/api/v1/jobs/${reference}`);
-  }
-
-  /** The job when it has ended. */
-  async ended(reference: string, timeoutMs?: number): Promise<JobView> {
-    const open = ['proposed', 'queued', 'delivered', 'running'];
-    const ended = async () => {
-      const job = await this.job(reference);
-      return open.includes(job.state) ? null : job;
-    };
-    return eventually(`job ${reference} has ended`, ended, timeoutMs);
-  }
-
   /** The pid of the postmaster this stack's control plane runs. */
   postgresPid(): number {
     const file = path.join(this.data, 'postgres/data/postmaster.pid');
@@ -345,21 +233,6 @@ export class Stack {
     await this.proxy?.close();
     rmSync(this.folder, { recursive: true, force: true });
   }
-}
-
-export interface JobView {
-  id: string;
-  name: string;
-  state: string;
-  reason: string | null;
-  exitStatus: number | null;
-  result: Record<string, unknown> | null;
-  log: {
-    committedBytes: number;
-    bytes: number | null;
-    digest: string | null;
-    verified: boolean | null;
-  };
 }
 
 export async function freePort(): Promise<number> {

@@ -8,7 +8,8 @@ import type { DiagnosticsResult, Finding } from '../../proto/actions/diagnostics
 import type { JsonValue } from '../../proto/documents/fields.ts';
 import type { Plan } from '../../proto/documents/kinds/plan.ts';
 import type { Finished } from '../harness/process.ts';
-import type { JobView, Stack } from '../harness/stack.ts';
+import type { Stack } from '../harness/stack.ts';
+import type { JobView } from '../harness/stack-people.ts';
 
 export type Parameters = Record<string, JsonValue>;
 

@@ -18,7 +18,8 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createEmbeddedPostgres } from '../../control-plane/database/embedded-postgres.ts';
 import type { EmbeddedPostgres } from '../../control-plane/database/embedded-postgres.ts';
 import { Daemon, eventually } from '../harness/process.ts';
-import { interveneProgram, Stack } from '../harness/stack.ts';
+import { Stack } from '../harness/stack.ts';
+import { interveneProgram } from '../harness/stack-people.ts';
 
 const lines = (from: number, to: number) =>
   Array.from({ length: to - from + 1 }, (_, at) => `${from + at}\n`).join('');

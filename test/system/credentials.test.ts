@@ -13,8 +13,8 @@ import {
   ProcessWatch,
   tablesWith,
 } from '../harness/secret-search.ts';
-import { interveneProgram } from '../harness/stack.ts';
-import type { JobView } from '../harness/stack.ts';
+import { interveneProgram } from '../harness/stack-people.ts';
+import type { JobView } from '../harness/stack-people.ts';
 
 interface CredentialView {
   number: number;

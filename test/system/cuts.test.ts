@@ -10,7 +10,8 @@ import { startCutProxy } from '../harness/cut-proxy.ts';
 import type { CutProxy } from '../harness/cut-proxy.ts';
 import { counter, expectedLines, readWholeLog } from '../harness/job-log.ts';
 import { eventually } from '../harness/process.ts';
-import { interveneProgram, Stack } from '../harness/stack.ts';
+import { Stack } from '../harness/stack.ts';
+import { interveneProgram } from '../harness/stack-people.ts';
 
 /**
  * The cuts and kills that other tools were measured with: 50 lines, one each half second, exit status 7.

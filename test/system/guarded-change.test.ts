@@ -2,7 +2,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { OptedInServer } from '../harness/opted-in-server.ts';
 import { PersonAtTerminal } from '../harness/person-at-terminal.ts';
 import { eventually } from '../harness/process.ts';
-import { interveneProgram } from '../harness/stack.ts';
+import { interveneProgram } from '../harness/stack-people.ts';
 
 /** A server whose firewall shuts SSH out, and not the control plane. */
 const SHUT = [

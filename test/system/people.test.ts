@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { readUnverified } from '../../proto/documents/document.ts';
 import { eventually } from '../harness/process.ts';
 import { OPEN_POLICY, Stack } from '../harness/stack.ts';
-import type { JobView } from '../harness/stack.ts';
+import type { JobView } from '../harness/stack-people.ts';
 
 type Job = JobView & { owner: string; signedBy: string[]; startBefore: string };
 

@@ -4,7 +4,8 @@ import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Daemon, eventually, run } from '../harness/process.ts';
 import { agentProgram, OPEN_POLICY, Stack } from '../harness/stack.ts';
-import type { Enrollment, JobView } from '../harness/stack.ts';
+import type { Enrollment } from '../harness/stack.ts';
+import type { JobView } from '../harness/stack-people.ts';
 
 /** A second server of acme, whose agent runs as in a rescue environment. */
 describe('a server in rescue', () => {

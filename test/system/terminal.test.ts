@@ -7,8 +7,9 @@ import { FrameProxy } from '../harness/frame-proxy.ts';
 import { readWholeLog } from '../harness/job-log.ts';
 import { PersonAtTerminal } from '../harness/person-at-terminal.ts';
 import { eventually } from '../harness/process.ts';
-import { interveneProgram, OPEN_POLICY, Stack } from '../harness/stack.ts';
-import type { JobView } from '../harness/stack.ts';
+import { OPEN_POLICY, Stack } from '../harness/stack.ts';
+import { interveneProgram } from '../harness/stack-people.ts';
+import type { JobView } from '../harness/stack-people.ts';
 
 const SECRET = 'correct-horse-battery';
 

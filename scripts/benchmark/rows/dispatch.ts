@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { interveneProgram } from '../../../test/harness/stack.ts';
+import { interveneProgram } from '../../../test/harness/stack-people.ts';
 import { findAnsible } from '../ansible.ts';
 import { inTurns } from '../bench.ts';
 import type { Bench, BenchRow } from '../bench.ts';

@@ -1,7 +1,8 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { interveneProgram, Stack } from '../../../test/harness/stack.ts';
+import { Stack } from '../../../test/harness/stack.ts';
+import { interveneProgram } from '../../../test/harness/stack-people.ts';
 import type { Bench, BenchRow } from '../bench.ts';
 import type { Series } from '../figures.ts';
 import { memoryOf } from '../memory.ts';
