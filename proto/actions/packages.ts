@@ -51,6 +51,14 @@ export const packagesRepairParameters = z.strictObject({
     .max(64)
     .optional()
     .describe('packages that the repair may bring in or bring to another version, each a name'),
+  releaseHolds: z
+    .array(packageName.refine((name) => !name.includes('='), 'names a version'))
+    .min(1)
+    .max(64)
+    .optional()
+    .describe(
+      'packages that are held back though others need another version of them, and are to be held no longer',
+    ),
   holdServices,
 });
 
@@ -142,7 +150,7 @@ export const packagesRepair: ActionDeclaration = {
   undo: 'none',
   parameters: packagesRepairParameters,
   result: packagesResult,
-  bringsIn: ['packages'],
+  bringsIn: ['packages', 'releaseHolds'],
   sealedInputs: [],
   interrupt: 'finish',
   usualDuration: '10 seconds to 10 minutes',

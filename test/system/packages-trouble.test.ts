@@ -206,6 +206,10 @@ describe('a repair', () => {
     await its.repository.publish(flaky('1.0'));
     await its.locally('apt-get', 'update');
     await its.server.stack.authorize('packages.repair', '--limit', 'packages=["lacking"]');
+    await its.server.stack.authorize(
+      'packages.repair',
+      ...['--limit', 'packages=["stays"]', '--limit', 'releaseHolds=["stays"]'],
+    );
     await its.server.stack.authorize('packages.repair');
   });
 
@@ -273,6 +277,35 @@ describe('a repair', () => {
     const done = await mend('--param', 'packages=["lacking"]');
     expect(done.status, done.stderr).toBe(0);
     expect(await its.state('lacking')).toBe('1.0 installed');
+    await its.locally('apt-get', 'check');
+  });
+
+  it('lets go of a hold that keeps others from what they need, once the client has named it', async () => {
+    await its.repository.publish({ name: 'stays', version: '1.0' });
+    await its.locally('apt-get', 'update');
+    await its.locally('apt-get', 'install', '-y', 'stays');
+    await its.locally('apt-mark', 'hold', 'stays');
+    await its.repository.publish(
+      { name: 'stays', version: '2.0' },
+      { name: 'moves', version: '2.0', fields: { Depends: 'stays (>= 2.0)' } },
+    );
+    await its.locally('apt-get', 'update');
+    const fetch =
+      'cd /tmp; apt-get download moves; dpkg --force-depends --install moves_2.0_all.deb || true';
+    await its.locally('sh', '-ec', fetch);
+    expect((await plan()).status).toBe(1);
+    const refused = await its.lastJob('plan');
+    expect(refused.reason).toBe('packages_held');
+    const shown = await its.server.stack.cli('lead', 'logs', refused.id);
+    expect(shown.stderr + shown.stdout).toContain('releaseHolds');
+    const named = ['--param', 'packages=["stays"]', '--param', 'releaseHolds=["stays"]'];
+    const released = await mend(...named);
+    expect(released.status, released.stderr).toBe(0);
+    expect(await its.locally('apt-mark', 'showhold')).toBe('');
+    expect(await its.state('stays')).toBe('1.0 installed');
+    const done = await mend(...named);
+    expect(done.status, done.stderr).toBe(0);
+    expect(await its.state('stays')).toBe('2.0 installed');
     await its.locally('apt-get', 'check');
   });
 

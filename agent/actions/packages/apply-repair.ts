@@ -16,6 +16,7 @@ import { audit, packagesResult, whatBecameOf } from './package-outcome.ts';
 import { CONFIGURE, repairStepTexts } from './repair-plan-steps.ts';
 import { clearLeftHold, ServiceHold } from './service-hold.ts';
 import { requireUnchanged } from './stale-plan.ts';
+import { releaseArgv } from './wrong-holds.ts';
 
 /** Carries out a plan of `planRepair`. A plan without steps changes nothing. */
 export async function applyRepair(
@@ -38,7 +39,37 @@ export async function applyRepair(
     return { succeeded: true, reason: null, exitStatus: null, result };
   }
   if (fault === 'record_lost') return restoreRecord(context, plan, z.string().parse(rest['copy']));
+  if (fault === 'held') return release(context, plan, z.array(z.string()).parse(rest['release']));
   return configure(context, plan, holdServices);
+}
+
+async function release(
+  context: ActionContext,
+  plan: Plan,
+  names: readonly string[],
+): Promise<ActionResult> {
+  await context.step(repairStepTexts.release, async (confirm) => {
+    await confirm([]);
+    await awaitPackageLocks(context);
+    await requireUnchanged(plan);
+    const done = await runDpkg(context, releaseArgv(names), { output: 'both' });
+    if (done.exitStatus !== 0) {
+      throw new ActionError('hold_not_released', `apt-mark: ${done.err.trim().slice(0, 500)}`);
+    }
+  });
+  const unfinished = await verifyAudit(context);
+  const left = (await listPackages(context)).filter(
+    ({ name, isHeld }) => isHeld && names.includes(name),
+  );
+  const isGood = left.length === 0;
+  const detail = isGood
+    ? `${listed(names)} is held no longer. Plan again: what it kept others from comes next.`
+    : `${listed(left.map(({ name }) => name))} is still held.`;
+  context.note(detail);
+  const outcome = isGood ? 'repaired' : 'incomplete';
+  const result = packagesResult({ outcome, audit: unfinished, detail });
+  const reason = isGood ? null : 'hold_not_released';
+  return { succeeded: isGood, reason, exitStatus: null, result };
 }
 
 async function restoreRecord(

@@ -9,25 +9,29 @@ import type { Target } from '../../target/open-target.ts';
 import { TargetFiles } from '../../target/target-files.ts';
 import { findWork } from './disk-work.ts';
 
+let root: string;
+let archive: string;
+beforeEach(() => {
+  root = mkdtempSync(join(tmpdir(), 'ivw-'));
+  for (const path of ['var/lib/dpkg', 'var/cache/apt/archives']) {
+    mkdirSync(join(root, path), { recursive: true });
+  }
+});
+afterEach(() => rmSync(root, { recursive: true, force: true }));
+
+const find = (parameters = {}, signal = new AbortController().signal) => {
+  const context = { spec: { parameters }, signal } as ActionContext;
+  return findWork(context, { files: new TargetFiles(root) } as Target);
+};
+
 describe('the archive of a package that must be installed anew', () => {
-  let root: string;
-  let archive: string;
   beforeEach(() => {
-    root = mkdtempSync(join(tmpdir(), 'ivw-'));
-    for (const path of ['var/lib/dpkg', 'var/cache/apt/archives']) {
-      mkdirSync(join(root, path), { recursive: true });
-    }
     writeFileSync(
       join(root, 'var/lib/dpkg/status'),
       'Package: shop\nStatus: install reinstreq half-installed\nArchitecture: amd64\nVersion: 1\n',
     );
     archive = join(root, 'var/cache/apt/archives/shop_1_amd64.deb');
   });
-  afterEach(() => rmSync(root, { recursive: true, force: true }));
-  const find = (signal = new AbortController().signal) => {
-    const context = { spec: { parameters: {} }, signal } as ActionContext;
-    return findWork(context, { files: new TargetFiles(root) } as Target);
-  };
 
   it('is named with the sum of its content', async () => {
     writeFileSync(archive, 'content');
@@ -52,6 +56,31 @@ describe('the archive of a package that must be installed anew', () => {
 
   it('is read no further once the job is to stop', async () => {
     execFileSync('truncate', ['-s', '100M', archive]);
-    await expect(find(AbortSignal.abort())).rejects.toThrow('aborted');
+    await expect(find({}, AbortSignal.abort())).rejects.toThrow('aborted');
+  });
+});
+
+describe('a package that is held back in a version that another one cannot use', () => {
+  beforeEach(() => {
+    const stays = 'Package: stays\nStatus: hold ok installed\nArchitecture: amd64\nVersion: 1\n';
+    const moves = `${stays.replace('stays', 'moves').replace('hold', 'install')}Depends: stays (>= 2)\n`;
+    writeFileSync(join(root, 'var/lib/dpkg/status'), `${stays}\n${moves}`);
+    writeFileSync(join(root, 'var/cache/apt/archives/stays_2_amd64.deb'), 'content');
+  });
+
+  it.each([{}, { releaseHolds: ['moves'] }])('stays so with %j', async (parameters) => {
+    await expect(find({ packages: ['stays'], ...parameters })).rejects.toMatchObject({
+      reason: 'packages_held',
+      message: expect.stringContaining('name stays') as string,
+    });
+  });
+
+  it('is held no longer once the order names it', async () => {
+    const parameters = { packages: ['stays'], releaseHolds: ['stays'] };
+    expect(await find(parameters)).toMatchObject({
+      released: ['stays'],
+      archives: [{ name: 'stays' }],
+      findings: ['stays is held back, and moves needs another version of it'],
+    });
   });
 });

@@ -11,9 +11,11 @@ import {
   readRecord,
   RECORD_MAX_BYTES,
   unfinishedIn,
+  wrongHoldsIn,
   type RecordedPackage,
 } from './dpkg-record.ts';
 import { DPKG_STATUS } from './installed-packages.ts';
+import { holdsToRelease, wrongHoldText } from './wrong-holds.ts';
 
 const CACHE = '/var/cache/apt/archives';
 const UPDATES = '/var/lib/dpkg/updates';
@@ -30,6 +32,8 @@ export interface DiskWork {
   unfinished: RecordedPackage[];
   /** Archives that the system keeps and that are installed, in full. */
   archives: { path: string; name: string; digest: string }[];
+  /** Packages that are held back and are to be held no longer. */
+  released: string[];
   findings: string[];
 }
 
@@ -71,14 +75,19 @@ export async function findWork(context: ActionContext, target: Target): Promise<
     context,
     lacking.map(({ name }) => name),
   );
+  const wrongHolds = wrongHoldsIn(record, lacking);
   return {
     ...state,
+    released: holdsToRelease(context, wrongHolds),
     archives: await archivesFor(context, target, [...wanted], record),
     findings: [
       ...(isInterrupted ? ['dpkg was interrupted while it changed packages'] : []),
       ...unfinished.map(({ name, state: is }) => `${name} is ${is}`),
       ...anew.map(({ name }) => `${name} cannot be used until it is installed anew`),
-      ...lacking.map(({ name, by }) => `${by} needs ${name}, which is not there`),
+      ...wrongHolds.map(wrongHoldText),
+      ...lacking
+        .filter((one) => !wrongHolds.includes(one))
+        .map(({ name, by }) => `${by} needs ${name}, which is not there`),
     ].slice(0, 100),
   };
 }

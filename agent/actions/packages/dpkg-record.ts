@@ -16,6 +16,8 @@ export interface RecordedPackage {
   state: string;
   /** dpkg can do nothing with it but install it anew. */
   needsReinstall: boolean;
+  /** Somebody wants it to stay as it is (apt-mark(8)). */
+  isHeld: boolean;
   /** Fields as they are written. */
   depends: string;
   provides: string;
@@ -43,13 +45,14 @@ function paragraph(text: string): RecordedPackage | null {
   }
   const name = fields.get('package');
   if (name === undefined) return null;
-  const [, flag = '', state = ''] = (fields.get('status') ?? '').split(/\s+/);
+  const [want, flag = '', state = ''] = (fields.get('status') ?? '').split(/\s+/);
   return {
     name,
     architecture: fields.get('architecture') ?? '',
     version: fields.get('version') ?? '',
     state,
     needsReinstall: flag === 'reinstreq',
+    isHeld: want === 'hold',
     depends: [fields.get('pre-depends'), fields.get('depends')]
       .filter((field) => field !== undefined)
       .join(', '),
@@ -97,6 +100,15 @@ export function lackingIn(record: readonly RecordedPackage[]): Lacking[] {
     }
   }
   return [...lacking.values()];
+}
+
+/** Of what is lacking, what is held back in a version that others cannot use. */
+export function wrongHoldsIn(
+  record: readonly RecordedPackage[],
+  lacking: readonly Lacking[],
+): Lacking[] {
+  const held = new Set(record.filter(({ isHeld }) => isHeld).map(({ name }) => name));
+  return lacking.filter(({ name }) => held.has(name));
 }
 
 interface Relation {

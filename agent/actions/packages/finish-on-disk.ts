@@ -22,6 +22,7 @@ import { packagesResult } from './package-outcome.ts';
 import { CONFIGURE } from './repair-plan-steps.ts';
 import { POLICY_FILE } from './service-hold.ts';
 import { changesToTake } from './take-over.ts';
+import { releaseArgv } from './wrong-holds.ts';
 
 const RUN_WITHIN_MS = 30 * 60_000;
 const RECORD_BYTES = 64 * 1024;
@@ -159,13 +160,14 @@ async function runDpkgInside(
   );
 }
 
-function commandsOf({ archives }: DiskWork): string[][] {
+function commandsOf({ archives, released }: DiskWork): string[][] {
+  const release = released.length > 0 ? [releaseArgv(released)] : [];
   const install = ['dpkg', '--force-confold', '--install', ...archives.map(({ path }) => path)];
-  return [...(archives.length > 0 ? [install] : []), [...CONFIGURE]];
+  return [...release, ...(archives.length > 0 ? [install] : []), [...CONFIGURE]];
 }
 
 async function planOf(context: ActionContext, target: Target, work: DiskWork): Promise<PlanBody> {
-  const { record, isInterrupted, unfinished, archives, findings } = work;
+  const { record, isInterrupted, unfinished, archives, released, findings } = work;
   const isNeeded = isInterrupted || unfinished.length > 0 || archives.length > 0;
   const names = [...archives, ...unfinished].map(({ name }) => name);
   const status = (await target.files.read(DPKG_STATUS, RECORD_MAX_BYTES)) ?? '';
@@ -174,7 +176,7 @@ async function planOf(context: ActionContext, target: Target, work: DiskWork): P
     summary: !isNeeded
       ? 'Nothing to do: every package is whole and has what it needs.'
       : archives.length > 0
-        ? `Install from archives that the system keeps: ${listed(archives.map(({ name }) => name))}. Nothing is removed.`
+        ? `${released.length > 0 ? `Hold ${listed(released)} no longer. ` : ''}Install from archives that the system keeps: ${listed(archives.map(({ name }) => name))}. Nothing is removed.`
         : `Finish what dpkg was not through with: ${listed(names) || 'its record'}. Nothing is removed.`,
     findings,
     preconditions: [

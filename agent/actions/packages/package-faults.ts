@@ -1,10 +1,11 @@
-import { readdir } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ActionContext } from '../../runner/action.ts';
 import { TargetFiles } from '../../target/target-files.ts';
 import { aptError } from './apt-messages.ts';
 import { PERMISSIVE, type AptSession } from './apt-session.ts';
-import { listPackages, type InstalledPackage } from './installed-packages.ts';
+import { lackingIn, readRecord, wrongHoldsIn, type Lacking } from './dpkg-record.ts';
+import { DPKG_STATUS, listPackages, type InstalledPackage } from './installed-packages.ts';
 import { lostRecord, type LostRecord } from './lost-record.ts';
 import { audit } from './package-outcome.ts';
 
@@ -18,6 +19,8 @@ export type PackageFault =
   | { kind: 'interrupted' }
   /** Packages that only the archive they came from can bring in order. */
   | { kind: 'reinstall'; packages: InstalledPackage[] }
+  /** Packages need other versions of packages that are held back. */
+  | { kind: 'held'; wrong: Lacking[] }
   /** Packages lack others they need. */
   | { kind: 'dependencies'; said: string }
   /** Packages that are unpacked and not configured. */
@@ -40,6 +43,9 @@ export async function findFault(
     const error = aptError(checked);
     if (error.reason !== 'dependencies_broken' && error.reason !== 'dependencies_unmet')
       throw error;
+    const record = readRecord(await readFile(DPKG_STATUS, 'utf8'));
+    const wrong = wrongHoldsIn(record, lackingIn(record));
+    if (wrong.length > 0) return { kind: 'held', wrong };
     return { kind: 'dependencies', said: error.message };
   }
   const unfinished = packages.filter(

@@ -9,7 +9,8 @@ import { DPKG_STATUS, packagePreconditions, type InstalledPackage } from './inst
 import { examineChange, type PackageChange } from './package-change.ts';
 import { findFault, type PackageFault } from './package-faults.ts';
 import { refreshLists, summaryOf } from './plan-install.ts';
-import { configureSteps, recordSteps } from './repair-plan-steps.ts';
+import { configureSteps, recordSteps, releaseSteps } from './repair-plan-steps.ts';
+import { holdsToRelease, wrongHoldText } from './wrong-holds.ts';
 
 type PlanBody = Omit<Plan, 'server' | 'action' | 'actionVersion' | 'parameters'>;
 
@@ -66,6 +67,15 @@ async function planFor(
       if (names.length > 24) throw tooMany(fault.packages);
       const found = `cannot be used until installed anew: ${named(fault.packages)}`;
       return planChange(context, session, ['install', '--reinstall', ...names], found, held);
+    }
+    case 'held': {
+      const names = holdsToRelease(context, fault.wrong);
+      return {
+        target: { fault: fault.kind, release: names },
+        summary: `Hold ${listed(names, 24)} no longer. ${AGAIN}`,
+        findings: fault.wrong.map(wrongHoldText).slice(0, 100),
+        steps: releaseSteps(names),
+      };
     }
     case 'dependencies':
       return planChange(context, session, ['--fix-broken', 'install'], fault.said, held);

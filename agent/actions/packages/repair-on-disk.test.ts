@@ -5,6 +5,8 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { PackagesResult } from '../../../proto/actions/packages.ts';
 import type { Plan } from '../../../proto/documents/kinds/plan.ts';
 import { differences, FaultDisk, pictureOf, type MountedSystem } from '../../../test/lab/index.ts';
+import { isWhole } from '../../../test/fixtures/matrix.ts';
+import { keepArchive } from '../../../test/lab/faults/keep-archive.ts';
 import { PLAN_FILE } from '../../jobs/control-messages.ts';
 import { ended, JobsFixture, output } from '../../jobs/jobs-fixture.ts';
 import type { JobSpec } from '../../jobs/job-spec.ts';
@@ -158,12 +160,55 @@ describe('packages of a system on disks', () => {
     LIMIT_MS,
   );
 
+  it.runIf(isWhole)(
+    'are held no longer where others need another version, once the order names them, and again after an undo',
+    async () => {
+      await broken(
+        async (system) => {
+          await keepArchive(system, 'libnftables1:amd64');
+          system.edit('var/lib/dpkg/status', (text) =>
+            text.replace(
+              /^(Package: libnftables1\nStatus:) install( ok installed\n[^]*?\nVersion: )\S+/m,
+              '$1 hold$20.9-1',
+            ),
+          );
+        },
+        async () => {
+          const held = () => disk.look((system) => system.ok(['apt-mark', 'showhold']));
+          expect(await held()).toBe('libnftables1\n');
+          const packages = ['libnftables1'];
+          const refused = await order({ mode: 'plan', parameters: { packages } });
+          expect([refused.reason, refused.said]).toEqual([
+            'packages_held',
+            expect.stringContaining('releaseHolds') as string,
+          ]);
+          const before = await pictureOf(disk);
+          const parameters = { packages, releaseHolds: packages };
+          const done = await mend(parameters);
+          expect(done.result, done.said).toMatchObject({ outcome: 'repaired' });
+          expect(await held()).toBe('');
+          const changed = differences(before, await pictureOf(disk));
+          expect(changed.filter((path) => path.includes('pkgcache'))).toEqual([]);
+          expect((await planned(parameters)).steps).toEqual([]);
+          const undone = await order({ mode: 'undo', undoes: done.id, parameters });
+          expect(undone.result, undone.said).toMatchObject({ outcome: 'restored' });
+          expect(differences(before, await pictureOf(disk))).toEqual([]);
+        },
+        'var/lib/dpkg/status',
+      );
+    },
+    LIMIT_MS,
+  );
+
   it(
     'say what is missing where nothing on the disk helps',
     async () => {
       const plan = (parameters: JobSpec['parameters'] = {}) => order({ mode: 'plan', parameters });
       await broken(
-        (system) => system.ok(['dpkg', '--force-depends', '--remove', 'libnftables1']),
+        async (system) => {
+          await system.ok(['apt-get', 'clean']);
+          await system.ok(['dpkg', '--force-depends', '--remove', 'libnftables1']);
+        },
         async () => {
           expect((await plan()).reason).toBe('packages_not_named');
           const named = await plan({ packages: ['libnftables1'] });

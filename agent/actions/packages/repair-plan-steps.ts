@@ -4,6 +4,7 @@ import { backupFolderInPlan } from '../filesystem/backup-place.ts';
 import { changeStepTexts, verifyStep } from './change-plan.ts';
 import { DPKG_STATUS } from './installed-packages.ts';
 import { holdingArgv } from './service-hold.ts';
+import { releaseArgv } from './wrong-holds.ts';
 
 /** What a step is called in the plan and in the journal. */
 export const repairStepTexts = {
@@ -15,6 +16,11 @@ export const repairStepTexts = {
   configure: {
     id: 'configure',
     description: 'Let dpkg finish the packages it was not through with',
+    interrupt: 'finish',
+  },
+  release: {
+    id: 'release-holds',
+    description: 'Let go of the holds that keep packages from what they need',
     interrupt: 'finish',
   },
   verify: changeStepTexts.verify,
@@ -60,6 +66,21 @@ export function configureSteps(held: readonly string[]): PlanStep[] {
       verify: 'The exit status of dpkg, and the next step.',
       undo: { possible: false, why: 'what a package was half through with cannot be half undone' },
       interruptBoundSeconds: CONFIGURE_BOUND_SECONDS,
+    },
+    verifyStep(),
+  ];
+}
+
+export function releaseSteps(names: readonly string[]): PlanStep[] {
+  return [
+    {
+      ...repairStepTexts.release,
+      changes: [{ type: 'command', argv: releaseArgv(names) }],
+      declaredFolders: ['/var/lib/dpkg'],
+      backup: null,
+      verify: 'dpkg holds none of them any more.',
+      undo: { possible: false, why: `by hand: apt-mark hold ${names.join(' ')}` },
+      interruptBoundSeconds: RECORD_BOUND_SECONDS,
     },
     verifyStep(),
   ];

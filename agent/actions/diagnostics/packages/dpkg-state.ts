@@ -1,4 +1,9 @@
-import { lackingIn, readRecord, RECORD_MAX_BYTES } from '../../packages/dpkg-record.ts';
+import {
+  lackingIn,
+  readRecord,
+  RECORD_MAX_BYTES,
+  wrongHoldsIn,
+} from '../../packages/dpkg-record.ts';
 import { badSources } from '../../packages/source-lines.ts';
 import { commandEvidence, fileEvidence, type NewFinding } from '../finding.ts';
 import { NotApplicable, nothingFound, type Probe, type ProbeContext } from '../probe.ts';
@@ -116,10 +121,21 @@ export const dependencies: Probe = {
   async look({ files }) {
     const text = await files.read(DPKG_STATUS, RECORD_MAX_BYTES);
     if (text === null) throw new NotApplicable('packages are not kept by dpkg');
-    const lacking = lackingIn(readRecord(text));
+    const record = readRecord(text);
+    const lacking = lackingIn(record);
     if (lacking.length === 0) return nothingFound;
+    const held = wrongHoldsIn(record, lacking);
     const names = lacking.map(({ name }) => name);
     const [first] = lacking;
+    const suggestion = {
+      action: 'packages.repair' as const,
+      parameters: {
+        packages: names.slice(0, NAMED_MAX),
+        ...(held.length > 0 && {
+          releaseHolds: held.slice(0, NAMED_MAX).map(({ name }) => name),
+        }),
+      },
+    };
     return {
       findings: [
         {
@@ -133,14 +149,25 @@ export const dependencies: Probe = {
           evidence: lacking
             .slice(0, 4)
             .map(({ name, by }) => fileEvidence(DPKG_STATUS, null, `${by} needs ${name}`)),
-          suggestion: {
-            action: 'packages.repair',
-            parameters: { packages: names.slice(0, NAMED_MAX) },
-          },
+          suggestion,
           byHand:
             'apt-get --simulate --fix-broken install; the same without -s when it removes nothing.',
         },
+        ...held.map(({ name, by }) => wrongHold(name, by, suggestion)),
       ],
     };
   },
 };
+
+/** A hold is somebody's decision: letting go of it is suggested by name, and the client has to name it, too. */
+function wrongHold(name: string, by: string, suggestion: NewFinding['suggestion']): NewFinding {
+  return {
+    rule: 'pkg.wrong_hold',
+    severity: 'warning',
+    subject: name,
+    title: `${name} is held back, and ${by} needs another version of it`,
+    evidence: [fileEvidence(DPKG_STATUS, null, `Package: ${name} Status: hold`)],
+    suggestion,
+    byHand: `apt-mark unhold ${name}; then: apt-get --simulate --fix-broken install.`,
+  };
+}

@@ -1,7 +1,7 @@
 import { rm } from 'node:fs/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { names, ProbeFixture } from '../testing/probe-fixture.ts';
-import { aptSources, dpkgState } from './dpkg-state.ts';
+import { aptSources, dependencies, dpkgState } from './dpkg-state.ts';
 
 let system: ProbeFixture;
 const STATUS = 'var/lib/dpkg/status';
@@ -53,6 +53,33 @@ describe('packages, as the real dpkg sees them', () => {
   it('are not missed where dpkg keeps none', async () => {
     await rm(system.path('var/lib/dpkg'), { recursive: true });
     await expect(system.look(dpkgState)).rejects.toThrow('not kept by dpkg');
+  });
+});
+
+describe('what packages need', () => {
+  const needing = (relation: string) =>
+    `${entry('needing', 'installed')}`.replace(
+      '\nMaintainer',
+      `\nDepends: ${relation}\nMaintainer`,
+    );
+
+  it('is not there', async () => {
+    await system.write(STATUS, needing('gone'));
+    expect(await system.look(dependencies)).toMatchObject([
+      { rule: 'pkg.broken_dependencies', suggestion: { parameters: { packages: ['gone'] } } },
+    ]);
+  });
+
+  it('is held back in a version that is of no use', async () => {
+    const held = entry('good', 'installed').replace('Status: install', 'Status: hold');
+    await system.write(STATUS, [held, needing('good (>= 2.0)')].join('\n'));
+    const parameters = { packages: ['good'], releaseHolds: ['good'] };
+    expect(await system.look(dependencies)).toMatchObject([
+      { rule: 'pkg.broken_dependencies', suggestion: { parameters } },
+      { rule: 'pkg.wrong_hold', subject: 'good', suggestion: { parameters } },
+    ]);
+    await system.write(STATUS, [held, needing('good (>= 0.5)')].join('\n'));
+    expect(await system.look(dependencies)).toEqual([]);
   });
 });
 
