@@ -121,10 +121,10 @@ test('a stop during the last step that finishes changes nothing: all was done', 
 test('the end of the time lets a step that must finish end first', async () => {
   const job = await start(
     [
-      { id: 'first', interrupt: 'finish', run: `echo ready; ${count}` },
+      { id: 'first', interrupt: 'finish', run: 'sleep 4; echo whole' },
       { id: 'second', interrupt: 'now', run: 'echo second' },
     ],
-    { maxRuntimeSeconds: 1 },
+    { maxRuntimeSeconds: 3 },
   );
   expect(await ended(job)).toMatchObject({ outcome: 'timed_out', reason: 'time_limit' });
   expect((await output(job)).toString()).toContain('whole');
@@ -249,7 +249,7 @@ test.each(['finish', 'rollback'] as const)(
 test('the end of the time ends a step that must finish, too, when its bound is over', async () => {
   const script: ScriptedStep[] = [{ id: 'first', interrupt: 'finish', run: hangs }];
   const { bytes } = await plan(script);
-  const job = await start(script, { plan: bytes!.toString('base64'), maxRuntimeSeconds: 1 });
+  const job = await start(script, { plan: bytes!.toString('base64'), maxRuntimeSeconds: 3 });
   expect(await ended(job)).toMatchObject({
     outcome: 'timed_out',
     reason: 'time_limit',
