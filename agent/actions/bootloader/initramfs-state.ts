@@ -1,11 +1,16 @@
+import { ActionError } from '../../runner/action.ts';
 import type { Target } from '../../target/open-target.ts';
 import { initramfsOf } from './boot-menu.ts';
 
-const LOOK_WITHIN_MS = 2 * 60_000;
+/** A machine that is emulated, or in trouble, takes minutes for what takes another a second. */
+const LOOK_WITHIN_MS = 10 * 60_000;
 /** Shorter than any that finds a root file system. */
 const INITRAMFS_MIN_BYTES = 1024 * 1024;
 
-/** lsinitramfs ends with 0 whatever it finds: its words and its list tell (initramfs-tools). */
+/**
+ * lsinitramfs ends with 0 whatever it finds: its words and its list tell (initramfs-tools). Throws ActionError
+ * `look_timed_out`: one that was not read to its end is not for that reason broken.
+ */
 export async function isInitramfsWhole(
   { files, layout, runInside }: Target,
   version: string,
@@ -18,6 +23,13 @@ export async function isInitramfsWhole(
     readOnly: true,
     timeoutMs: LOOK_WITHIN_MS,
   });
+  if (listed.timedOut) {
+    const minutes = LOOK_WITHIN_MS / 60_000;
+    throw new ActionError(
+      'look_timed_out',
+      `${path} was not read within ${minutes} minutes, so nothing is known of it; try again when the machine has less to do`,
+    );
+  }
   if (listed.exitStatus !== 0 || /premature|error|cannot|not found|corrupt/i.test(listed.err)) {
     return false;
   }
