@@ -19,7 +19,8 @@ export default defineConfig({
           ],
           globalSetup: ['test/fixtures/compile-cache.ts', 'test/fixtures/database-server.ts'],
           env,
-          testTimeout: 20_000,
+          // Long enough for a machine that does much else: it ends what hangs, and measures nothing.
+          testTimeout: 60_000,
           hookTimeout: 60_000,
         },
       },

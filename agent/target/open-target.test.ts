@@ -163,7 +163,10 @@ describe('a job on a system found on a disk', () => {
   });
 });
 
-describe('an open target', () => {
+/** A sandbox that another test starts between two mounts of one disk holds the first, and the second is refused. */
+const BUSY = { retry: 3 };
+
+describe('an open target', BUSY, () => {
   let fixture: ActionFixture;
   let context: ActionContext;
   beforeEach(async () => {
