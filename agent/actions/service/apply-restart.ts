@@ -20,7 +20,7 @@ import { killCommand, restartBoundSeconds, restartDescription } from './restart-
 import { restartStepTexts, verifyDescription } from './restart-steps.ts';
 import { systemctl } from './systemctl.ts';
 import { isUp, readUnit, readUnits, standingText, type Unit } from './unit.ts';
-import { journalEnd, readUnitJournal, reasonOf } from './unit-journal.ts';
+import { journalEnd, readFailureJournal, readUnitJournal, reasonOf } from './unit-journal.ts';
 import { watchUnit } from './watch-unit.ts';
 
 type Parameters = z.output<typeof serviceRestartParameters>;
@@ -123,7 +123,8 @@ async function resultOf(context: ActionContext, done: Done): Promise<ActionResul
   const { before, after, affected, check, since } = done;
   const outcome = outcomeOf(after);
   const succeeded = outcome === 'running' || outcome === 'ended_well';
-  const journal = await readUnitJournal(context, after.id, JOURNAL_LINES, since);
+  const read = succeeded ? readUnitJournal : readFailureJournal;
+  const journal = await read(context, after.id, JOURNAL_LINES, since);
   const because = succeeded ? null : reasonOf(journal);
   const others = await readUnits(
     context,

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { JournalLine } from '../../../proto/actions/service.ts';
-import { parseJournal, reasonOf } from './unit-journal.ts';
+import { parseJournal, readFailureJournal, reasonOf } from './unit-journal.ts';
 
 const entry = (changes: Record<string, unknown>) =>
   JSON.stringify({
@@ -46,6 +46,34 @@ describe('lines of the journal', () => {
       level: 6,
       from: '',
     });
+  });
+});
+
+describe('the journal of a unit that failed', () => {
+  /** Answers each reading in turn, the last for good. */
+  const journals = (...texts: string[]) => {
+    let readings = 0;
+    const run = async (argv: readonly string[]) => {
+      const out = argv.includes('--sync') ? '' : texts[Math.min(readings++, texts.length - 1)]!;
+      return { exitStatus: 0, signal: null, timedOut: false, out, err: '', truncated: false };
+    };
+    return { run: run as never, readings: () => readings };
+  };
+  const end = entry({ MESSAGE: 'bad.service: Main process exited, code=exited' });
+  const word = entry({ SYSLOG_IDENTIFIER: 'sh', MESSAGE: 'no database' });
+
+  it('is read again until it has words of the service', async () => {
+    const journal = journals(end, end, `${word}\n${end}`);
+    const lines = await readFailureJournal(journal, 'bad.service', 20, null);
+    expect(reasonOf(lines)).toBe('no database');
+    expect(journal.readings()).toBe(3);
+  });
+
+  it('is taken as it is where a service says nothing', async () => {
+    const lines = await readFailureJournal(journals(end), 'bad.service', 20, null);
+    expect(lines.map(({ text }) => text)).toEqual([
+      'bad.service: Main process exited, code=exited',
+    ]);
   });
 });
 

@@ -1,7 +1,12 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { JournalLine } from '../../../proto/actions/service.ts';
 import type { ActionContext } from '../../runner/action.ts';
 
 type Context = Pick<ActionContext, 'run'>;
+
+/** How long the words of a service that failed are waited for; one that says nothing costs this, too. */
+const OWN_WORDS_WITHIN_MS = 2_000;
+const LOOK_EVERY_MS = 100;
 
 /** Where the journal ends now; null where there is none to read. */
 export async function journalEnd(context: Context): Promise<string | null> {
@@ -33,6 +38,24 @@ export async function readUnitJournal(
     { output: 'capture' },
   );
   return done.exitStatus === 0 ? parseJournal(done.out).slice(-lines) : [];
+}
+
+/**
+ * As `readUnitJournal`, of a unit that failed: on a busy machine a journal that is synchronized may still hold
+ * what systemd says of the end and lack what the service said before it.
+ */
+export async function readFailureJournal(
+  context: Context,
+  unit: string,
+  lines: number,
+  after: string | null,
+): Promise<JournalLine[]> {
+  const until = performance.now() + OWN_WORDS_WITHIN_MS;
+  for (;;) {
+    const journal = await readUnitJournal(context, unit, lines, after);
+    if (journal.some(isOwn) || performance.now() > until) return journal;
+    await sleep(LOOK_EVERY_MS);
+  }
 }
 
 /** Lines of `journalctl -o json`; what is no such line is left out. */
@@ -83,14 +106,21 @@ const GENERAL = /^(?:Failed to start |Failed with result |Stopped |Stopping |Sta
  * complained of, else what systemd says of it. Null when nobody says anything.
  */
 export function reasonOf(lines: readonly JournalLine[]): string | null {
-  const isSystemd = ({ from }: JournalLine) => from === 'systemd';
-  const own = lines.filter((line) => !isSystemd(line) && line.text.trim() !== '');
+  const own = lines.filter(isOwn);
   const best =
     own.find(({ level, text }) => level <= ERROR_LEVEL || COMPLAINT.test(text)) ??
     own.at(-1) ??
     lines.findLast((line) => isSystemd(line) && isSpecific(line.text)) ??
     lines.findLast(isSystemd);
   return best?.text.trim().slice(0, 500) ?? null;
+}
+
+function isSystemd({ from }: JournalLine): boolean {
+  return from === 'systemd';
+}
+
+function isOwn(line: JournalLine): boolean {
+  return !isSystemd(line) && line.text.trim() !== '';
 }
 
 function isSpecific(text: string): boolean {
