@@ -42,6 +42,7 @@ describe('the page of faults', () => {
 
   it('says why something is proven by recorded output, and by which test', () => {
     expect(testsOfFaults()).toContain(BOOT_LOOP);
+    expect(testsOfFaults(['D03', 'P01'])).toEqual([BOOT_LOOP]);
     const text = page({ files: new Map([[BOOT_LOOP, true]]) });
     expect(row(text, 'D03')).toMatch(/\| yes \| recorded: the disks .*boot-loop\.test\.ts` \|/);
     const failed = page({ files: new Map([[BOOT_LOOP, false]]) });

@@ -32,9 +32,10 @@ export interface FaultRow {
   commit: string;
 }
 
-/** Test files that prove faults which no disk of the laboratory holds. */
-export function testsOfFaults(): string[] {
-  const tests = faults.flatMap((fault) => ('test' in fault ? [fault.test] : []));
+/** Test files that prove faults which no disk of the laboratory holds: of these ids, or of all. */
+export function testsOfFaults(ids?: readonly string[]): string[] {
+  const asked = faults.filter(({ id }) => ids?.includes(id) ?? true);
+  const tests = asked.flatMap((fault) => ('test' in fault ? [fault.test] : []));
   return [...new Set(tests)].toSorted();
 }
 

@@ -109,8 +109,8 @@ const askingTests = options.all
       ...['accounts', 'agents', 'audit', 'authorizations', 'credentials', 'database'],
       ...['interventions', 'jobs', 'logs', 'servers'],
     ].map((area) => `control-plane/${area}/`);
-/** Then its rows of the page of faults are written anew, and no other page. */
-const onlySomeFaults = process.env['INTERVENE_TEST_FAULTS'] !== undefined;
+/** Then their rows of the page of faults are written anew, and no other page. */
+const someFaults = process.env['INTERVENE_TEST_FAULTS']?.split(',');
 const faultResults = path.join(mkdtempSync(path.join(tmpdir(), 'iv-faults-')), 'results.json');
 
 const parts: Part[] = [
@@ -158,12 +158,10 @@ const parts: Part[] = [
     run: async () => {
       if (!options.all) return vitest(['--project', 'lab']);
       const environment = { ...wholeTables, INTERVENE_FAULT_RESULTS: faultResults };
-      if (onlySomeFaults) {
-        return vitest(['--project', 'lab', 'test/lab/repairs.test.ts'], environment);
-      }
-      const onDisk = await vitest(['--project', 'lab'], environment);
+      const inLab = someFaults === undefined ? [] : ['test/lab/repairs.test.ts'];
+      const onDisk = await vitest(['--project', 'lab', ...inLab], environment);
       // The page of faults needs these, whichever parts of the suite run.
-      const others = testsOfFaults().filter((file) => existsSync(path.join(root, file)));
+      const others = testsOfFaults(someFaults).filter((file) => existsSync(path.join(root, file)));
       const missing = others.filter((file) => !files.has(file));
       return missing.length === 0 ? onDisk : sum(onDisk, await vitest(missing));
     },
@@ -204,7 +202,7 @@ for (const part of parts) {
 }
 
 const machine = `${cpus().length} cores (${cpus()[0]?.model ?? 'unknown'}), Node ${process.versions.node}`;
-if (options.all && !onlySomeFaults) {
+if (options.all && someFaults === undefined) {
   const page = path.join(root, 'docs/TESTS.md');
   const before = readTestPage(page).filter(({ name }) => !results.some((one) => one.name === name));
   const inOrder = parts.flatMap(({ name }) =>
