@@ -21,6 +21,7 @@ export default defineConfig({
           env,
           // Long enough for a machine that does much else: it ends what hangs, and measures nothing.
           testTimeout: 60_000,
+          expect: { poll: { timeout: 30_000 } },
           hookTimeout: 60_000,
         },
       },

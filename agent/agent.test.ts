@@ -10,7 +10,7 @@ import { readStatus } from './status-file.ts';
 import { AgentWorld } from '../test/fixtures/agent-world.ts';
 import { lock } from './trust/lock.ts';
 
-const soon = { timeout: 15_000 };
+const soon = { timeout: 30_000 };
 
 let it_: AgentWorld;
 beforeEach(async () => {

@@ -5,7 +5,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { AgentWorld } from '../test/fixtures/agent-world.ts';
 import { lock, unlock } from './trust/lock.ts';
 
-const soon = { timeout: 15_000 };
+const soon = { timeout: 30_000 };
 
 let it_: AgentWorld;
 beforeEach(async () => {

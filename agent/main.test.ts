@@ -8,7 +8,7 @@ import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { AgentWorld } from '../test/fixtures/agent-world.ts';
 import { run } from '../test/harness/process.ts';
 
-const soon = { timeout: 15_000 };
+const soon = { timeout: 30_000 };
 
 const root = path.resolve(import.meta.dirname, '..');
 const source = [process.execPath, path.join(root, 'agent/main.ts')];

@@ -7,7 +7,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { createServiceManager } from './systemd.ts';
 import type { ServiceManager } from './systemd.ts';
 
-const soon = { timeout: 15_000 };
+const soon = { timeout: 30_000 };
 
 let folder: string;
 let manager: ServiceManager | undefined;

@@ -6,7 +6,7 @@ import type { FarSession } from './testing/far-end.ts';
 import { Closing, connectedPair, NearEnd, startFarEnd } from './testing/near-end.ts';
 import { makeIdentity } from './testing/test-identity.ts';
 
-const soon = { timeout: 15_000 };
+const soon = { timeout: 30_000 };
 const closing = new Closing();
 afterEach(() => closing.all());
 

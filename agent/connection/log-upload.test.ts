@@ -210,11 +210,11 @@ describe('LogUpload', () => {
       });
     };
     const { running, committed } = upload(job);
-    await expect.poll(() => received, { timeout: 10_000 }).toBeGreaterThanOrEqual(WINDOW_BYTES);
+    await expect.poll(() => received, { timeout: 30_000 }).toBeGreaterThanOrEqual(WINDOW_BYTES);
     await delay(100);
     expect(received).toBeLessThan(WINDOW_BYTES + 64 * 1024);
     call!.write({ committedOffset: received });
-    await expect.poll(() => received, { timeout: 10_000 }).toBe(job.logLength);
+    await expect.poll(() => received, { timeout: 30_000 }).toBe(job.logLength);
     call!.write({ committedOffset: received });
     await committed(received);
     running.close();

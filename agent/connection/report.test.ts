@@ -8,7 +8,7 @@ import { Closing } from './testing/near-end.ts';
 import { startReporting } from './testing/reporting.ts';
 import { TestJob } from './testing/test-job.ts';
 
-const soon = { timeout: 15_000 };
+const soon = { timeout: 30_000 };
 const closing = new Closing();
 afterEach(() => closing.all());
 
@@ -303,7 +303,7 @@ describe('Reporter', () => {
     await farEnd.session();
     const job = await start();
     job.print('a line\n');
-    await expect.poll(() => farEnd.log('job').lines, { timeout: 5_000 }).toBe(1);
+    await expect.poll(() => farEnd.log('job').lines, { timeout: 30_000 }).toBe(1);
     expect(uploads).toBe(2);
   });
 

@@ -28,7 +28,7 @@ afterEach(async () => {
   await jobs.close();
   await fixture.close();
   // A runner that has ended is gone a moment later.
-  await vi.waitFor(() => execFileSync('umount', [state], { stdio: 'ignore' }), { timeout: 5_000 });
+  await vi.waitFor(() => execFileSync('umount', [state], { stdio: 'ignore' }), { timeout: 30_000 });
   rmSync(state, { recursive: true, force: true });
 });
 

@@ -49,7 +49,7 @@ test('the death of a runner ends its job and kills what called setsid', async ()
   const script = `setsid -f sh -c 'setsid -f sleep ${seconds}'; echo begun; sleep ${seconds}`;
   const job = await jobs.start(fixture.shell(script), {});
   await until(job, () => job.logLength > 0);
-  await vi.waitFor(() => expect(running(seconds)).toHaveLength(2));
+  await vi.waitFor(() => expect(running(seconds)).toHaveLength(2), { timeout: 30_000 });
   process.kill(runnerPid(job.id), 'SIGKILL');
   expect(await ended(job)).toMatchObject({
     outcome: 'interrupted',
@@ -57,7 +57,7 @@ test('the death of a runner ends its job and kills what called setsid', async ()
     exitStatus: null,
     result: { lastStep: null, undoOffered: false },
   });
-  await vi.waitFor(() => expect(running(seconds)).toEqual([]));
+  await vi.waitFor(() => expect(running(seconds)).toEqual([]), { timeout: 30_000 });
   expect((await output(job)).toString()).toBe('begun\n');
 });
 

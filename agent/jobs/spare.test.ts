@@ -33,7 +33,7 @@ async function readySpare(): Promise<string> {
       expect(found).toBeDefined();
       return basename(found!);
     },
-    { timeout: 5_000 },
+    { timeout: 30_000 },
   );
 }
 
@@ -51,7 +51,7 @@ test('a spare is used by the next job and another one takes its place', async ()
       expect((await output(job)).toString()).toBe(JSON.stringify(spec));
       expect(pidOf(job.id)).toBe(runner);
     },
-    { timeout: 15_000 },
+    { timeout: 30_000 },
   );
   expect(isReady(await readySpare())).toBe(true);
 });
@@ -82,7 +82,7 @@ test('a spare that nobody uses stays, and goes when it is not wanted any more', 
   await sleep(1_000);
   expect(isReady(name)).toBe(true);
   jobs.keepSpare(false);
-  await vi.waitFor(() => expect(spares()).toEqual([]), { timeout: 5_000 });
+  await vi.waitFor(() => expect(spares()).toEqual([]), { timeout: 30_000 });
 });
 
 test('a spare whose agent died leaves by itself, and its folder with the next agent', async () => {
@@ -90,7 +90,7 @@ test('a spare whose agent died leaves by itself, and its folder with the next ag
   const name = await readySpare();
   // What a kill of the agent does: the connection closes, nothing else is done.
   letGo(jobs);
-  await vi.waitFor(() => expect(isReady(name)).toBe(false), { timeout: 5_000 });
+  await vi.waitFor(() => expect(isReady(name)).toBe(false), { timeout: 30_000 });
   const next = fixture.agent();
   await next.load();
   expect(spares()).toEqual([]);
@@ -116,7 +116,7 @@ test('a folder that a spare left just as it got its job is that job', async () =
   letGo(jobs);
   const next = fixture.agent();
   await next.load();
-  await vi.waitFor(() => expect(next.get(job)?.ended).not.toBe(null), { timeout: 5_000 });
+  await vi.waitFor(() => expect(next.get(job)?.ended).not.toBe(null), { timeout: 30_000 });
   expect(next.get(job)?.ended).toMatchObject({ outcome: 'interrupted', reason: 'not_started' });
   expect(spares()).toEqual([]);
 });

@@ -51,7 +51,7 @@ test('children in sessions of their own that ignore it are gone within 5 s', asy
   const stubborn = `trap "" TERM HUP INT; setsid -f sleep ${seconds}; sleep ${seconds}`;
   const script = `setsid -f sh -c '${stubborn}'; ${stubborn}`;
   const job = await jobs.start(fixture.shell(script), {});
-  await vi.waitFor(() => expect(sleepers(seconds)).toHaveLength(4));
+  await vi.waitFor(() => expect(sleepers(seconds)).toHaveLength(4), { timeout: 30_000 });
   const start = performance.now();
   await job.cancel('now', 'revoked');
   expect(performance.now() - start).toBeLessThan(5_000);
@@ -93,7 +93,7 @@ test('a lock kills everything within a second', async () => {
     await jobs.start(fixture.shell(script), {}),
     await jobs.start(fixture.shell(script), {}),
   ];
-  await vi.waitFor(() => expect(sleepers(seconds)).toHaveLength(4));
+  await vi.waitFor(() => expect(sleepers(seconds)).toHaveLength(4), { timeout: 30_000 });
   const start = performance.now();
   await jobs.killAll('locked');
   expect(performance.now() - start).toBeLessThan(1_000);

@@ -57,7 +57,7 @@ async function startRunner(argv: string[], startWithinMs = 20_000): Promise<Chil
   );
   runners.push(runner);
   await vi.waitFor(() => expect(existsSync(join(directory, 'control.sock'))).toBe(true), {
-    timeout: 5_000,
+    timeout: 30_000,
     interval: 5,
   });
   return runner;
@@ -102,7 +102,7 @@ class Agent {
 
   async sees(type: RunnerEvent['type']): Promise<RunnerEvent> {
     return vi.waitFor(() => this.events.find((event) => event.type === type) ?? never(), {
-      timeout: 5_000,
+      timeout: 30_000,
       interval: 5,
     });
   }
@@ -114,7 +114,7 @@ function never(): never {
 
 async function agent(): Promise<Agent> {
   // Between bind and listen the socket is there and refuses.
-  const socket = await vi.waitFor(() => connectToRunner(directory), { timeout: 5_000 });
+  const socket = await vi.waitFor(() => connectToRunner(directory), { timeout: 30_000 });
   sockets.push(socket);
   return new Agent(socket);
 }
@@ -209,7 +209,7 @@ test.each([
   const runner = await startRunner(['true']);
   const bad = await agent();
   bad.socket.write(text);
-  await vi.waitFor(() => expect(bad.isClosed).toBe(true), { timeout: 5_000 });
+  await vi.waitFor(() => expect(bad.isClosed).toBe(true), { timeout: 30_000 });
   const good = await agent();
   good.send(start);
   expect(await exit(runner)).toBe(0);

@@ -58,7 +58,7 @@ const digest = async () =>
 const inRoot = <T>(body: (point: string) => Promise<T> | T) =>
   withMountedPartition(image, ROOT_WINDOW, async (point) => body(point));
 /** Sandboxes that other tests start meanwhile hold a mount of this process until they end; a job's are its own. */
-const released = () => expect.poll(loopsOf, { timeout: 15_000 }).toBe('');
+const released = () => expect.poll(loopsOf, { timeout: 30_000 }).toBe('');
 const loopsOf = () => execFileSync('losetup', ['--associated', image], { encoding: 'utf8' });
 
 describe('a job on a system found on a disk', () => {

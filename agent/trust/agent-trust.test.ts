@@ -214,8 +214,9 @@ describe('an agent', () => {
     wallMs += 60_000;
     vi.advanceTimersByTime(60_000);
     vi.useRealTimers();
-    await vi.waitFor(async () =>
-      expect(JSON.parse(await readFile(file, 'utf8'))).toMatchObject({ mark: wallMs }),
+    await vi.waitFor(
+      async () => expect(JSON.parse(await readFile(file, 'utf8'))).toMatchObject({ mark: wallMs }),
+      { timeout: 30_000 },
     );
     await opened.pop()!.close();
 
@@ -225,7 +226,7 @@ describe('an agent', () => {
     await mkdir(file);
     vi.advanceTimersByTime(60_000);
     vi.useRealTimers();
-    await vi.waitFor(() => expect(errors).toHaveLength(1));
+    await vi.waitFor(() => expect(errors).toHaveLength(1), { timeout: 30_000 });
     expect(errors[0]).toBeInstanceOf(TimeMarkError);
     expect(again.clock.read().now).toBeGreaterThanOrEqual(trust.clock.read().now);
     await rm(file, { recursive: true });

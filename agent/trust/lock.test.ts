@@ -47,9 +47,12 @@ describe('the lock', () => {
     const stop = watchLock(folder, (locked) => seen.push(locked));
     try {
       await lock(folder);
-      await vi.waitFor(() => expect(seen).toEqual([true]), { timeout: 1000, interval: 10 });
+      await vi.waitFor(() => expect(seen).toEqual([true]), { timeout: 30_000, interval: 10 });
       await unlock(folder);
-      await vi.waitFor(() => expect(seen).toEqual([true, false]), { timeout: 1000, interval: 10 });
+      await vi.waitFor(() => expect(seen).toEqual([true, false]), {
+        timeout: 30_000,
+        interval: 10,
+      });
     } finally {
       stop();
     }

@@ -60,7 +60,7 @@ async function upload(operation: Operation, agent: TestAgent): Promise<number> {
   const stored = async () =>
     (await engineer.get<{ log: object }>(`/api/v1/jobs/${jobId}`)).body.log;
   await expect
-    .poll(stored, { timeout: 10_000 })
+    .poll(stored, { timeout: 30_000 })
     .toMatchObject({ bytes: log.length, digest: sha256(log), verified: true });
   await session.close();
   return log.length / 1e6 / seconds;

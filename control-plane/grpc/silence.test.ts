@@ -43,8 +43,10 @@ describe.concurrent('a session', () => {
       const lost = await agent.connect({}, agent.client(proxy.port));
       proxy.silence();
       const isGone = () => expect(side.side.sessions.find(agent.agentId)).toBeUndefined();
-      await vi.waitFor(isGone, { timeout: 15_000, interval: 100 });
-      await vi.waitFor(async () => expect(await stateOf(tenant)).toBe('disconnected'));
+      await vi.waitFor(isGone, { timeout: 30_000, interval: 100 });
+      await vi.waitFor(async () => expect(await stateOf(tenant)).toBe('disconnected'), {
+        timeout: 30_000,
+      });
       lost.client.close();
     } finally {
       await proxy.close();

@@ -117,7 +117,7 @@ describe('a job whose agent does not come', () => {
     const order = await orders.place({ issuedAt: now - 60, startBefore: now + 2 });
     const patient = await orders.place();
     expect(await orders.state(order)).toBe('queued');
-    await expect.poll(() => orders.state(order), { timeout: 4_000 }).toBe('expired');
+    await expect.poll(() => orders.state(order), { timeout: 30_000 }).toBe('expired');
     expect(await orders.job(order)).toMatchObject({
       reason: 'start_before_passed',
       startedAt: null,
@@ -134,7 +134,7 @@ describe('a job whose agent does not come', () => {
       [idOf(order)],
     );
     const again = await startAgentSide(scene.database, { folder: scene.side.folder });
-    await expect.poll(() => orders.state(order), { timeout: 2_000 }).toBe('expired');
+    await expect.poll(() => orders.state(order), { timeout: 30_000 }).toBe('expired');
     await again.close();
   });
 

@@ -70,7 +70,7 @@ describe('a follower', () => {
     await upload.committed(log.length);
     // V8 frees what nobody holds a little after it found it.
     await expect
-      .poll(() => arrayBuffersInUse() - before, { timeout: 10_000 })
+      .poll(() => arrayBuffersInUse() - before, { timeout: 30_000 })
       .toBeLessThan(log.length / 2);
     await upload.close();
     await scene.end(order, log);

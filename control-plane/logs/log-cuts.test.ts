@@ -88,7 +88,7 @@ describe('when the database', () => {
       await sleep(50);
     }
     // The reader's own connection may have been among those that were ended.
-    const { bytes } = await vi.waitFor(() => storedLog(test.database, jobId), { timeout: 5_000 });
+    const { bytes } = await vi.waitFor(() => storedLog(test.database, jobId), { timeout: 30_000 });
     expect(sha256(bytes)).toBe(sha256(log));
   });
 });

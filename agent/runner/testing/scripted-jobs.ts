@@ -8,7 +8,7 @@ import type { JobSpec } from '../../jobs/job-spec.ts';
 import { JobsFixture, output } from '../../jobs/jobs-fixture.ts';
 import type { ScriptedStep } from './scripted-step.ts';
 
-const PRINTED_WITHIN_MS = 10_000;
+const PRINTED_WITHIN_MS = 30_000;
 
 /** Jobs whose steps are scripts, and a file that these write to in place of a disk. */
 export class ScriptedJobs {

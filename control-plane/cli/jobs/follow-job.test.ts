@@ -20,7 +20,7 @@ beforeEach(() => {
 });
 
 async function until(condition: () => boolean): Promise<void> {
-  await vi.waitFor(() => expect(condition()).toBe(true), { timeout: 15_000, interval: 10 });
+  await vi.waitFor(() => expect(condition()).toBe(true), { timeout: 30_000, interval: 10 });
 }
 
 const looked = () =>
