@@ -8,7 +8,7 @@ import { proveRepair, proveReport } from './repair-proof.ts';
 
 const ALL = process.env.INTERVENE_TEST_ALL === '1';
 const ONLY = process.env.INTERVENE_TEST_FAULTS?.split(',');
-const SAMPLE = 8;
+const SAMPLE = 12;
 /** The same faults unless told otherwise: whether a commit is sound must not depend on the hour. */
 const seed = Number(process.env.INTERVENE_TEST_SEED ?? 353_760);
 const random = seededRandom(seed);
