@@ -1,14 +1,15 @@
 import type { FileHandle } from 'node:fs/promises';
 import { readFile } from 'node:fs/promises';
-import { basename, join } from 'node:path';
+import { join } from 'node:path';
 import { z } from 'zod';
 import { ActionError, type SavedBackup } from '../../runner/action.ts';
 import type { TargetRoot } from '../../target/target-root.ts';
 import { writeBackup } from '../filesystem/durable-write.ts';
-import { attributesOf, openUnfollowed, setAttributes } from './attributes.ts';
-import { contentDigest, openFolderOf, type FileAttributes } from './file-state.ts';
+import { attributesOf, setAttributes } from './attributes.ts';
+import { contentDigest, type FileAttributes } from './file-state.ts';
 import { attributeCommands } from './plan-file-change.ts';
 import type { FoundChange, PlannedChange } from './planned-change.ts';
+import { withOpened } from './with-opened.ts';
 
 /** Mode and owner of a file or folder as they are to become; its content stays. */
 export interface AttributeChange extends Partial<FileAttributes> {
@@ -94,26 +95,6 @@ function standingOf(
     [before.uid, after.uid].includes(now.uid) &&
     [before.gid, after.gid].includes(now.gid);
   return isOwn ? 'after' : 'changed';
-}
-
-async function withOpened<T>(
-  root: TargetRoot,
-  path: string,
-  straight: boolean | undefined,
-  body: (handle: FileHandle) => Promise<T>,
-): Promise<T> {
-  const folder = await openFolderOf(root, path, straight);
-  if (folder === null) throw new ActionError('changed_since_plan', `${path} is not there`);
-  try {
-    const handle = await openUnfollowed(folder, basename(path) || null);
-    try {
-      return await body(handle);
-    } finally {
-      await handle.close();
-    }
-  } finally {
-    await folder.close();
-  }
 }
 
 async function look(handle: FileHandle): Promise<FileAttributes> {

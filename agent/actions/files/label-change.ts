@@ -1,13 +1,14 @@
-import { readFile, type FileHandle } from 'node:fs/promises';
-import { basename, join } from 'node:path';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { z } from 'zod';
 import { ActionError, type ActionContext } from '../../runner/action.ts';
 import type { TargetRoot } from '../../target/target-root.ts';
 import { writeBackup } from '../filesystem/durable-write.ts';
-import { openUnfollowed, syncOpened } from './attributes.ts';
-import { contentDigest, openFolderOf } from './file-state.ts';
+import { syncOpened } from './attributes.ts';
+import { contentDigest } from './file-state.ts';
 import type { FoundChange, PlannedChange } from './planned-change.ts';
 import { readLabel, writeLabel } from './security-label.ts';
+import { withOpened } from './with-opened.ts';
 
 type Context = Pick<ActionContext, 'run'>;
 
@@ -34,7 +35,9 @@ export async function planLabelChange(
   { path, label }: LabelChange,
 ): Promise<PlannedChange> {
   const look = () =>
-    withOpened(root, path, async (handle) => ({ label: await readLabel(context, handle.fd) }));
+    withOpened(root, path, undefined, async (handle) => ({
+      label: await readLabel(context, handle.fd),
+    }));
   const before = await look();
   return {
     path,
@@ -70,7 +73,7 @@ export async function findLabelChange(
 ): Promise<FoundChange> {
   const text = await readFile(join(folder, labelRecordName(index)), 'utf8');
   const { path, before, after } = savedLabelSchema.parse(JSON.parse(text));
-  const now = await withOpened(root, path, async (handle) => ({
+  const now = await withOpened(root, path, undefined, async (handle) => ({
     label: await readLabel(context, handle.fd),
   })).catch((error: unknown) => {
     if (error instanceof ActionError) return null;
@@ -92,29 +95,10 @@ function putLabel(
   path: string,
   label: string | null,
 ): Promise<void> {
-  return withOpened(root, path, async (handle) => {
+  return withOpened(root, path, undefined, async (handle) => {
     await writeLabel(context, handle.fd, label);
     await syncOpened(handle);
   });
-}
-
-async function withOpened<T>(
-  root: TargetRoot,
-  path: string,
-  body: (handle: FileHandle) => Promise<T>,
-): Promise<T> {
-  const folder = await openFolderOf(root, path);
-  if (folder === null) throw new ActionError('changed_since_plan', `${path} is not there`);
-  try {
-    const handle = await openUnfollowed(folder, basename(path) || null);
-    try {
-      return await body(handle);
-    } finally {
-      await handle.close();
-    }
-  } finally {
-    await folder.close();
-  }
 }
 
 function digestOf(label: string | null): string {

@@ -13,7 +13,8 @@ import {
   type NetworkRepairs,
 } from './network-repair.ts';
 
-const OWN = '/etc/systemd/system';
+/** Where the administrator's own units and masks lie. */
+export const OWN = '/etc/systemd/system';
 
 /** What sets a network up, by the names that an order has for them, and its unit. */
 export const managerUnits = {

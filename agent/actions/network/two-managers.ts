@@ -9,6 +9,7 @@ import {
   managerUnits,
   NETPLAN,
   NETWORKD_FOLDER,
+  OWN,
   PROFILES,
 } from './managers.ts';
 import { parseNetplan } from './netplan-syntax.ts';
@@ -20,7 +21,6 @@ import {
   type NetworkRepairs,
 } from './network-repair.ts';
 
-const OWN = '/etc/systemd/system';
 const SETTINGS = '/etc/NetworkManager/NetworkManager.conf';
 const SETTINGS_FOLDER = '/etc/NetworkManager/conf.d';
 
