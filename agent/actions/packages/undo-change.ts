@@ -9,12 +9,13 @@ import {
 } from '../../runner/action.ts';
 import { syncAndDigest } from '../filesystem/durable-write.ts';
 import { runDpkg } from './apt-session.ts';
-import { changeStepTexts, listed } from './change-plan.ts';
+import { changeStepTexts } from './change-plan.ts';
 import { automaticPackages, readRecord, type ChangeRecord } from './change-record.ts';
 import { findPackage, listPackages, type InstalledPackage } from './installed-packages.ts';
 import { awaitPackageLocks } from './lock-wait.ts';
-import { audit, packagesResult, whatBecameOf } from './package-outcome.ts';
+import { audit, whatBecameOf } from './package-outcome.ts';
 import { clearLeftHold } from './service-hold.ts';
+import { notRestored, restored, whatWasUndone } from './undo-outcome.ts';
 
 type Recorded = ChangeRecord['packages'][number];
 
@@ -45,14 +46,15 @@ export async function undoChange(context: ActionContext): Promise<ActionResult> 
   await clearLeftHold(context);
   const saved = savedBy(undone.records);
   if (saved.length === 0) {
-    return success(context, [], 'No package had been touched: there is nothing to take back.');
+    return restored(context, [], 'No package had been touched: there is nothing to take back.');
   }
   const folder = await findBackups(saved, undone.directory);
   const record = await readRecord(folder);
   await awaitPackageLocks(context);
   const way = findWay(record.packages, await listPackages(context), folder);
   if (way.put.length + way.purge.length + way.remove.length === 0) {
-    return success(context, record.packages, 'Every package is as it was before already.');
+    const packages = await whatBecameOf(context, asTold(record.packages));
+    return restored(context, packages, 'Every package is as it was before already.');
   }
   await context.step(undoStep, async (confirm) => {
     await confirm(saved);
@@ -184,20 +186,13 @@ async function judge(
     if (before === null) return state !== 'not-installed';
     return state !== before.state || (after !== null && after !== before.version);
   });
-  if (wrong.length === 0 && unfinished === '') {
-    const said = [
-      way.put.length > 0 ? `Put back: ${listed(way.put.map(({ entry }) => entry.name))}.` : '',
-      way.purge.length + way.remove.length > 0
-        ? `Taken away: ${listed([...way.purge, ...way.remove].map(({ name }) => name))}.`
-        : '',
-      'Configuration files of packages that stay are as they were left; users and data that programs of the packages made may remain.',
-    ];
-    return success(context, record.packages, said.filter((text) => text !== '').join(' '));
+  if (wrong.length > 0 || unfinished !== '') {
+    return notRestored(context, packages, { wrong, audit: unfinished });
   }
-  const detail = `Not as before: ${listed(wrong.map(({ name }) => name))}. ${unfinished}`;
-  context.note(detail);
-  const result = packagesResult({ outcome: 'incomplete', packages, audit: unfinished, detail });
-  return { succeeded: false, reason: 'undo_incomplete', exitStatus: null, result };
+  const put = way.put.map(({ entry }) => entry);
+  const stays =
+    'Configuration files of packages that stay are as they were left; users and data that programs of the packages made may remain.';
+  return restored(context, packages, whatWasUndone(put, [...way.purge, ...way.remove], stays));
 }
 
 function asTold(recorded: readonly Recorded[]) {
@@ -206,15 +201,4 @@ function asTold(recorded: readonly Recorded[]) {
     architecture,
     before: before?.state === 'config-files' || before === null ? null : (before.version ?? to),
   }));
-}
-
-async function success(
-  context: ActionContext,
-  recorded: readonly Recorded[],
-  detail: string,
-): Promise<ActionResult> {
-  context.note(detail);
-  const packages = await whatBecameOf(context, asTold(recorded));
-  const result = packagesResult({ outcome: 'restored', packages, detail });
-  return { succeeded: true, reason: null, exitStatus: null, result };
 }

@@ -2,8 +2,8 @@ import { join } from 'node:path';
 import { ActionError, type ActionContext, type ActionResult } from '../../../runner/action.ts';
 import { listed } from '../change-plan.ts';
 import { awaitPackageLocks } from '../lock-wait.ts';
-import { packagesResult } from '../package-outcome.ts';
 import { findBackups, savedBy, undoStep } from '../undo-change.ts';
+import { notRestored, restored, whatWasUndone } from '../undo-outcome.ts';
 import { locksOf } from './apply-rpm-install.ts';
 import { lackingLinesOf, ON_COPY, withRecordCopy } from './record-copy.ts';
 import { readRpmRecord, type RpmChangeRecord } from './rpm-change-record.ts';
@@ -36,14 +36,15 @@ export async function undoRpmChange(
   if (undone === null) throw new ActionError('undo_not_possible', 'no job to undo was named');
   const saved = savedBy(undone.records);
   if (saved.length === 0) {
-    return success(context, [], 'No package had been touched: there is nothing to take back.');
+    return restored(context, [], 'No package had been touched: there is nothing to take back.');
   }
   const folder = await findBackups(saved, undone.directory);
   const { packages } = await readRpmRecord(folder);
   await awaitPackageLocks(context, await locksOf(context, manager));
   const way = findRpmWay(packages, await listRpms(context), folder);
   if (way.put.length + way.erase.length === 0) {
-    return success(context, packages, 'Every package is as it was before already.');
+    const now = await whatBecameOfRpms(context, told(packages));
+    return restored(context, now, 'Every package is as it was before already.');
   }
   await rehearse(context, way);
   await context.step(undoStep, async (confirm) => {
@@ -138,18 +139,13 @@ async function judge(
   });
   const packages = await whatBecameOfRpms(context, told(recorded));
   const lacking = await lackingOf(context, packages);
-  if (wrong.length === 0 && lacking === '') {
-    const said = [
-      way.put.length > 0 ? `Put back: ${listed(way.put.map(({ entry }) => entry.name))}.` : '',
-      way.erase.length > 0 ? `Taken away: ${listed(way.erase.map(({ name }) => name))}.` : '',
-      'Configuration files that were changed since stay, beside or as .rpmsave; users and data that programs of the packages made may remain.',
-    ];
-    return success(context, recorded, said.filter((text) => text !== '').join(' '));
+  if (wrong.length > 0 || lacking !== '') {
+    return notRestored(context, packages, { wrong, audit: lacking });
   }
-  const detail = `Not as before: ${listed(wrong.map(({ name }) => name))}. ${lacking}`;
-  context.note(detail);
-  const result = packagesResult({ outcome: 'incomplete', packages, audit: lacking, detail });
-  return { succeeded: false, reason: 'undo_incomplete', exitStatus: null, result };
+  const put = way.put.map(({ entry }) => entry);
+  const stays =
+    'Configuration files that were changed since stay, beside or as .rpmsave; users and data that programs of the packages made may remain.';
+  return restored(context, packages, whatWasUndone(put, way.erase, stays));
 }
 
 function told(recorded: readonly Recorded[]) {
@@ -159,15 +155,4 @@ function told(recorded: readonly Recorded[]) {
     before: replaces?.evr ?? null,
     to: replaces === null ? to : replaces.evr,
   }));
-}
-
-async function success(
-  context: ActionContext,
-  recorded: readonly Recorded[],
-  detail: string,
-): Promise<ActionResult> {
-  context.note(detail);
-  const packages = await whatBecameOfRpms(context, told(recorded));
-  const result = packagesResult({ outcome: 'restored', packages, detail });
-  return { succeeded: true, reason: null, exitStatus: null, result };
 }
