@@ -21,18 +21,27 @@ export async function unlock(
   key: string,
   { write }: { write: boolean },
 ): Promise<OpenedDevice | null> {
+  const words = [...(write ? [] : ['--readonly']), node, name];
+  return (await isTaken(context, key, words)) ? holdMap(context, name) : null;
+}
+
+/** Whether the key is one of the volume's own: a look that needs no device mapper. */
+export function isKeyOf(context: Context, node: string, key: string): Promise<boolean> {
+  return isTaken(context, key, ['--test-passphrase', node]);
+}
+
+async function isTaken(context: Context, key: string, words: readonly string[]): Promise<boolean> {
   for (const input of spellings(key)) {
     const done = await context.run(
       [
         ...['cryptsetup', 'open', '--type=luks', '--batch-mode', '--key-file=-'],
         // The keyring of the kernel is closed to jobs, and would keep the key beyond them.
         '--disable-keyring',
-        ...(write ? [] : ['--readonly']),
-        ...[node, name],
+        ...words,
       ],
       { output: 'capture', input, timeoutMs: UNLOCK_WITHIN_MS, signal: context.signal },
     );
-    if (done.exitStatus === 0) return holdMap(context, name);
+    if (done.exitStatus === 0) return true;
     if (done.exitStatus === WRONG_KEY) continue;
     const why =
       done.exitStatus === NO_MEMORY
@@ -40,7 +49,7 @@ export async function unlock(
         : `cryptsetup: ${done.err.trim().slice(0, 300)}`;
     throw new ActionError('not_opened', why);
   }
-  return null;
+  return false;
 }
 
 /** A key from a text file ends in a line end that was never meant. */

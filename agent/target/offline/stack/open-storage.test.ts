@@ -117,6 +117,14 @@ describe('a disk whose volumes are not plain', () => {
     },
   );
 
+  it('that is encrypted is not opened by another key, whatever the kernel can do', async () => {
+    const luks = await encrypted();
+    const { outcome, reason, said } = await order(luks, {}, `not ${KEY}`);
+    expect([outcome, reason]).toEqual(['failed', 'disk_key_wrong']);
+    expect(said).toContain(`the key of the order does not open ${luks}`);
+    expect(said).not.toContain(KEY);
+  });
+
   it('that is one of a group of LVM lacks the other: nothing is planned on what is left', async () => {
     const [first] = await group();
     const { outcome, findings } = await order(first);

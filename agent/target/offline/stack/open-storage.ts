@@ -6,7 +6,7 @@ import { inspectDevice } from '../../block-device.ts';
 import { showPartitions } from '../attached-disk.ts';
 import { volumesOn, type Volume, type WholeDevice } from '../volumes.ts';
 import { mapName, openMap, requireDeviceMapper, type OpenedDevice } from './device-mapper.ts';
-import { unlock } from './encrypted-volume.ts';
+import { isKeyOf, unlock } from './encrypted-volume.ts';
 import { readGroups } from './logical-volumes.ts';
 import { nextLayer, type Layer } from './next-layer.ts';
 import { examineMember, openArray } from './raid.ts';
@@ -139,7 +139,13 @@ class StorageOpening {
     }
     const map = this.nextMap();
     const device = await this.tell(volume.name, `cryptsetup open ${volume.name}`, async () => {
-      await requireDeviceMapper();
+      try {
+        await requireDeviceMapper();
+      } catch (error) {
+        // Whoever gave the key learns here, and not after another boot, that it is the wrong one.
+        if (!(await isKeyOf(this.context, volume.node, key))) return null;
+        throw error;
+      }
       return unlock(this.context, volume.node, map, key, { write: this.write });
     });
     if (device === undefined) return;
