@@ -140,7 +140,7 @@ export function parseLine(text: string): { keyword: string; args: string } {
 async function expand(files: Target['files'], args: string): Promise<string[]> {
   const found: string[] = [];
   for (const word of args.split(/\s+/).map((one) => one.replaceAll('"', ''))) {
-    const pattern = word.startsWith('/') ? word : `${SSH_FOLDER}/${word}`;
+    const pattern = posix.resolve(SSH_FOLDER, word);
     const folder = posix.dirname(pattern);
     const name = posix.basename(pattern);
     if (/[*?[]/.test(folder)) continue;

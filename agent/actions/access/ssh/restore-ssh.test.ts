@@ -1,4 +1,5 @@
-import { readFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { itEach } from '../../../../test/fixtures/matrix.ts';
 import {
@@ -265,5 +266,29 @@ describe('a plan of it', () => {
     const before = await disk.look();
     await expect(disk.plan(ACTION)).rejects.toThrow(reason);
     expect(await disk.look()).toBe(before);
+  });
+});
+describe('paths in the configuration of a hostile disk', () => {
+  const UP = '../'.repeat(24);
+
+  it.each([
+    ['an Include of a device of this machine', (at: string) => `Include /etc/ssh/${UP}${at}`],
+    ['an Include from the folder of sshd', (at: string) => `Include ${UP}${at}`],
+    ['a host key', (at: string) => `HostKey /etc/ssh/${UP}${at}`],
+    ['an Include from elsewhere', (at: string) => `Include /usr/${UP}${at}`],
+  ])('lead to nothing of this machine: %s', async (_, line) => {
+    const own = mkdtempSync('/dev/iv-hostile-');
+    const theirs = join(own, 'theirs');
+    writeFileSync(theirs, 'what is here already');
+    const at = theirs.slice(1);
+    try {
+      await disk.sh(`mkdir -p $(dirname ./${at}); echo '# OWNED' > ./${at}
+        echo '${line(at)}' >> etc/ssh/sshd_config`);
+      const { plan } = await disk.plan(ACTION, {});
+      expect(plan.action).toBe(ACTION);
+      expect(readFileSync(theirs, 'utf8')).toBe('what is here already');
+    } finally {
+      rmSync(own, { recursive: true });
+    }
   });
 });

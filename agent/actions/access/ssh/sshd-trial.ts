@@ -1,6 +1,6 @@
 import { generateKeyPairSync } from 'node:crypto';
 import { mkdir, rm, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { dirname, join, posix } from 'node:path';
 import { ActionError, type ActionContext } from '../../../runner/action.ts';
 import { CommandStartError } from '../../../process/command-start-error.ts';
 import type { Cover } from '../../../target/offline/run-inside.ts';
@@ -125,19 +125,21 @@ export class SshdTrial {
       { at: SSH_FOLDER, with: ssh },
     ];
     const show = async (path: string, bytes: Buffer) => {
-      const isInside = path.startsWith(`${SSH_FOLDER}/`);
-      const place = isInside ? join(ssh, path.slice(SSH_FOLDER.length)) : join(stage, 'file', path);
+      const place = isOfSsh(path)
+        ? join(ssh, path.slice(SSH_FOLDER.length))
+        : join(stage, 'file', path);
       await mkdir(dirname(place), { recursive: true, mode: 0o755 });
       await writeFile(place, bytes, { mode: 0o644 });
-      if (!isInside) covers.push({ at: path, with: place });
+      if (!isOfSsh(path)) covers.push({ at: path, with: place });
     };
-    for (const [path, text] of draft.texts()) {
-      if (!path.startsWith(`${SSH_FOLDER}/`) && !draft.isChanged(path)) continue;
+    for (const [named, text] of draft.texts()) {
+      const path = plain(named);
+      if (!isOfSsh(path) && !draft.isChanged(named)) continue;
       await show(path, Buffer.from(text, 'latin1'));
     }
     for (const [path, bytes] of accounts) await show(path, bytes);
-    for (const path of keys) {
-      if (!path.startsWith(`${SSH_FOLDER}/`)) continue;
+    for (const path of keys.map(plain)) {
+      if (!isOfSsh(path)) continue;
       const found = await files.locate(path);
       if (found === null) continue;
       await show(path, Buffer.alloc(0));
@@ -146,6 +148,11 @@ export class SshdTrial {
     return covers;
   }
 }
+
+/** A path that the disk names, without `..`: only then does it stay in a folder that it is joined to. */
+const plain = (path: string) => posix.resolve('/', path);
+
+const isOfSsh = (path: string) => path.startsWith(`${SSH_FOLDER}/`);
 
 let key: string | undefined;
 
