@@ -23,7 +23,8 @@ export function notRestored(
   packages: readonly ChangedPackage[],
   { wrong, audit }: { wrong: Named; audit: string },
 ): ActionResult {
-  const detail = `Not as before: ${listed(wrong.map(({ name }) => name))}. ${audit}`;
+  const names = listed(wrong.map(({ name }) => name));
+  const detail = `${names === '' ? '' : `Not as before: ${names}. `}${audit}`;
   context.note(detail);
   const result = packagesResult({ outcome: 'incomplete', packages, audit, detail });
   return { succeeded: false, reason: 'undo_incomplete', exitStatus: null, result };

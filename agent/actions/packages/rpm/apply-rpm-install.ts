@@ -9,6 +9,7 @@ import { requireSameChange, requireUnchanged } from '../stale-plan.ts';
 import { asTold, saveForRpmChange } from './rpm-change-record.ts';
 import { examineRpmChange, type RpmChange } from './rpm-change.ts';
 import type { RpmManager } from './rpm-manager.ts';
+import { failedScripts, scriptError } from './rpm-messages.ts';
 import { lackingOf, whatBecameOfRpms } from './rpm-outcome.ts';
 import { rpmChangeTarget, rpmStepTexts } from './rpm-plan-steps.ts';
 import { recordFolder, rpmPreconditions } from './rpm-records.ts';
@@ -88,9 +89,10 @@ async function install(
       context.note(IF_CUT_OFF);
       const done = await session.install(target.request);
       ({ exitStatus } = done);
-      if (exitStatus === 0) return;
-      failure = manager.error(done);
-      throw failure;
+      const scripts = failedScripts(done);
+      if (exitStatus !== 0) failure = manager.error(done);
+      else if (scripts.length > 0) failure = scriptError(scripts);
+      if (failure !== null) throw failure;
     })
     .catch((error: unknown) => {
       // Only what the manager itself could not do leaves something to be told; all else changed nothing.

@@ -13,6 +13,7 @@ import { requireUnchanged } from '../stale-plan.ts';
 import { applyRpmChange, locksOf } from './apply-rpm-install.ts';
 import { damageSaid, findRpmFault } from './rpm-faults.ts';
 import { nvra, type RpmManager } from './rpm-manager.ts';
+import { failedScripts, scriptError } from './rpm-messages.ts';
 import { whatBecameOfRpms } from './rpm-outcome.ts';
 import {
   listRpms,
@@ -128,7 +129,9 @@ async function endChange(
     await unchanged();
     for (const argv of eraseArgvs(duplicates)) {
       const done = await runRpmProgram(context, argv, { output: 'both' });
-      if (done.exitStatus !== 0) failure = done.err.trim().slice(-1000);
+      const scripts = failedScripts(done);
+      if (done.exitStatus !== 0) failure = `rpm failed: ${done.err.trim().slice(-1000)}`;
+      else if (scripts.length > 0) failure = scriptError(scripts).message;
     }
   });
   let altered: string[] = [];
@@ -146,7 +149,7 @@ async function endChange(
   const detail = isGood
     ? `Each is there once again: ${listed(names)}.`
     : [
-        failure === '' ? '' : `rpm failed: ${failure}`,
+        failure,
         isLeft ? 'Some versions are still there twice.' : '',
         altered.length === 0
           ? ''

@@ -18,6 +18,12 @@ const alpha = (version: string, ...head: string[]): RpmSpec => ({
   files: { '/usr/share/alpha/data': `data ${version}\n` },
   config: { '/etc/alpha.conf': `greeting=${version}\n` },
 });
+/** Of version 2 every program fails once its files have come or gone. */
+const careless = (version: string): RpmSpec => ({
+  name: 'careless',
+  version,
+  scripts: version === '1.0' ? {} : { post: 'exit 1', postun: 'exit 7', posttrans: 'exit 5' },
+});
 /** Version 2 and what it brings need each other: neither goes before the other. */
 const NEWER = [
   alpha('2.0', 'Requires: alpha-extra'),
@@ -37,20 +43,20 @@ async function installed(world: RpmWorld, ...packages: string[]): Promise<Acted>
 }
 
 describe.each(['dnf', ...(isWhole ? ['zypper'] : [])] as ('dnf' | 'zypper')[])(
-  'an upgrade with %s that brings another package in',
+  'an upgrade with %s',
   (program) => {
     let world: RpmWorld;
     beforeAll(async () => {
       world = await RpmWorld.start(program);
-      await world.publish(BASE, alpha('1.0'), ...NEWER);
+      await world.publish(BASE, alpha('1.0'), ...NEWER, careless('1.0'), careless('2.0'));
       await world.sh(
-        `rpm --install ${world.repository}/base-1-1.noarch.rpm ${world.repository}/alpha-1.0-1.noarch.rpm`,
+        `cd ${world.repository}; rpm --install base-1-1.noarch.rpm alpha-1.0-1.noarch.rpm careless-1.0-1.noarch.rpm`,
       );
       await world.write('/etc/alpha.conf', 'greeting=mine\n');
     });
     afterAll(() => world?.close());
 
-    it('is planned without changing anything, installed as planned, and gone again after the undo', async () => {
+    it('that brings another package in is planned without changing anything, installed as planned, and gone again after the undo', async () => {
       const before = await world.installed();
       const plan = await planned(world, ['alpha']);
       expect(await world.installed()).toEqual(before);
@@ -80,6 +86,28 @@ describe.each(['dnf', ...(isWhole ? ['zypper'] : [])] as ('dnf' | 'zypper')[])(
       expect(await world.read('/usr/share/alpha/data')).toBe('data 1.0\n');
       expect(await world.read('/etc/alpha.conf')).toBe('greeting=mine\n');
       expect(await world.sh('ls /var/tmp')).toBe('');
+    });
+
+    it('ends as incomplete where programs of packages fail after which rpm goes on, and so does its undo', async () => {
+      const before = await world.installed();
+      const plan = await planned(world, ['careless']);
+      const done = await world.apply(INSTALL, { packages: ['careless'] }, plan);
+      expect(done.end, JSON.stringify(done)).toMatchObject({
+        succeeded: false,
+        reason: 'maintainer_script_failed',
+        result: { outcome: 'incomplete', packages: [{ after: '2.0-1', state: 'installed' }] },
+      });
+      expect(done.end!.result.detail).toContain('%post(careless-2.0-1.noarch) scriptlet failed');
+      const undone = await world.undo(INSTALL, done.job);
+      expect(undone.end, JSON.stringify(undone)).toMatchObject({
+        succeeded: false,
+        reason: 'undo_incomplete',
+        result: { outcome: 'incomplete', packages: [{ after: '1.0-1', state: 'installed' }] },
+      });
+      expect(undone.end!.result.detail).toContain(
+        '%postun(careless-2.0-1.noarch) scriptlet failed',
+      );
+      expect(await world.installed()).toEqual(before);
     });
   },
 );

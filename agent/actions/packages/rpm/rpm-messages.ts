@@ -1,7 +1,12 @@
 import type { CommandResult } from '../../../process/command.ts';
 import { ActionError } from '../../../runner/action.ts';
+import { listed } from '../change-plan.ts';
 
 const MAX_CHARACTERS = 1500;
+
+/** A program of a package that failed, as rpm, dnf and zypper say it; a trigger's is `<unknown>` to dnf. */
+const FAILED_SCRIPT =
+  /%\w{1,40}\(\S{1,300}\) scriptlet failed[^\n<]*|lua script failed[^\n<]*|[^\s<>]{1,300} %\w{1,40} script failed[^\n<]*|Error in \S{1,40} scriptlet in rpm package \S{1,300}/;
 
 /** What dnf, zypper and rpm say when they cannot go on, the most telling first, and what to do about it. */
 const failures: readonly { pattern: RegExp; reason: string; next: string }[] = [
@@ -53,7 +58,7 @@ const failures: readonly { pattern: RegExp; reason: string; next: string }[] = [
     next: 'What it needs cannot be installed beside what there is.',
   },
   {
-    pattern: /scriptlet failed|Error in \S+ scriptlet/,
+    pattern: FAILED_SCRIPT,
     reason: 'maintainer_script_failed',
     next: 'The log says which package failed and why.',
   },
@@ -72,6 +77,24 @@ export function rpmError(
   return new ActionError(
     found?.reason ?? `${program}_failed`,
     found === undefined ? what : `${what} ${found.next}`,
+  );
+}
+
+/**
+ * What is said of programs of packages that failed, each once. After most of them rpm goes on and all end with
+ * status 0: only what they say tells it.
+ */
+export function failedScripts({ out, err }: Pick<CommandResult, 'out' | 'err'>): string[] {
+  const found = `${out}\n${err}`.matchAll(new RegExp(FAILED_SCRIPT, 'g'));
+  return [...new Set([...found].map(([text]) => text.trim()))];
+}
+
+/** The error for packages that came, of which programs failed. */
+export function scriptError(scripts: readonly string[]): ActionError {
+  const said = listed(scripts, 5).slice(0, MAX_CHARACTERS);
+  return new ActionError(
+    'maintainer_script_failed',
+    `Programs of packages failed${said === '' ? '' : `: ${said}`}. The log says why.`,
   );
 }
 

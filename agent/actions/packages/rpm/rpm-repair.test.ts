@@ -33,6 +33,8 @@ describe.each(['dnf', ...(isWhole ? ['zypper'] : [])] as ('dnf' | 'zypper')[])(
         { name: 'alpha-extra', version: '1.0' },
         { name: 'kernel-core', version: '1.0', head: ['Provides: installonlypkg(kernel)'] },
         { name: 'kernel-core', version: '2.0', head: ['Provides: installonlypkg(kernel)'] },
+        { name: 'careless', version: '1.0', scripts: { postun: 'exit 7' } },
+        { name: 'careless', version: '2.0' },
         { name: 'strict', version: '1.0', head: ['Requires: alpha = 1.0'] },
       );
       const there = ['base-1', 'alpha-2.0', 'alpha-extra-1.0', 'kernel-core-1.0'];
@@ -126,6 +128,21 @@ describe.each(['dnf', ...(isWhole ? ['zypper'] : [])] as ('dnf' | 'zypper')[])(
         expect(done.end).toMatchObject({ succeeded: false, result: { outcome: 'incomplete' } });
         expect(done.end!.result.detail).toContain('/usr/share/alpha');
         await world.sh(`rpm --upgrade --replacepkgs ${at('alpha-2.0')}`);
+      },
+    );
+
+    it.runIf(isWhole)(
+      'is not called repaired where a program of the version that goes fails',
+      async () => {
+        await world.sh(
+          `rpm --install ${at('careless-1.0')}; rpm --install --force ${at('careless-2.0')}`,
+        );
+        const done = await world.apply(REPAIR, {}, await plan());
+        expect(done.end).toMatchObject({ succeeded: false, result: { outcome: 'incomplete' } });
+        expect(done.end!.result.detail).toContain(
+          '%postun(careless-1.0-1.noarch) scriptlet failed',
+        );
+        await world.sh('rpm --erase careless');
       },
     );
 

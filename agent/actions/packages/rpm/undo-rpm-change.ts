@@ -8,6 +8,7 @@ import { locksOf } from './apply-rpm-install.ts';
 import { lackingLinesOf, ON_COPY, withRecordCopy } from './record-copy.ts';
 import { readRpmRecord, type RpmChangeRecord } from './rpm-change-record.ts';
 import { nvra, type RpmManager, type RpmName } from './rpm-manager.ts';
+import { failedScripts, scriptError } from './rpm-messages.ts';
 import { lackingOf, whatBecameOfRpms } from './rpm-outcome.ts';
 import { listRpms, runRpm } from './rpm-records.ts';
 
@@ -47,11 +48,12 @@ export async function undoRpmChange(
     return restored(context, now, 'Every package is as it was before already.');
   }
   await rehearse(context, way);
+  let scripts: string[] = [];
   await context.step(undoStep, async (confirm) => {
     await confirm(saved);
-    await goBack(context, way, []);
+    scripts = await goBack(context, way, []);
   });
-  return judge(context, packages, way);
+  return judge(context, packages, way, scripts);
 }
 
 /** Decides per package by what is there now; nothing has been changed when this throws. */
@@ -109,26 +111,31 @@ async function rehearse(context: ActionContext, way: RpmWayBack): Promise<void> 
   });
 }
 
+/** Returns what rpm says of programs of packages that failed, after which it went on. */
 async function goBack(
   context: ActionContext,
   { put, erase }: RpmWayBack,
   options: readonly string[],
-): Promise<void> {
+): Promise<string[]> {
   const output = options.length === 0 ? 'both' : 'capture';
+  const scripts: string[] = [];
   const rpm = async (words: readonly string[]) => {
     const done = await runRpm(context, [...options, ...words], { output });
+    scripts.push(...failedScripts(done));
     if (done.exitStatus === 0) return;
     const said = done.err.trim().slice(-1000);
     throw new ActionError('undo_failed', `rpm ended with status ${done.exitStatus}: ${said}`);
   };
   if (put.length > 0) await rpm([...PUT, ...put.map(({ path }) => path)]);
   if (erase.length > 0) await rpm([...ERASE, ...erase.map(nvra)]);
+  return scripts;
 }
 
 async function judge(
   context: ActionContext,
   recorded: readonly Recorded[],
   way: RpmWayBack,
+  scripts: readonly string[],
 ): Promise<ActionResult> {
   const installed = await listRpms(context);
   const wrong = recorded.filter(({ name, architecture, replaces, to, before }) => {
@@ -139,8 +146,9 @@ async function judge(
   });
   const packages = await whatBecameOfRpms(context, told(recorded));
   const lacking = await lackingOf(context, packages);
-  if (wrong.length > 0 || lacking !== '') {
-    return notRestored(context, packages, { wrong, audit: lacking });
+  const failed = scripts.length === 0 ? '' : scriptError(scripts).message;
+  if (wrong.length > 0 || lacking !== '' || failed !== '') {
+    return notRestored(context, packages, { wrong, audit: `${failed}\n${lacking}`.trim() });
   }
   const put = way.put.map(({ entry }) => entry);
   const stays =

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { failedScripts } from './rpm-messages.ts';
 import { zypperManager } from './zypper.ts';
 
 /** What zypper 1.14.42 printed (`zypper --non-interactive --xmlout --no-refresh install --dry-run ...`). */
@@ -50,6 +51,14 @@ const FAILED = `<progress id="install-resolvable" name="(1/1) Installing: failin
 Error: Subprocess failed. Error: RPM failed: error: %prein(failing-1.0-1.noarch) scriptlet failed, exit status 3
 error: failing-1.0-1.noarch: install failed
 </message>
+`;
+/** All came; zypper ends with 107 for the first of these, with 0 for the others. */
+const SCRIPTS_FAILED = `<message type="info">Additional rpm output:
+Problem: no such service
+warning: %post(svc-2-1.noarch) scriptlet failed, exit status 1
+error: lua script failed: [string &quot;%post(lua-1-1.noarch)&quot;]:1: no
+</message>
+<message type="warning">after-1-1.noarch.rpm %posttrans script failed (returned 5)</message>
 `;
 const FOUND = `<search-result version="0.0">
 <solvable-list>
@@ -112,6 +121,18 @@ describe('the summary of zypper', () => {
     expect(refuse).toThrow(expect.objectContaining({ reason }));
     expect(refuse).toThrow(said);
   });
+});
+
+it('programs of packages that failed are known by what rpm and zypper say', () => {
+  expect(failedScripts(done(SCRIPTS_FAILED))).toEqual([
+    '%post(svc-2-1.noarch) scriptlet failed, exit status 1',
+    'lua script failed: [string &quot;%post(lua-1-1.noarch)&quot;]:1: no',
+    'after-1-1.noarch.rpm %posttrans script failed (returned 5)',
+  ]);
+  expect(failedScripts(done(UPGRADE))).toEqual([]);
+  const error = zypperManager.error(done(SCRIPTS_FAILED, 107));
+  expect(error).toMatchObject({ reason: 'maintainer_script_failed' });
+  expect(error.message).toContain('%post(svc-2-1.noarch)');
 });
 
 it('lines of zypper say how far it is', () => {

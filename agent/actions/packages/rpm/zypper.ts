@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { ActionError } from '../../../runner/action.ts';
-import { linesOf, rpmError } from './rpm-messages.ts';
+import { failedScripts, linesOf, rpmError, scriptError } from './rpm-messages.ts';
 import { type RpmManager, type RpmName, type RpmTransaction } from './rpm-manager.ts';
 
 /** zypper(8): lists and packages of the job alone. Keys are not brought in without anybody who says so. */
@@ -26,6 +26,8 @@ const INSTALL: readonly string[] = [
   '--no-force-resolution',
   '--auto-agree-with-licenses',
 ];
+/** zypper(8), ZYPPER_EXIT_INF_RPM_SCRIPT_FAILED: all packages came. Of %posttrans it may end with 0, too. */
+const SCRIPTS_FAILED = 107;
 const PROGRESS = /^<progress id="install-resolvable" name="\((\d+)\/(\d+)\) ([^"]+)" done="1"\/>$/;
 
 export const zypperManager: RpmManager = {
@@ -62,13 +64,15 @@ export const zypperManager: RpmManager = {
   readSimulation: readSummary,
   complaints: ({ out }) => messages(out, 'warning').filter((text) => !/file conflicts/.test(text)),
   error: (done) =>
-    rpmError('zypper', done, [
-      ...messages(done.out, 'error'),
-      ...[...done.out.matchAll(/<description>(Problem[^<]*)<\/description>/g)].map(([, text]) =>
-        plain(text!),
-      ),
-      ...linesOf(done.err),
-    ]),
+    done.exitStatus === SCRIPTS_FAILED
+      ? scriptError(failedScripts(done))
+      : rpmError('zypper', done, [
+          ...messages(done.out, 'error'),
+          ...[...done.out.matchAll(/<description>(Problem[^<]*)<\/description>/g)].map(([, text]) =>
+            plain(text!),
+          ),
+          ...linesOf(done.err),
+        ]),
   progress(line) {
     const [, at, of, text] = PROGRESS.exec(line) ?? [];
     if (text === undefined) return null;
