@@ -14,7 +14,6 @@ export interface ArchiveContents {
 }
 
 const SCRIPTS = ['preinst', 'postinst'];
-const BLOCK_BYTES = 4096;
 const UNIT_FILE = /^\/(?:usr\/)?lib\/systemd\/system\/([^/]+\.(?:service|socket|timer))$/;
 const INIT_SCRIPT = /^\/etc\/init\.d\/([^/]+)$/;
 
@@ -50,29 +49,6 @@ export async function readArchive(
   const scripts = await Promise.all(SCRIPTS.map(text));
   const conffiles = (await text('conffiles')).split('\n').filter((line) => line.startsWith('/'));
   return { bytesByFolder, units: unitsOf(files), scripts: scripts.join('\n'), conffiles };
-}
-
-/**
- * At least the room that an archive takes unpacked: every entry counts for a block. Null for what cannot be listed.
- *
- * @param withinMs a small archive may unpack to very much; what takes longer is not listed
- */
-export async function unpackedBytes(
-  context: Pick<ActionContext, 'run' | 'signal'>,
-  path: string,
-  withinMs: number,
-): Promise<number | null> {
-  let bytes = 0;
-  const reader = new LineReader((line) => {
-    bytes += BLOCK_BYTES + (readEntry(line)?.bytes ?? 0);
-  });
-  const { exitStatus } = await runDpkg(context, ['dpkg-deb', '--contents', path], {
-    output: 'capture',
-    signal: context.signal,
-    timeoutMs: withinMs,
-    onOutput: (channel, piece) => channel === 'out' && reader.take(piece),
-  });
-  return exitStatus === 0 ? bytes : null;
 }
 
 /** Names of the services among the files of a package. */

@@ -1,14 +1,12 @@
 import { createHash } from 'node:crypto';
-import { mkdir, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { ActionError, type ActionContext } from '../../runner/action.ts';
 import type { Target } from '../../target/open-target.ts';
-import { TargetFileError, TargetFiles } from '../../target/target-files.ts';
+import { TargetFileError } from '../../target/target-files.ts';
 import type { FileAttributes } from '../files/file-state.ts';
 import { readState } from '../files/file-state.ts';
-import { scratchFolder, usableBytes } from '../filesystem/scratch-space.ts';
 import { runDpkg } from './apt-session.ts';
-import { unpackedBytes } from './archive-contents.ts';
+import { TarReader, type TarFile } from './tar-reader.ts';
 
 /** The C library has 2 MB; what is far larger is not looked at. */
 export const LIBC_MAX_BYTES = 16 * 1024 * 1024;
@@ -28,9 +26,9 @@ const LOOKED_AT_MAX = 5000;
 const CACHE = '/var/cache/apt/archives';
 /** That of the C library has 3 MB. */
 const ARCHIVE_MAX_BYTES = 64 * 1024 * 1024;
-/** It unpacks to 13 MB; a small archive can unpack to anything. */
-const UNPACKED_MAX_BYTES = 64 * 1024 * 1024;
-const UNPACKED_WITHIN_MS = 60_000;
+/** It unpacks to 13 MB, and a small archive to anything: it is read as it comes, and no further than that. */
+const UNPACKED_MAX_BYTES = 512 * 1024 * 1024;
+const READ_WITHIN_MS = 60_000;
 
 /** A file that a package brought, as dpkg knows it. */
 export interface PackagedFile {
@@ -111,40 +109,45 @@ async function fromArchive(
   const archives = (await target.files.list(CACHE)).filter(
     (entry) => entry.startsWith(`${plain}_`) && entry.endsWith('.deb'),
   );
-  const scratch = join(await scratchFolder(context), 'archive');
   for (const archive of archives) {
     const stats = await target.files.stat(`${CACHE}/${archive}`);
     const path = await target.files.locate(`${CACHE}/${archive}`);
     if (path === null || stats?.isFile() !== true || stats.size > ARCHIVE_MAX_BYTES) continue;
-    await rm(scratch, { recursive: true, force: true });
-    await mkdir(scratch);
-    const need = await unpackedBytes(context, path, UNPACKED_WITHIN_MS);
-    const room = Math.min(UNPACKED_MAX_BYTES, await usableBytes(scratch));
-    if (need === null || need > room) {
-      const why =
-        need === null
-          ? 'it cannot be listed'
-          : `unpacked it needs ${need} bytes, and there is room for ${room}`;
-      context.note(`${CACHE}/${archive} is passed over: ${why}.`);
-      continue;
-    }
-    const limit = ['prlimit', `--fsize=${LIBC_MAX_BYTES}`, '--core=0', '--'];
-    await runDpkg(context, [...limit, 'dpkg-deb', '--extract', path, scratch], {
-      output: 'capture',
-      signal: context.signal,
-      timeoutMs: UNPACKED_WITHIN_MS,
-    });
-    context.signal.throwIfAborted();
-    // An archive may hold links that lead anywhere, pipes and devices: only what lies in it is read. Where
-    // a file of it was too large, those before it are there all the same.
-    const unpacked = new TargetFiles(scratch);
-    for (const { path: file } of lost) {
-      const bytes = await unpacked.readBytes(file, LIBC_MAX_BYTES).catch(passOver);
-      const mode = (await unpacked.stat(file).catch(passOver))?.mode ?? 0;
-      if (bytes !== null) take(found, lost, { bytes, mode }, `${CACHE}/${archive}`);
-    }
+    const fault = await readFiles(context, path, lost, (file) =>
+      take(found, lost, file, `${CACHE}/${archive}`),
+    );
+    if (fault !== null) context.note(`${CACHE}/${archive} is read no further: ${fault}.`);
   }
-  await rm(scratch, { recursive: true, force: true });
+}
+
+/** Hands over what lies at the paths of lost files, and says why not all of the archive was read. */
+async function readFiles(
+  context: ActionContext,
+  path: string,
+  lost: readonly PackagedFile[],
+  onFile: (file: TarFile) => void,
+): Promise<string | null> {
+  const paths = new Set(lost.map((file) => file.path));
+  const wants = (file: string, bytes: number) => bytes <= LIBC_MAX_BYTES && paths.has(file);
+  const reader = new TarReader(wants, onFile);
+  const stop = new AbortController();
+  let left = UNPACKED_MAX_BYTES;
+  const { exitStatus, timedOut } = await runDpkg(context, ['dpkg-deb', '--fsys-tarfile', path], {
+    output: 'capture',
+    signal: AbortSignal.any([context.signal, stop.signal]),
+    timeoutMs: READ_WITHIN_MS,
+    onOutput: (channel, bytes) => {
+      if (channel === 'err' || left < 0) return;
+      left -= bytes.length;
+      reader.take(bytes);
+      if (left < 0 || reader.fault !== null) stop.abort();
+    },
+  });
+  context.signal.throwIfAborted();
+  if (reader.fault !== null) return reader.fault;
+  if (left < 0) return `unpacked it has more than ${UNPACKED_MAX_BYTES} bytes`;
+  if (timedOut) return `it took longer than ${READ_WITHIN_MS / 1000} s`;
+  return exitStatus === 0 ? null : 'dpkg-deb cannot read it';
 }
 
 function take(
