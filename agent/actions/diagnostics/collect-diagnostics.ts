@@ -9,7 +9,7 @@ import type { ActionContext, ActionImplementation, ActionResult } from '../../ru
 import { TargetFiles } from '../../target/target-files.ts';
 import { fitFindings } from './finding.ts';
 import { Observations, observedFolder } from './observations.ts';
-import { ProbeFailure, type ProbeContext } from './probe.ts';
+import { ProbeFailure, type LookOptions, type ProbeContext } from './probe.ts';
 import { probes } from './probes.ts';
 import { runProbes, type Collected } from './run-probes.ts';
 
@@ -26,8 +26,8 @@ async function collect(context: ActionContext): Promise<ActionResult> {
   const began = performance.now();
   if (context.spec.target !== null) {
     const { collectOffline } = await import('./offline/collect-offline.ts');
-    const look = (argv: readonly string[], timeoutMs?: number) =>
-      lookWith(context, argv, timeoutMs);
+    const look = (argv: readonly string[], options?: LookOptions) =>
+      lookWith(context, argv, options);
     const collected = await collectOffline(context, chosen, look);
     return resultOf(context, collected, began);
   }
@@ -76,12 +76,13 @@ function probeContext(context: ActionContext, observations: Observations): Probe
 async function lookWith(
   context: ActionContext,
   argv: readonly string[],
-  timeoutMs = COMMAND_WITHIN_MS,
+  options: LookOptions = {},
 ): Promise<CommandResult> {
   try {
     const done = await context.run(argv, {
       output: 'capture',
-      timeoutMs,
+      timeoutMs: COMMAND_WITHIN_MS,
+      ...options,
       signal: context.signal,
     });
     if (done.timedOut) throw new ProbeFailure(`${argv[0]} took too long`);

@@ -29,6 +29,12 @@ export interface ProbeContext {
   now: number;
 }
 
+export interface LookOptions {
+  timeoutMs?: number;
+  /** Further descriptors to pass, from 3 on. */
+  descriptors?: number[];
+}
+
 /** One look at one thing; knows nothing of the others. */
 export interface Probe {
   id: string;

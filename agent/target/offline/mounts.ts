@@ -87,9 +87,10 @@ export class Mounts {
     await this.put(['-t', 'overlay', '-o', all, 'overlay'], point, lower);
   }
 
-  /** A folder at another place, read-only there. */
-  async mountAgain(folder: string, point: string): Promise<void> {
-    await this.put(['-o', `bind,ro,${ALWAYS}`, folder], point, folder);
+  /** A folder at another place, read-only there; with `data`, nothing of it can be run or loaded as a program. */
+  async mountAgain(folder: string, point: string, as?: 'data'): Promise<void> {
+    const all = ['bind', 'ro', ALWAYS, ...(as === 'data' ? ['noexec'] : [])].join(',');
+    await this.put(['-o', all, folder], point, folder);
   }
 
   /** The variables of this machine's firmware (efivarfs). */

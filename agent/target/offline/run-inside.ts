@@ -1,10 +1,10 @@
-import { chmod, chown, mkdir, open as openFile, stat, writeFile } from 'node:fs/promises';
+import { chmod, chown, mkdir, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { HOST_WIDE } from '../../jobs/sandbox.ts';
-import { systemCallFilter } from '../../jobs/system-call-filter.ts';
 import type { CommandOptions, CommandResult } from '../../process/command.ts';
 import { ActionError, type ActionContext } from '../../runner/action.ts';
 import { deviceNumber } from '../block-device.ts';
+import { withCallFilter } from './call-filter.ts';
 import type { MountedSystem } from './mount-system.ts';
 import type { Mounts } from './mounts.ts';
 import type { OpenDisks } from './open-disks.ts';
@@ -71,13 +71,9 @@ export async function runInside(
 ): Promise<CommandResult> {
   await requireFolders(system);
   await requireCoverable(system, covers);
-  const filter = join(context.directory, 'scratch-filter');
-  await writeFile(filter, systemCallFilter({ capabilities: [] }) ?? '', { mode: 0o600 });
   const shown = devices === undefined ? [] : await deviceArguments(context, open, devices);
   const powers = devices === 'read' ? [] : POWERS;
-  const handle = await openFile(filter, 'r');
-  try {
-    const { size } = await handle.stat();
+  return withCallFilter(context.directory, (filter, descriptors) => {
     const words = [
       ['bwrap', '--unshare-pid', '--unshare-ipc', '--unshare-uts'],
       ['--die-with-parent', '--new-session'],
@@ -96,17 +92,15 @@ export async function runInside(
         value,
       ]),
       ['--chdir', options.directory ?? '/'],
-      size === 0 ? [] : ['--seccomp', '3'],
+      ...filter,
       ['--', ...argv],
     ].flat();
     const { environment: _, directory: __, ...rest } = options;
-    return await context.run(words, {
+    return context.run(words, {
       ...rest,
-      ...(size > 0 && { descriptors: [handle.fd, ...(options.descriptors ?? [])] }),
+      descriptors: [...descriptors, ...(options.descriptors ?? [])],
     });
-  } finally {
-    await handle.close();
-  }
+  });
 }
 
 /** Kernel names, because programs look their devices up in /sys, and the links that root=UUID= comes from. */

@@ -1,8 +1,11 @@
 import { readdir, readlink } from 'node:fs/promises';
 import { join, posix } from 'node:path';
 import type { CommandResult } from '../../../process/command.ts';
-import type { Target } from '../../../target/open-target.ts';
+import type { ActionContext } from '../../../runner/action.ts';
+import { withCallFilter } from '../../../target/offline/call-filter.ts';
+import type { Target, TargetLayout } from '../../../target/open-target.ts';
 import { TargetPathError } from '../../../target/target-root.ts';
+import type { LookOptions } from '../probe.ts';
 
 /** What programs of this machine read of the target, at the places they look for it. */
 const SHOWN = ['/etc', '/var/lib/dpkg', '/var/lib/apt', '/var/log/journal'];
@@ -13,7 +16,7 @@ const PROGRAM_FOLDER = /^(?:bin|sbin|lib\w*|share)$/;
 /** How sshd, visudo and nft name a line: `FILE line 3`, `FILE:3`, `FILE: syntax error near line 3`. */
 const PLACE = /(\/[^\s:'"]+)(?::|:? line |:[^\n]* line )\d+/g;
 
-type Look = (argv: readonly string[]) => Promise<CommandResult>;
+type Look = (argv: readonly string[], options?: LookOptions) => Promise<CommandResult>;
 type Seen = Pick<Target, 'root' | 'files'>;
 
 export interface BorrowOptions {
@@ -22,42 +25,64 @@ export interface BorrowOptions {
 }
 
 /**
- * What a program of this machine says of the target's files, which it sees as if they were its own: sshd reads
- * the target's configuration, dpkg its database. No program of the target is run, everything is read-only, and
- * of this machine nothing is there but its programs. Paths below the target's mount point are rewritten to the
- * target's own. A complaint about a file that is not the target's is cut down to its place: configuration may
- * include any path, and the program quotes what it finds there.
+ * Programs of this machine that see the target's files as if they were their own: sshd reads the target's
+ * configuration, dpkg its database. No program of the target is run, also where configuration would have one
+ * loaded: its folders are data. Everything is read-only, of this machine nothing is there but its programs, and
+ * they may ask the kernel for no more than confined jobs. Paths below the target's mount point are rewritten to
+ * the target's own.
  */
-export async function lookBorrowed(
-  target: Seen,
-  look: Look,
-  argv: readonly string[],
-  options: BorrowOptions = {},
-): Promise<CommandResult> {
-  const done = await look(await borrowed(target, argv, options));
-  const err = await withoutForeignLines(target, done.err);
-  // What a program prints when it is content are records, which name files of all kinds.
-  const out = done.exitStatus === 0 ? done.out : await withoutForeignLines(target, done.out);
-  return { ...done, out, err };
-}
+export class BorrowedPrograms {
+  private readonly directory: string;
+  private readonly target: Seen;
+  private readonly look: Look;
+  /** Arguments of bubblewrap that show the target's folders. */
+  private readonly shown: readonly string[];
 
-async function borrowed(
-  target: Seen,
-  argv: readonly string[],
-  { netAdmin = false }: BorrowOptions,
-): Promise<string[]> {
-  const shown: string[] = [];
-  for (const path of SHOWN) shown.push(...(await showing(target, path)));
-  return [
-    ['bwrap', '--unshare-pid', '--unshare-ipc', '--unshare-uts', '--die-with-parent'],
-    ['--new-session', ...(await programFolders()), '--dev', '/dev'],
-    shown,
-    ['--tmpfs', '/run', '--perms', '0755', '--dir', '/run/sshd', '--tmpfs', '/tmp'],
-    ['--remount-ro', '/', '--cap-drop', 'ALL'],
-    netAdmin ? ['--cap-add', 'CAP_NET_ADMIN', '--cap-add', 'CAP_NET_RAW'] : [],
-    ['--'],
-    argv.map((word) => inTarget(target, word)),
-  ].flat();
+  private constructor(directory: string, target: Seen, look: Look, shown: readonly string[]) {
+    this.directory = directory;
+    this.target = target;
+    this.look = look;
+    this.shown = shown;
+  }
+
+  static async of(
+    { directory }: Pick<ActionContext, 'directory'>,
+    target: Seen & { layout: Pick<TargetLayout, 'mounts' | 'place'> },
+    look: Look,
+  ): Promise<BorrowedPrograms> {
+    const shown: string[] = [];
+    for (const path of SHOWN) shown.push(...(await showing(target, path)));
+    return new BorrowedPrograms(directory, target, look, shown);
+  }
+
+  /**
+   * What a program says. A complaint about a file that is not the target's is cut down to its place:
+   * configuration may include any path, and the program quotes what it finds there.
+   */
+  async run(argv: readonly string[], options: BorrowOptions = {}): Promise<CommandResult> {
+    const words = await this.around(options);
+    const own = argv.map((word) => inTarget(this.target, word));
+    const done = await withCallFilter(this.directory, (filter, descriptors) =>
+      this.look([...words, ...filter, '--', ...own], { descriptors }),
+    );
+    const err = await withoutForeignLines(this.target, done.err);
+    // What a program prints when it is content are records, which name files of all kinds.
+    const out = done.exitStatus === 0 ? done.out : await withoutForeignLines(this.target, done.out);
+    return { ...done, out, err };
+  }
+
+  private async around({ netAdmin = false }: BorrowOptions): Promise<string[]> {
+    return [
+      ['bwrap', '--unshare-pid', '--unshare-ipc', '--unshare-uts', '--die-with-parent'],
+      ['--new-session', ...(await programFolders()), '--dev', '/dev'],
+      this.shown,
+      ['--tmpfs', '/run', '--perms', '0755', '--dir', '/run/sshd', '--tmpfs', '/tmp'],
+      ['--remount-ro', '/', '--cap-drop', 'ALL'],
+      netAdmin ? ['--cap-add', 'CAP_NET_ADMIN', '--cap-add', 'CAP_NET_RAW'] : [],
+      // The target's says which libraries to load.
+      ['--setenv', 'OPENSSL_CONF', '/dev/null'],
+    ].flat();
+  }
 }
 
 /** They may be folders of the root, or links to those of /usr, as on every newer system. */
@@ -93,9 +118,14 @@ export function inTarget({ root }: Pick<Target, 'root'>, text: string): string {
   return text.replaceAll(`${root.path}/`, '/').replaceAll(root.path, '/');
 }
 
-async function showing({ root, files }: Seen, path: string) {
-  const source = await realFolder(root, path);
-  if (source === null) return ['--tmpfs', path];
+async function showing(
+  { root, files, layout }: Parameters<typeof BorrowedPrograms.of>[1],
+  path: string,
+): Promise<string[]> {
+  const found = await realFolder(root, path);
+  if (found === null) return ['--tmpfs', path];
+  const source = join(layout.place, 'shown', path);
+  await layout.mounts.mountAgain(found, source, 'data');
   const covered: string[] = [];
   for (const file of path === '/etc' ? LOADER_FILES : []) {
     if ((await files.lstat(file)) === null) continue;

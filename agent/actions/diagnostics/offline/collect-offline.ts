@@ -9,10 +9,10 @@ import { inspectDevice } from '../../../target/block-device.ts';
 import { findDamagedTable, type DamagedTable } from '../../bootloader/partition-table.ts';
 import { bounded, commandEvidence, cut, fileEvidence, type NewFinding } from '../finding.ts';
 import { judgeDisksOfOrder } from '../hardware/require-sound-disks.ts';
-import type { Probe } from '../probe.ts';
+import type { LookOptions, Probe } from '../probe.ts';
 import { runProbes, type Collected } from '../run-probes.ts';
 import { configurations, judgeConfigurations } from '../services/configurations.ts';
-import { inTarget } from './borrowed-programs.ts';
+import { BorrowedPrograms, inTarget } from './borrowed-programs.ts';
 import { judgeEfiPartitions } from './efi-partitions.ts';
 import { judgeInitramfs } from './initramfs.ts';
 import { offlineContext } from './offline-context.ts';
@@ -32,7 +32,7 @@ function isExplained({ reason }: ActionError, { problems }: OpenDisks): boolean 
   return WITHOUT_SYSTEM.has(reason) || problems.some((problem) => problem.reason === reason);
 }
 
-type Look = (argv: readonly string[], timeoutMs?: number) => Promise<CommandResult>;
+type Look = (argv: readonly string[], options?: LookOptions) => Promise<CommandResult>;
 
 /**
  * Looks at the disks of the order's target, and at the system on them where one can be opened. Not a byte
@@ -81,7 +81,7 @@ async function judgeDisksAndSystem(
   }
   await lookAt(context, collected, boot('efi'), () => judgeEfiPartitions(context, target));
   await lookAt(context, collected, boot('initramfs'), () => judgeInitramfs(target));
-  await judgeSystem(target, probes, look, collected);
+  await judgeSystem(context, target, probes, look, collected);
   if (!probes.includes(configurations)) return;
   await lookAt(context, collected, configurations, () => judgeConfigurations(context, target));
 }
@@ -117,7 +117,7 @@ async function judgeVolumes(
         durationMs: Math.round(performance.now() - began),
       });
     try {
-      const found = await judgeVolume(volume, (argv) => look(argv, CHECK_WITHIN_MS));
+      const found = await judgeVolume(volume, (argv) => look(argv, { timeoutMs: CHECK_WITHIN_MS }));
       collected.findings.push(...found.map((one) => bounded({ ...one, area: 'filesystems' })));
       report('done', '');
     } catch (error) {
@@ -223,14 +223,22 @@ async function lookAt(
 }
 
 async function judgeSystem(
+  context: ActionContext,
   target: Target,
   probes: readonly Probe[],
   look: Look,
   collected: Collected,
 ): Promise<void> {
+  const patient = (argv: readonly string[], options: LookOptions = {}) =>
+    look(argv, { timeoutMs: PROGRAM_WITHIN_MS, ...options });
+  const borrowed = await BorrowedPrograms.of(
+    context,
+    { ...target, layout: target.layout! },
+    patient,
+  );
   const { facts, findings, reports } = await runProbes(
     probes.filter(({ offline }) => offline),
-    offlineContext(target, (argv) => look(argv, PROGRAM_WITHIN_MS)),
+    offlineContext(target, borrowed, patient),
     PROBES_WITHIN_MS,
     PATIENCE,
   );

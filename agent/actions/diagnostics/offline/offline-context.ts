@@ -4,7 +4,7 @@ import { DF_COLUMNS, homePaths } from '../../../jobs/observations.ts';
 import type { CommandResult } from '../../../process/command.ts';
 import type { Target } from '../../../target/open-target.ts';
 import { NotApplicable, type ProbeContext } from '../probe.ts';
-import { lookBorrowed } from './borrowed-programs.ts';
+import type { BorrowedPrograms } from './borrowed-programs.ts';
 
 const NFT_FILE = '/etc/nftables.conf';
 const NFT_ENABLED = '/etc/systemd/system/sysinit.target.wants/nftables.service';
@@ -16,12 +16,16 @@ type Look = (argv: readonly string[]) => Promise<CommandResult>;
  * What probes look with at a system that does not run: its files, programs of this machine that read them,
  * and, in place of what an agent would observe, what will be so after the next boot.
  */
-export function offlineContext(target: Target, look: Look): ProbeContext {
+export function offlineContext(
+  target: Target,
+  borrowed: BorrowedPrograms,
+  look: Look,
+): ProbeContext {
   const observers: Partial<Record<ObservationName, () => Promise<Observation>>> = {
     homes: () => homes(target),
     space: () => space(target, look),
-    nft: () => loadedRules(target, look),
-    'nft-file': () => checkedFile(target, look),
+    nft: () => loadedRules(target, borrowed),
+    'nft-file': () => checkedFile(target, borrowed),
     iptables: () => storedRules(target, IPTABLES_FILES.iptables),
     ip6tables: () => storedRules(target, IPTABLES_FILES.ip6tables),
   };
@@ -33,7 +37,7 @@ export function offlineContext(target: Target, look: Look): ProbeContext {
       return Promise.reject(new NotApplicable('this system does not run'));
     },
     observed: () => Promise.resolve([]),
-    run: (argv) => lookBorrowed(target, look, argv),
+    run: (argv) => borrowed.run(argv),
     volumes: target.layout!.volumes,
     now: Date.now(),
   };
@@ -63,20 +67,20 @@ async function homes({ files }: Target): Promise<Observation> {
 }
 
 /** The rules that the next boot will load, as the kernel has them: loaded into an empty network. */
-async function loadedRules(target: Target, look: Look): Promise<Observation> {
+async function loadedRules(target: Target, borrowed: BorrowedPrograms): Promise<Observation> {
   const isEnabled = (await target.files.lstat(NFT_ENABLED)) !== null;
   if (!isEnabled) throw new NotApplicable('no firewall is loaded at boot by nftables.service');
-  const load = await lookBorrowed(target, look, ['nft', '--file', NFT_FILE], { netAdmin: true });
+  const load = await borrowed.run(['nft', '--file', NFT_FILE], { netAdmin: true });
   if (load.exitStatus !== 0) throw new NotApplicable('its rules do not load');
   const argv = ['nft', '--json', 'list', 'ruleset'];
-  const { exitStatus, out, err } = await lookBorrowed(target, look, argv, { netAdmin: true });
+  const { exitStatus, out, err } = await borrowed.run(argv, { netAdmin: true });
   return { exitStatus, problem: null, out, err, command: `nft --file ${NFT_FILE}` };
 }
 
-async function checkedFile(target: Target, look: Look): Promise<Observation> {
+async function checkedFile(target: Target, borrowed: BorrowedPrograms): Promise<Observation> {
   if ((await target.files.stat(NFT_FILE)) === null) throw new NotApplicable(`no ${NFT_FILE}`);
   const argv = ['nft', '--check', '--file', NFT_FILE];
-  const { exitStatus, out, err } = await lookBorrowed(target, look, argv, { netAdmin: true });
+  const { exitStatus, out, err } = await borrowed.run(argv, { netAdmin: true });
   return { exitStatus, problem: null, out, err, command: argv.join(' ') };
 }
 
