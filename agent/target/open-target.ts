@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import type { JsonValue } from '../../proto/documents/fields.ts';
 import type { CommandResult } from '../process/command.ts';
 import { ActionError, type ActionContext } from '../runner/action.ts';
+import { requireExpected } from './offline/expected-system.ts';
 import { findSystems, type FoundSystem, type SystemSearch } from './offline/find-systems.ts';
 import { mountSystem, type MountedSystem } from './offline/mount-system.ts';
 import { withDisks, type OpenDisks } from './offline/open-disks.ts';
@@ -151,19 +152,6 @@ function chooseSystem(
     'no_system',
     `no operating system was found on the disks${unreadable && `. Not readable: ${unreadable}`}`,
     closed,
-  );
-}
-
-/** The order says which system it means; another one is left alone, whatever disk it lies on. */
-function requireExpected(system: FoundSystem, expected: ActionContext['spec']['expect']): void {
-  const differs = (['hostname', 'machineId'] as const).find(
-    (name) => expected?.[name] !== undefined && expected[name] !== system[name],
-  );
-  if (differs === undefined) return;
-  throw new ActionError(
-    'identity_mismatch',
-    `the order expects the ${differs === 'hostname' ? 'host name' : 'machine id'} ` +
-      `${expected![differs]}; the system on the disks has ${system[differs] ?? 'none'}`,
   );
 }
 

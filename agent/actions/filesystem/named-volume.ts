@@ -2,6 +2,7 @@ import type { JsonValue } from '../../../proto/documents/fields.ts';
 import { ActionError, type ActionContext } from '../../runner/action.ts';
 import { inspectDevice, type BlockDevice } from '../../target/block-device.ts';
 import { findUse } from '../../target/device-use.ts';
+import { requireExpectedAmong } from '../../target/offline/expected-system.ts';
 import type { Mounts } from '../../target/offline/mounts.ts';
 import { withDisks, type OpenDisks } from '../../target/offline/open-disks.ts';
 import { notFound } from '../../target/offline/stack/storage-problem.ts';
@@ -30,7 +31,8 @@ export function deviceOf({ spec }: Pick<ActionContext, 'spec'>): string {
 
 /**
  * Opens what the parameters `device`, `partition` or `volume` name. Throws ActionError `partition_missing`,
- * `volume_missing` or in its place the reason of what could not be opened, `volume_ambiguous`.
+ * `volume_missing` or in its place the reason of what could not be opened, `volume_ambiguous`; and those of
+ * `requireExpectedAmong`.
  */
 export async function withNamedVolume<T>(
   context: ActionContext,
@@ -50,6 +52,7 @@ export async function withNamedVolume<T>(
   return withDisks(context, options, async (open) => {
     const volume =
       typeof path === 'string' ? volumeAt(open, path) : partitionWith(open, Number(partition));
+    await requireExpectedAmong(context, open);
     const parameters = { ...others, device: volume.node };
     const name = describeVolume(volume);
     return body({
