@@ -44,18 +44,28 @@ export async function interfacesFiles(
   return found;
 }
 
-/** Interfaces of hardware that the stanzas set up: what other stanzas build on top is not. */
+/** Interfaces that the stanzas set up, but for the loopback. */
+export function interfaceNames(texts: readonly string[]): string[] {
+  return namesOf(texts.flatMap(stanzasOf));
+}
+
+/** Those of hardware: what other stanzas build on top is not. */
 export function hardwareNames(texts: readonly string[]): string[] {
-  const names = texts
+  const plain = texts
     .flatMap(stanzasOf)
     .filter(
       ({ options }) =>
         !options.some(({ words }) =>
           /^(?:bridge|bond)[_-](?:ports|slaves|mode)|^vlan|^tunnel/.test(words[0]!),
         ),
-    )
+    );
+  return namesOf(plain).filter((name) => !name.includes('.'));
+}
+
+function namesOf(stanzas: readonly Pick<Stanza, 'name'>[]): string[] {
+  const names = stanzas
     .map(({ name }) => name.split(':', 1)[0]!)
-    .filter((name) => name !== 'lo' && isInterfaceName(name) && !name.includes('.'));
+    .filter((name) => name !== 'lo' && isInterfaceName(name));
   return [...new Set(names)];
 }
 

@@ -55,11 +55,22 @@ describe('an interface that ifupdown and systemd-networkd both set up', () => {
     ['another interface', '[Match]\nName=ens4\n'],
     ['whatever fits a pattern', '[Match]\nName=en*\n'],
     ['whatever has an address', '[Match]\nMACAddress=52:54:00:12:34:56\n'],
-  ])('keeps a service that sets up %s as well', async (_, text) => {
-    await write('/etc/systemd/network/20.network', text);
+    ['a bridge', '[NetDev]\nName=br0\nKind=bridge\n', 'netdev'],
+  ])('keeps a service that sets up %s as well', async (_, text, kind = 'network') => {
+    await write(`/etc/systemd/network/20.${kind}`, text);
     const { whys, changes } = await look({ manager: 'ifupdown' });
     expect(changes).toEqual([]);
     expect(whys.join()).toContain('take ens3 out of its configuration by hand');
+  });
+
+  it.each([
+    ['a VLAN', 'auto ens3.100\niface ens3.100 inet static\n  address 10.0.0.2/24\n'],
+    ['a bridge', 'auto br0\niface br0 inet dhcp\n  bridge_ports ens4\n'],
+  ])('keeps ifupdown where it sets up %s on top', async (_, stanza) => {
+    await write('/etc/network/interfaces', `${STATIC}\n${stanza}`);
+    const { whys, changes } = await look({ manager: 'systemd-networkd' });
+    expect(changes).toEqual([]);
+    expect(whys.join()).toContain('networking.service sets up more than');
   });
 
   it("keeps a service whose unit is the administrator's own", async () => {
@@ -90,6 +101,20 @@ describe('an interface that netplan hands to another than ifupdown', () => {
     expect(whys[0]).toContain(`networking.service and ${unit}`);
   });
 });
+
+it.each(['bridges', 'vlans', 'bonds'])(
+  'netplan with %s on top keeps the service that sets them up',
+  async (kind) => {
+    await service('systemd-networkd.service');
+    const lines = ['network:', '  ethernets:', '    ens3:', '      dhcp4: true', `  ${kind}:`];
+    await write(
+      '/etc/netplan/a.yaml',
+      [...lines, '    more0:', '      dhcp4: true', ''].join('\n'),
+    );
+    const { rules, changes } = await look({ manager: 'ifupdown' });
+    expect([rules, changes]).toEqual([['net.two_managers 3'], []]);
+  },
+);
 
 describe('an interface of ifupdown that NetworkManager has a profile for', () => {
   beforeEach(async () => {

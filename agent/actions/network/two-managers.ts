@@ -1,7 +1,7 @@
 import type { TargetFiles } from '../../target/target-files.ts';
 import { isEnabled } from '../diagnostics/ssh/ssh-socket.ts';
 import type { Change } from '../files/change-steps.ts';
-import { hardwareNames, interfacesFiles } from './ifupdown.ts';
+import { interfaceNames, interfacesFiles } from './ifupdown.ts';
 import { lineOf, valuesOf } from './ini-text.ts';
 import {
   filesIn,
@@ -86,7 +86,7 @@ const ANY = '*';
 async function claimsOf(files: TargetFiles): Promise<Claim[]> {
   const ifupdown = await interfacesFiles(files);
   const claims: Claim[] = ifupdown.flatMap(({ path, text }) =>
-    hardwareNames([text]).map((name) => ({
+    interfaceNames([text]).map((name) => ({
       ...{ unit: managerUnits.ifupdown, name, file: path },
       line: lineWith(text, name),
     })),
@@ -96,7 +96,8 @@ async function claimsOf(files: TargetFiles): Promise<Claim[]> {
     const unit =
       managerUnits[isManagedByNetworkManager(text) ? 'NetworkManager' : 'systemd-networkd'];
     for (const { path, index } of parseNetplan(text).lines) {
-      if (path.length !== 3 || path[0] !== 'network' || path[1] !== 'ethernets') continue;
+      // Bridges, bonds and VLANs, too: each kind is a list of interfaces.
+      if (path.length !== 3 || path[0] !== 'network') continue;
       const name = /^[\w.-]+$/.test(path[2]!) ? path[2]! : ANY;
       claims.push({ unit, name, file, line: index + 1 });
     }
@@ -110,6 +111,13 @@ async function claimsOf(files: TargetFiles): Promise<Claim[]> {
     for (const name of names.length === 0 ? [ANY] : names) {
       const own = /^[\w.-]+$/.test(name) ? name : ANY;
       claims.push({ unit: managerUnits['systemd-networkd'], name: own, file, line });
+    }
+  }
+  for (const file of await filesIn(files, NETWORKD_FOLDER, /\.netdev$/)) {
+    const text = (await readText(files, file)) ?? '';
+    const line = lineOf(text, 'NetDev', 'Name');
+    for (const name of valuesOf(text, 'NetDev', 'Name')) {
+      claims.push({ unit: managerUnits['systemd-networkd'], name, file, line });
     }
   }
   const left = await leftByNetworkManager(files, claims);

@@ -29,9 +29,9 @@ export async function requireExpectedAmong(
 ): Promise<void> {
   const { expect: expected, target } = context.spec;
   const named = target?.['filesystem'];
-  if (named === undefined && NAMES.every((name) => expected?.[name] === undefined)) return;
+  if (typeof named !== 'string' && NAMES.every((name) => expected?.[name] === undefined)) return;
   const { systems, problems } = await findSystems(context, volumes, place);
-  const meant = systems.filter(({ id }) => named === undefined || id === named);
+  const meant = systems.filter(({ id }) => typeof named !== 'string' || id === named);
   if (meant.some((system) => differenceOf(system, expected) === undefined)) return;
   if (systems.length === 0 || problems.length > 0) {
     context.note('Which system this is was not compared with the order: it cannot be read.');
@@ -42,7 +42,7 @@ export async function requireExpectedAmong(
   const list = systems.map(({ id, root }) => `${id} (${describeVolume(root)})`).join('; ');
   throw new ActionError(
     'system_missing',
-    `the system ${String(named)} is on none of the disks. Found: ${list}`,
+    `the system ${named as string} is on none of the disks. Found: ${list}`,
   );
 }
 
