@@ -37,6 +37,14 @@ const RULES: Partial<Record<StorageProblem['reason'], StorageRule>> = {
     byHand:
       'Look for the missing disks and their cables first; keep images of the others before anything is forced (mdadm --assemble --force).',
   },
+  array_reshaping: {
+    rule: 'raid.reshaping',
+    area: 'hardware',
+    severity: 'critical',
+    title: (subject) => `${subject} is being rearranged: it is neither read nor written`,
+    byHand:
+      'Let it go on: mdadm --assemble, with --backup-file if it was grown with one, then mdadm --wait.',
+  },
   volume_group_incomplete: {
     rule: 'lvm.partial',
     area: 'hardware',

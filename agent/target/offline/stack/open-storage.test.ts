@@ -176,4 +176,16 @@ describe('a disk whose volumes are not plain', () => {
     const repaired = await order(half, { mode: 'plan', ...repair });
     expect([repaired.outcome, repaired.reason]).toEqual(['failed', 'array_degraded']);
   });
+
+  it('that is part of a RAID whose content is being moved is neither read nor written', async () => {
+    const bytes = 16 * MIB;
+    const half = await disks.file('half.img', bytes);
+    await makeRaidMember(half, { number: 0, bytes, reshapes: true });
+    const { rules, findings } = await order(half);
+    expect(rules).toContain('raid.reshaping RAID1 shop:0');
+    expect(findings.map(({ suggestion }) => suggestion)).not.toContainEqual(expect.anything());
+    const plan = { action: 'boot.repair-fstab', mode: 'plan' } as const;
+    const planned = await order(half, plan);
+    expect([planned.outcome, planned.reason]).toEqual(['failed', 'array_reshaping']);
+  });
 });

@@ -31,7 +31,7 @@ type Context = Pick<ActionContext, 'run' | 'note' | 'spec' | 'signal' | 'sealedI
  * nested. What cannot be opened is told, not thrown; but for a key that opens nothing (`disk_key_wrong`).
  *
  * To plan or to write while a disk is missing throws ActionError: `array_degraded`, `array_incomplete`,
- * `volume_group_incomplete`.
+ * `volume_group_incomplete`; while content is moved `array_reshaping`.
  *
  * @param opened takes what is to be closed afterwards
  */
@@ -114,12 +114,20 @@ class StorageOpening {
     const layer = `${array.level.toUpperCase()} ${printable(array.name)}`;
     const on = array.members.map(({ node }) => volumes.find((one) => one.node === node)!);
     const command = `mdadm --examine ${on.map((one) => one.name).join(', ')}`;
+    if (array.isReshaping) {
+      const why =
+        'its content is being moved to another shape: only its own system goes on with that';
+      this.problem('array_reshaping', layer, why, command);
+      return;
+    }
     if (array.isDegraded) {
       const why = `${array.present} of its ${array.raidDevices} disks are in use${this.amongNamed()}`;
       this.problem('array_degraded', layer, why, command);
     }
-    if (!array.isClean && this.write) {
-      this.context.note(`${layer} was not shut down cleanly: its disks are compared meanwhile.`);
+    if (!array.isClean && this.changes) {
+      this.context.note(
+        `${layer} was not shut down cleanly: as soon as it is opened for writing the kernel makes its disks the same again, which no undo takes back.`,
+      );
     }
     const device = await this.tell(layer, command, () => openArray(this.context, array));
     if (device === undefined) return;
@@ -248,14 +256,18 @@ class StorageOpening {
     }
   }
 
+  /** Whether this job writes, or says what another one will write. */
+  private get changes(): boolean {
+    return this.write || this.context.spec.mode === 'plan';
+  }
+
   private problem(
     reason: StorageProblem['reason'],
     subject: string,
     why: string,
     command: string,
   ): void {
-    const changes = this.write || this.context.spec.mode === 'plan';
-    if (changes && FORBIDS_WRITING.has(reason)) {
+    if (this.changes && FORBIDS_WRITING.has(reason)) {
       throw new ActionError(reason, `${subject}: ${why}. Nothing is written to what is left of it`);
     }
     this.problems.push({ reason, subject, why, command });

@@ -50,6 +50,7 @@ describe('the members of a RAID', () => {
       isSpare: false,
       state: 'AA',
       isClean: true,
+      isReshaping: false,
     });
     const local = member('/d/1', ['shop:0', 'shop:0  (local to host shop)']);
     expect(local.name).toBe('shop:0');

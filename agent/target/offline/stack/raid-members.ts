@@ -13,6 +13,8 @@ export interface RaidMember {
   /** As this member remembers it: `A` in use, `.` missing, `R` being replaced; null in old formats. */
   state: string | null;
   isClean: boolean;
+  /** Its content is being moved to another shape (mdadm(8), `--grow`). */
+  isReshaping: boolean;
 }
 
 /** An array, as far as its members are there. */
@@ -28,6 +30,7 @@ export interface RaidArray {
   isDegraded: boolean;
   /** Shut down as it should be: else its halves are compared when it is started for writing. */
   isClean: boolean;
+  isReshaping: boolean;
 }
 
 /** The kernel takes a member that is one event behind (md(4)). */
@@ -56,6 +59,7 @@ export function readRaidMember(node: string, text: string): RaidMember | null {
     isSpare: /^spare/i.test(field('Device Role') ?? '') || field('Recovery Offset') !== undefined,
     state: /^[A.R]+/.exec(field('Array State') ?? '')?.[0] ?? null,
     isClean: field('State') === 'clean',
+    isReshaping: field("Reshape pos'n") !== undefined,
   };
 }
 
@@ -87,5 +91,6 @@ function arrayOf(all: readonly RaidMember[]): RaidArray {
     present: Math.min(present, newest.raidDevices),
     isDegraded,
     isClean: members.every(({ isClean }) => isClean),
+    isReshaping: members.some(({ isReshaping }) => isReshaping),
   };
 }

@@ -5,6 +5,7 @@ export interface StorageProblem {
   reason:
     | 'array_degraded'
     | 'array_incomplete'
+    | 'array_reshaping'
     | 'raid_unavailable'
     | 'volume_group_incomplete'
     | 'volume_unsupported'
@@ -29,9 +30,10 @@ export function notFound(
   return new ActionError(closed[0]?.reason ?? reason, list === '' ? what : `${what}. ${list}`);
 }
 
-/** A disk is missing or was thrown out: whatever is written now may cost what is left. */
+/** A disk is missing or was thrown out, or content is being moved: whatever is written now may cost what is left. */
 export const FORBIDS_WRITING: ReadonlySet<StorageProblem['reason']> = new Set([
   'array_degraded',
   'array_incomplete',
+  'array_reshaping',
   'volume_group_incomplete',
 ]);

@@ -10,7 +10,12 @@ const DATA_OFFSET_SECTORS = 2048;
  */
 export async function makeRaidMember(
   file: string,
-  { number, events = 18, bytes }: { number: 0 | 1; events?: number; bytes: number },
+  {
+    number,
+    events = 18,
+    bytes,
+    reshapes = false,
+  }: { number: 0 | 1; events?: number; bytes: number; reshapes?: boolean },
 ): Promise<void> {
   const block = Buffer.alloc(256 + DEVICES * 2);
   const sectors = BigInt(bytes / 512 - DATA_OFFSET_SECTORS);
@@ -18,6 +23,8 @@ export async function makeRaidMember(
   block.writeUInt32LE(1, 4);
   Buffer.from('e431ea6c2305c279b5b3009acbeac14c', 'hex').copy(block, 16);
   block.write('shop:0', 32, 'latin1');
+  // MD_FEATURE_RESHAPE_ACTIVE
+  if (reshapes) block.writeUInt32LE(4, 8);
   block.writeInt32LE(1, 72);
   block.writeBigUInt64LE(sectors, 80);
   block.writeUInt32LE(DEVICES, 92);
