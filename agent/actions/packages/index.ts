@@ -8,7 +8,7 @@ import { applyRepair } from './apply-repair.ts';
 import { applyFinish, planFinish } from './finish-on-disk.ts';
 import { FILES_FAULT, packageFiles } from './package-files.ts';
 import { packagesResult } from './package-outcome.ts';
-import { rpmManagerOf } from './package-system.ts';
+import { managerOf, rpmManagerOf } from './package-system.ts';
 import { planInstall } from './plan-install.ts';
 import { planRepair } from './plan-repair.ts';
 import { applyRpmInstall } from './rpm/apply-rpm-install.ts';
@@ -37,7 +37,7 @@ export const packagesInstall: ActionImplementation = {
 export const packagesRepair: ActionImplementation = {
   plan: (context) =>
     withRepairTarget(context, { write: false }, async (target) => {
-      const manager = target.kind === 'offline' ? null : await rpmManagerOf();
+      const manager = await managerOf(target);
       if (manager !== null) return planRpmRepair(context, manager);
       const files = await planFileRepair(context, target, packageFiles);
       if (files.steps.length > 0) return files;
@@ -45,7 +45,7 @@ export const packagesRepair: ActionImplementation = {
     }),
   apply: (context, plan) =>
     withRepairTarget(context, { write: true }, async (target) => {
-      const manager = target.kind === 'offline' ? null : await rpmManagerOf();
+      const manager = await managerOf(target);
       if (manager !== null) return applyRpmRepair(context, manager, plan);
       if (plan?.target['fault'] === FILES_FAULT) {
         return inOwnWords(await applyFileRepair(context, target, packageFiles, plan));

@@ -3,12 +3,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { TargetFiles } from '../../target/target-files.ts';
-import { rpmManagerOf } from './package-system.ts';
+import { managerOf, rpmManagerOf } from './package-system.ts';
 
 const roots: string[] = [];
 afterEach(() => roots.splice(0).forEach((root) => rmSync(root, { recursive: true })));
 
-function system(release: string | null, programs: Readonly<Record<string, string>> = {}) {
+const ROCKY = 'ID="rocky"\nID_LIKE="rhel centos fedora"\n';
+
+function filesOf(release: string | null, programs: Readonly<Record<string, string>> = {}) {
   const root = mkdtempSync(join(tmpdir(), 'iv-family-'));
   roots.push(root);
   mkdirSync(join(root, 'usr/bin'), { recursive: true });
@@ -18,12 +20,14 @@ function system(release: string | null, programs: Readonly<Record<string, string
     writeFileSync(join(root, 'usr/bin', leadsTo), '');
     if (name !== leadsTo) symlinkSync(leadsTo, join(root, 'usr/bin', name));
   }
-  return rpmManagerOf(new TargetFiles(root));
+  return { root, files: new TargetFiles(root) };
 }
+
+const system = (...parts: Parameters<typeof filesOf>) => rpmManagerOf(filesOf(...parts).files);
 
 describe("the server's package manager", () => {
   it.each([
-    ['dnf', 'ID="rocky"\nID_LIKE="rhel centos fedora"\n', { dnf: 'dnf-3' }],
+    ['dnf', ROCKY, { dnf: 'dnf-3' }],
     ['dnf', 'ID=fedora\n', { dnf: 'dnf-3' }],
     ['zypper', 'ID="opensuse-leap"\nID_LIKE="suse opensuse"\n', { zypper: 'zypper' }],
     ['zypper', 'ID="sles"\nID_LIKE="suse"\n', { zypper: 'zypper' }],
@@ -45,5 +49,24 @@ describe("the server's package manager", () => {
     const found = system('ID=fedora\n', programs);
     await expect(found).rejects.toMatchObject({ reason: 'packages_unsupported' });
     await expect(found).rejects.toThrow(said);
+  });
+});
+
+describe('the package manager of a system on disks', () => {
+  it('is dpkg', async () => {
+    const { root, files } = filesOf('ID=debian\n');
+    mkdirSync(join(root, 'var/lib/dpkg'), { recursive: true });
+    expect(await managerOf({ kind: 'offline', files })).toBeNull();
+  });
+
+  it.each([
+    ['rpm', 'rpm', ROCKY],
+    ['another program', '/var/lib/dpkg', 'ID=alpine\n'],
+  ])('is refused where packages are kept by %s, with what to do', async (_, said, release) => {
+    const { files } = filesOf(release, { dnf: 'dnf-3' });
+    const found = managerOf({ kind: 'offline', files });
+    await expect(found).rejects.toMatchObject({ reason: 'packages_unsupported' });
+    await expect(found).rejects.toThrow(said);
+    await expect(found).rejects.toThrow('once it runs');
   });
 });

@@ -2,9 +2,11 @@ import type { RpmManager } from './rpm/rpm-manager.ts';
 import { dnfManager } from './rpm/dnf.ts';
 import { zypperManager } from './rpm/zypper.ts';
 import { ActionError } from '../../runner/action.ts';
+import type { Target } from '../../target/open-target.ts';
 import { TargetFiles } from '../../target/target-files.ts';
 
 const OS_RELEASE = ['/etc/os-release', '/usr/lib/os-release'];
+const DPKG = '/var/lib/dpkg';
 const RPM_FAMILIES: Readonly<Record<string, RpmManager>> = {
   fedora: dnfManager,
   rhel: dnfManager,
@@ -33,6 +35,30 @@ export async function rpmManagerOf(files = new TargetFiles()): Promise<RpmManage
   if (leadsTo === 'dnf5')
     refuse('packages of this server are changed by dnf5, which is not known here.');
   return manager;
+}
+
+/**
+ * The same for the target of a repair. On disks it is always dpkg: of what rpm or another program keeps there
+ * nothing is read, so that such a system is refused (`packages_unsupported`) and never called whole.
+ */
+export async function managerOf({
+  kind,
+  files,
+}: Pick<Target, 'kind' | 'files'>): Promise<RpmManager | null> {
+  if (kind === 'live') return rpmManagerOf(files);
+  const refuse = (why: string) => {
+    throw new ActionError(
+      'packages_unsupported',
+      `${why} Nothing was looked at or changed: order it on that system itself once it runs.`,
+    );
+  };
+  if ((await familyOf(files)) !== null) {
+    refuse('packages of this system are kept by rpm, which is asked on a running system only.');
+  }
+  if ((await files.stat(DPKG)) === null) {
+    refuse(`packages of this system are not kept by dpkg, or its record in ${DPKG} is gone.`);
+  }
+  return null;
 }
 
 async function familyOf(files: TargetFiles): Promise<RpmManager | null> {

@@ -1,4 +1,4 @@
-import { renameSync, rmSync, truncateSync } from 'node:fs';
+import { mkdirSync, renameSync, rmSync, truncateSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -84,6 +84,32 @@ const script = (system: MountedSystem, ...lines: string[]) =>
   system.write(POSTINST, ['#!/bin/sh', ...lines, ''].join('\n'), 0o755);
 
 describe('packages of a system on disks', () => {
+  it(
+    'are refused where rpm keeps them, with what to do, and never called whole',
+    async () => {
+      const { bytes } = await planned();
+      await broken(
+        (system) => {
+          system.write('etc/os-release', 'ID="rocky"\nID_LIKE="rhel centos fedora"\n');
+          mkdirSync(system.path('var/lib/rpm'), { recursive: true });
+          system.write('var/lib/rpm/rpmdb.sqlite', 'record');
+        },
+        async () => {
+          for (const mode of ['plan', 'apply'] as const) {
+            const done = await order({ mode, ...(mode === 'apply' && { plan: bytes }) });
+            expect([done.outcome, done.reason], done.said).toEqual([
+              'failed',
+              'packages_unsupported',
+            ]);
+            expect(done.said).toContain('once it runs');
+          }
+        },
+        'etc/os-release',
+      );
+    },
+    LIMIT_MS,
+  );
+
   it(
     'are left as they are where one cannot be finished, or where its program does what it must not',
     async () => {

@@ -1,5 +1,10 @@
+import { mkdirSync, rmSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { diagnosticsResult, type Finding } from '../../../../proto/actions/diagnostics.ts';
+import {
+  diagnosticsResult,
+  type Finding,
+  type ProbeReport,
+} from '../../../../proto/actions/diagnostics.ts';
 import { FaultDisk, imageDigest, type LayoutName } from '../../../../test/lab/index.ts';
 import { must } from '../../../../test/harness/process.ts';
 import { ended, JobsFixture, output } from '../../../jobs/jobs-fixture.ts';
@@ -15,7 +20,11 @@ beforeAll(async () => {
 afterAll(() => fixture.close());
 
 /** What a diagnosis finds on a disk; it has changed nothing there. */
-async function findings(disk: FaultDisk, failing: readonly string[]): Promise<Finding[]> {
+async function findings(
+  disk: FaultDisk,
+  failing: readonly string[],
+  notApplicable: readonly string[],
+): Promise<Finding[]> {
   const before = await imageDigest(disk.image);
   const spec = fixture.spec({
     action: 'diagnostics.collect',
@@ -29,8 +38,10 @@ async function findings(disk: FaultDisk, failing: readonly string[]): Promise<Fi
   expect([outcome, reason], said).toEqual(['succeeded', null]);
   expect(await imageDigest(disk.image)).toBe(before);
   const { findings: found, probes } = diagnosticsResult.parse(result);
-  const failed = probes.filter((probe) => probe.outcome === 'probe_failed');
-  expect(failed.map(({ probe }) => probe)).toEqual(failing);
+  const withOutcome = (wanted: ProbeReport['outcome']) =>
+    probes.filter((probe) => probe.outcome === wanted).map(({ probe }) => probe);
+  expect(withOutcome('probe_failed')).toEqual(failing);
+  expect(withOutcome('not_applicable')).toEqual(expect.arrayContaining([...notApplicable]));
   return found;
 }
 
@@ -40,11 +51,12 @@ async function broken(
   layout: LayoutName,
   breakIt: (disk: FaultDisk) => Promise<unknown>,
   failing: readonly string[] = [],
+  notApplicable: readonly string[] = [],
 ): Promise<Finding[]> {
   const disk = await FaultDisk.copy(layout);
   try {
     await breakIt(disk);
-    return await findings(disk, failing);
+    return await findings(disk, failing, notApplicable);
   } finally {
     disk.close();
   }
@@ -84,6 +96,30 @@ describe('a diagnosis of a system on a disk', () => {
       ]),
     );
     expect(JSON.stringify(found)).not.toContain('/run/intervene');
+  }, 300_000);
+
+  it('says that packages were not looked at where rpm keeps them', async () => {
+    const found = await broken(
+      'bios-gpt',
+      (disk) =>
+        disk.inside((system) => {
+          system.write('etc/os-release', 'ID="rocky"\nID_LIKE="rhel centos fedora"\n');
+          mkdirSync(system.path('var/lib/rpm'), { recursive: true });
+          system.write('var/lib/rpm/rpmdb.sqlite', 'record');
+          for (const name of ['etc/apt', 'var/lib/dpkg']) {
+            rmSync(system.path(name), { recursive: true });
+          }
+        }),
+      ['packages.rpm'],
+      [
+        'packages.dpkg',
+        'packages.sources',
+        'packages.dependencies',
+        'packages.loader',
+        'packages.folders',
+      ],
+    );
+    expect(rules(found).filter((text) => text.startsWith('pkg.'))).toEqual([]);
   }, 300_000);
 
   it('goes on where the root file system cannot be opened', async () => {

@@ -1,6 +1,6 @@
 import { lostDaemonFolders } from '../../packages/daemon-folders.ts';
 import { fileEvidence } from '../finding.ts';
-import type { Probe } from '../probe.ts';
+import { NotApplicable, type Probe } from '../probe.ts';
 
 /** Folders without which a service ends before it has begun. */
 export const daemonFolders: Probe = {
@@ -9,6 +9,9 @@ export const daemonFolders: Probe = {
   offline: true,
   limitMs: 4_000,
   async look({ files }) {
+    if ((await files.stat('/var/lib/dpkg/info')) === null) {
+      throw new NotApplicable('packages are not kept by dpkg');
+    }
     const lost = await lostDaemonFolders(files);
     return {
       findings: lost.map(({ path, package: name }) => ({

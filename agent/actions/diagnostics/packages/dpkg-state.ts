@@ -97,6 +97,9 @@ export const aptSources: Probe = {
   offline: true,
   limitMs: 1_000,
   async look({ files }) {
+    if ((await files.stat('/etc/apt')) === null) {
+      throw new NotApplicable('packages are not brought by apt');
+    }
     const bad = await badSources(files);
     return {
       findings: bad.map(({ file, line, text, why }) => ({

@@ -14,11 +14,15 @@ const LINES_SHOWN = 5;
 export const rpmDatabase: Probe = {
   id: 'packages.rpm',
   area: 'packages',
+  offline: true,
   limitMs: 4_000,
-  async look({ files, run }) {
+  async look({ files, run, volumes }) {
     const there = await Promise.all(RPM_DATABASES.map((file) => files.stat(file)));
     const at = there.findIndex((file) => file !== null);
     if (at < 0) throw new NotApplicable('packages are not kept by rpm');
+    if (volumes !== undefined) {
+      throw new ProbeFailure('rpm is asked on a running system only: packages were not looked at');
+    }
     const { exitStatus, err } = await run(ARGV);
     const findings = judgeRpm(err, RPM_DATABASES[at]!);
     if (findings.length === 0 && exitStatus !== 0) {
