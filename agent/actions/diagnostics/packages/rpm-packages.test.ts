@@ -36,6 +36,13 @@ describe('packages that rpm keeps', () => {
     expect(judgeLacking([])).toEqual([]);
   });
 
+  it('are told of where they rule each other out, which is left to a person', () => {
+    const [found, ...more] = judgeLacking(['svc conflicts with (installed) foe-1-1.noarch']);
+    expect(found).toMatchObject({ rule: 'pkg.conflict', suggestion: null });
+    expect(found!.title).toContain('svc conflicts with (installed) foe-1-1.noarch');
+    expect(more).toEqual([]);
+  });
+
   it('are told of within bounds, however much is wrong', () => {
     const many = Array.from({ length: 500 }, (_, at) => `${'x'.repeat(200)}${at}`);
     const found = [
@@ -43,9 +50,10 @@ describe('packages that rpm keeps', () => {
         many.map((name) => ({ stays: noarch(name, '2-1'), goes: [noarch(name, '1-1')] })),
       ),
       ...judgeLacking(many.map((name) => `${name} is needed by (installed) y-1-1.noarch`)),
+      ...judgeLacking(many.map((name) => `${name} conflicts with (installed) y-1-1.noarch`)),
     ];
     const read = found.map((one) => finding.safeParse({ ...one, area: 'packages' }).success);
-    expect(read).toEqual([true, true]);
+    expect(read).toEqual([true, true, true]);
   });
 
   it('are not missed where packages are kept otherwise', async () => {

@@ -1,5 +1,10 @@
 import { lackingLinesOf } from '../../packages/rpm/record-copy.ts';
-import { findDuplicates, wantedOf, type DuplicateRpm } from '../../packages/rpm/rpm-faults.ts';
+import {
+  findDuplicates,
+  splitLacking,
+  wantedOf,
+  type DuplicateRpm,
+} from '../../packages/rpm/rpm-faults.ts';
 import { nvra } from '../../packages/rpm/rpm-manager.ts';
 import { commandEvidence, type NewFinding } from '../finding.ts';
 import { NotApplicable, type Probe } from '../probe.ts';
@@ -55,6 +60,11 @@ export function judgeDuplicates(duplicates: readonly DuplicateRpm[]): NewFinding
 }
 
 export function judgeLacking(lines: readonly string[]): NewFinding[] {
+  const { needs, conflicts } = splitLacking(lines);
+  return [...judgeNeeds(needs), ...judgeConflicts(conflicts)];
+}
+
+function judgeNeeds(lines: readonly string[]): NewFinding[] {
   if (lines.length === 0) return [];
   const wanted = wantedOf(lines);
   const names = wanted.map((what) => what.split(' ', 1)[0]!).filter((what) => NAME.test(what));
@@ -73,6 +83,24 @@ export function judgeLacking(lines: readonly string[]): NewFinding[] {
         parameters: names.length === 0 ? {} : { packages: [...new Set(names)].slice(0, NAMED_MAX) },
       },
       byHand: 'Install what is lacking: dnf install WHAT, or zypper install WHAT.',
+    },
+  ];
+}
+
+function judgeConflicts(lines: readonly string[]): NewFinding[] {
+  if (lines.length === 0) return [];
+  return [
+    {
+      rule: 'pkg.conflict',
+      severity: 'warning',
+      subject: lines[0]!.slice(0, 300),
+      title:
+        lines.length === 1
+          ? `Packages are there that rule each other out: ${lines[0]}`.slice(0, 300)
+          : `Packages are there that rule each other out, in ${lines.length} ways`,
+      evidence: lines.slice(0, 4).map((line) => commandEvidence('rpm --verify --all', line)),
+      suggestion: null,
+      byHand: 'Decide which of them goes: rpm --erase --test NAME, then rpm --erase NAME.',
     },
   ];
 }

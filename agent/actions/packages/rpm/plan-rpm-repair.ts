@@ -141,11 +141,17 @@ async function planDuplicates(
 async function planDependencies(
   context: ActionContext,
   manager: RpmManager,
-  { lines, wanted }: Extract<RpmFault, { kind: 'dependencies' }>,
+  { wanted, needs, conflicts }: Extract<RpmFault, { kind: 'dependencies' }>,
 ): Promise<Part> {
   const { packages = [], holdServices = [] } = packagesRepairParameters.parse(
     context.spec.parameters,
   );
+  if (wanted.length === 0) {
+    throw new ActionError(
+      'packages_conflict',
+      `packages are there that rule each other out: ${listed(conflicts, 5).slice(0, 1500)}. Which of them goes is for a person to decide (rpm --erase --test NAME says what needs it). Nothing was changed.`,
+    );
+  }
   if (wanted.length > MOST_WANTED) {
     throw new ActionError(
       'too_many_packages',
@@ -169,7 +175,7 @@ async function planDependencies(
     if (change.coming.length === 0) {
       throw new ActionError(
         'dependencies_unmet',
-        `${listed(lines, 5)}, and the repositories have nothing that mends it. Nothing was changed.`,
+        `${listed(needs, 5)}, and the repositories have nothing that mends it. Nothing was changed.`,
       );
     }
     refuseHolding(change, holdServices);
@@ -178,7 +184,8 @@ async function planDependencies(
       target: { ...rpmChangeTarget(wanted, change), fault: 'change' },
       summary: summaryOf(change),
       findings: [
-        ...lines.map((line) => line.slice(0, 500)),
+        ...needs.map((line) => line.slice(0, 500)),
+        ...conflicts.map((line) => `left to a person: ${line}`.slice(0, 500)),
         ...rpmChangeFindings(manager, change, holdServices, complaints),
       ].slice(0, 200),
       steps: rpmChangeSteps(context, manager, wanted, change, BROKEN_BEFORE),

@@ -39,10 +39,8 @@ export async function lackingLinesOf(
   return lackingLines(out);
 }
 
-/** Below `Unsatisfied dependencies for A:` what A lacks, each a line that names A. */
+/** Below `Unsatisfied dependencies for A:` what A lacks, each a line that names A; a conflict stands below both. */
 export function lackingLines(out: string): string[] {
-  return out
-    .split('\n')
-    .filter((line) => /^\s+\S/.test(line))
-    .map((line) => line.trim());
+  const lines = out.split('\n').filter((line) => /^\s+\S/.test(line));
+  return [...new Set(lines.map((line) => line.trim()))];
 }

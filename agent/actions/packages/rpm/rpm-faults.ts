@@ -15,9 +15,10 @@ export type RpmFault =
   | { kind: 'record_damaged'; said: string }
   /** A change was cut off between a new version and the removal of the old one. */
   | { kind: 'duplicates'; duplicates: DuplicateRpm[] }
-  /** Packages lack others they need. `wanted`: what, as packages provide it. */
-  | { kind: 'dependencies'; lines: string[]; wanted: string[] };
+  /** Packages lack what they need (`wanted`, as packages provide it), or are beside others that they rule out. */
+  | { kind: 'dependencies'; wanted: string[]; needs: string[]; conflicts: string[] };
 
+const NEEDS = /^(.+?) is needed by /;
 const NAMES = '%{DBINSTANCE}\\t%{NAME}\\t%{EPOCHNUM}\\t%{VERSION}-%{RELEASE}\\t%{ARCH}\\n';
 /** Packages that may be there in several versions at once: kernels (dnf.conf(5), zypp.conf). */
 const MULTIPLE = /^(?:installonlypkg\(|multiversion\(|kernel(?:-core|-modules)? |kernel-uname-r)/m;
@@ -29,7 +30,8 @@ export async function findRpmFault(context: ActionContext): Promise<RpmFault | n
   const duplicates = await findDuplicates(context);
   if (duplicates.length > 0) return { kind: 'duplicates', duplicates };
   const lines = await lackingLinesOf(context);
-  return lines.length === 0 ? null : { kind: 'dependencies', lines, wanted: wantedOf(lines) };
+  if (lines.length === 0) return null;
+  return { kind: 'dependencies', wanted: wantedOf(lines), ...splitLacking(lines) };
 }
 
 /** What rpm says of a record that it cannot read or finds damaged; empty when all is well. */
@@ -70,8 +72,19 @@ export function readDuplicates(out: string): DuplicateRpm[] {
     .toSorted((a, b) => (nvra(a.stays) < nvra(b.stays) ? -1 : 1));
 }
 
+/**
+ * Tells what is lacking from what is there and must not be, as in `svc conflicts with (installed) foe-1-1.noarch`:
+ * nothing that comes mends that, and which of the two goes is no program's decision.
+ */
+export function splitLacking(lines: readonly string[]): { needs: string[]; conflicts: string[] } {
+  return {
+    needs: lines.filter((line) => NEEDS.test(line)),
+    conflicts: lines.filter((line) => !NEEDS.test(line)),
+  };
+}
+
 /** `alpha-extra` of `alpha-extra is needed by (installed) alpha-2.0-1.noarch`, each once. */
 export function wantedOf(lines: readonly string[]): string[] {
-  const wanted = lines.flatMap((line) => /^(.+?) is needed by /.exec(line)?.[1] ?? []);
+  const wanted = lines.flatMap((line) => NEEDS.exec(line)?.[1] ?? []);
   return [...new Set(wanted)].toSorted();
 }

@@ -33,6 +33,7 @@ describe.each(['dnf', ...(isWhole ? ['zypper'] : [])] as ('dnf' | 'zypper')[])(
         { name: 'alpha-extra', version: '1.0' },
         { name: 'kernel-core', version: '1.0', head: ['Provides: installonlypkg(kernel)'] },
         { name: 'kernel-core', version: '2.0', head: ['Provides: installonlypkg(kernel)'] },
+        { name: 'foe', version: '1.0', head: ['Conflicts: alpha'] },
         { name: 'careless', version: '1.0', scripts: { postun: 'exit 7' } },
         { name: 'careless', version: '2.0' },
         { name: 'strict', version: '1.0', head: ['Requires: alpha = 1.0'] },
@@ -130,6 +131,19 @@ describe.each(['dnf', ...(isWhole ? ['zypper'] : [])] as ('dnf' | 'zypper')[])(
         await world.sh(`rpm --upgrade --replacepkgs ${at('alpha-2.0')}`);
       },
     );
+
+    it('leaves it to a person which of two packages goes that rule each other out', async () => {
+      await world.sh(`rpm --install --nodeps ${at('foe-1.0')}`);
+      const { refused } = await world.plan(REPAIR, {});
+      expect(refused).toMatchObject({ reason: 'packages_conflict' });
+      expect(refused!.message).toContain('alpha conflicts with (installed) foe-1.0-1.noarch');
+      await world.sh('rpm --erase --nodeps alpha-extra');
+      const both = await plan({ packages: ['alpha-extra'] });
+      expect(both.findings).toContain(
+        'left to a person: alpha conflicts with (installed) foe-1.0-1.noarch',
+      );
+      await world.sh(`rpm --erase foe; rpm --install ${at('alpha-extra-1.0')}`);
+    });
 
     it.runIf(isWhole)(
       'is not called repaired where a program of the version that goes fails',
