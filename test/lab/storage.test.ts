@@ -1,10 +1,11 @@
 import { beforeAll, describe, expect, it } from 'vitest';
+import type { Plan } from '../../proto/documents/kinds/plan.ts';
 import type { Told } from './agent-guest/agent-guest.ts';
 import { KEY, ROOT_ID, WRONG_KEY } from './storage-guest/storage-facts.ts';
 import { runStorageGuest } from './storage-guest/storage-guest.ts';
 
-/** A quarter of an hour: a whole machine is emulated, and every job in it takes its time. */
-const WITHIN_MS = 40 * 60_000;
+/** A whole machine is emulated, and every job in it takes its time. */
+const WITHIN_MS = 80 * 60_000;
 const SYSTEM = 'logical volume shop/root (LVM on LUKS on RAID1 shop:0)';
 const RAID = 'RAID1 shop:0';
 
@@ -61,6 +62,26 @@ describe.runIf(everything)('a system whose root lies on LVM on LUKS on RAID', ()
     expect(of('the table after the undo')).toMatchObject({ same: true });
   });
 
+  it.each([
+    ['ext4 on LVM', SYSTEM],
+    ['XFS on LVM', 'logical volume shop/orders (LVM on LUKS on RAID1 shop:0)'],
+    ['ext4 on LUKS', 'logical volume data/secret, decrypted (LUKS on LVM)'],
+    ['Btrfs on RAID', 'RAID1 shop:books'],
+  ])('has a file system repaired wherever it lies, and put back: %s', (what, storage) => {
+    const one = (name: string) => of(`${what}: ${name}`);
+    expect(one('the plan')).toMatchObject({ outcome: 'succeeded', ...UNTOUCHED });
+    const { target, summary, steps } = one('the plan: its text')['plan'] as Plan;
+    expect(target).toMatchObject({ offline: { disk: 'all' }, storage });
+    expect(summary).toContain(storage);
+    expect(steps.map(({ id }) => id)).toEqual(['save', 'repair', 'verify']);
+    expect(one('the repair')).toMatchObject({
+      ...{ outcome: 'succeeded', unchanged: false, left: [], result: { outcome: 'corrected' } },
+    });
+    expect(one('after the repair')).toMatchObject({ kept: 'as it was\n' });
+    expect(one('the undo')).toMatchObject({ left: [], result: { outcome: 'restored' } });
+    expect(one('after the undo')).toMatchObject({ same: true });
+  });
+
   it('that a killed job had open is taken apart by the next agent', () => {
     const names = expect.arrayContaining([
       expect.stringMatching(/^md\d+$/),
@@ -75,7 +96,12 @@ describe.runIf(everything)('a system whose root lies on LVM on LUKS on RAID', ()
     expect(look).toMatchObject({ outcome: 'succeeded', ...UNTOUCHED });
     expect(look['findings']).toContainEqual(['raid.degraded', RAID, null]);
     expect(rules('a look with a disk missing').join()).toContain('fstab.missing_source');
-    for (const what of ['a plan with a disk missing', 'a repair with a disk missing']) {
+    const checked = of('a check with a disk missing');
+    expect(checked).toMatchObject({ ...UNTOUCHED, result: { outcome: 'clean' } });
+    for (const what of [
+      ...['a plan with a disk missing', 'a repair with a disk missing'],
+      "a file system's plan with a disk missing",
+    ]) {
       expect(of(what)).toMatchObject({
         ...{ outcome: 'failed', reason: 'array_degraded', ...UNTOUCHED },
       });

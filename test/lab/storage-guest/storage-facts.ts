@@ -2,3 +2,4 @@
 export const KEY = 'correct horse battery';
 export const WRONG_KEY = 'correct horse stapler';
 export const ROOT_ID = '11111111-2222-4333-8444-555555555501';
+export const SECRET_ID = '11111111-2222-4333-8444-555555555503';
