@@ -140,18 +140,28 @@ export function emptyVariables(file: string): void {
   copyFileSync(`${FIRMWARE}/OVMF_VARS_4M.fd`, file);
 }
 
+const BOOT_WITHIN_MS = 300_000;
+
 /** Where a boot has ended that reaches no login. */
 const STUCK =
   /grub rescue>|^grub>|\(initramfs\)|emergency mode|Kernel panic|No bootable device|^Shell>|System halted/m;
 
 /**
- * Starts the system on an image, whose bytes stay as they are, and waits until it asks at its console who
- * logs in. Throws with the console's last lines where it does not. About half a minute.
+ * Starts the system on an image, or on several disks of one machine, the first of which the firmware starts.
+ * Their bytes stay as they are. Waits until the system asks at its console who logs in; throws with the
+ * console's last lines where it does not. About half a minute.
  */
-export async function bootsToLogin(image: string, firmware: Layout['firmware']): Promise<void> {
-  const machine = await VirtualMachine.start({ firmware, disks: [image] });
+export async function bootsToLogin(
+  images: string | readonly string[],
+  firmware: Layout['firmware'],
+): Promise<void> {
+  const disks = typeof images === 'string' ? [images] : images;
+  const machine = await VirtualMachine.start({ firmware, disks });
   try {
-    const shown = await machine.shows(new RegExp(`^\\S+ login:|${STUCK.source}`, 'm'));
+    const shown = await machine.shows(
+      new RegExp(`^\\S+ login:|${STUCK.source}`, 'm'),
+      BOOT_WITHIN_MS,
+    );
     if (STUCK.test(shown)) throw new Error(`the boot ends at: ${machine.console.slice(-1000)}`);
   } finally {
     await machine.end();

@@ -1,4 +1,6 @@
 import type { TargetFiles } from '../../target/target-files.ts';
+import { MAP_PREFIX } from '../../target/offline/stack/device-mapper.ts';
+import { RAID_NUMBERS } from '../../target/offline/stack/raid.ts';
 import type { Volume } from '../../target/offline/volumes.ts';
 
 export const GRUB_CFG = '/boot/grub/grub.cfg';
@@ -55,11 +57,20 @@ async function isInBoot(files: TargetFiles, path: string): Promise<boolean> {
   return false;
 }
 
-/** A name that the kernel gave this machine's loop device is no root of any boot. */
+/** What a job has opened is called so while it runs: that is the root of no boot. */
+function isOfJob(named: string): boolean {
+  const [, array] = /^\/dev\/md(\d+)$/.exec(named) ?? [];
+  const { first, last } = RAID_NUMBERS;
+  if (array !== undefined) return Number(array) >= first && Number(array) <= last;
+  return ['loop', 'dm-', `mapper/${MAP_PREFIX}`].some((name) => named.startsWith(`/dev/${name}`));
+}
+
+/** What a path means is known of logical volumes alone; other names stand in the system's own /etc. */
 function isRoot(named: string, root: Volume): boolean {
   const [, tag, value] = /^(UUID|PARTUUID|LABEL)=(.+)$/.exec(named) ?? [];
   if (tag === 'UUID') return value!.toLowerCase() === root.uuid?.toLowerCase();
   if (tag === 'PARTUUID') return value!.toLowerCase() === root.partitionUuid?.toLowerCase();
   if (tag === 'LABEL') return value === root.label;
-  return !named.startsWith('/dev/loop');
+  if (isOfJob(named)) return false;
+  return root.layers.at(-1) !== 'LVM' || root.paths.includes(named);
 }

@@ -24,9 +24,15 @@ export interface BootSectors {
   fault: { rule: 'boot.no_mbr_code' | 'boot.core_bad'; text: string } | null;
 }
 
-/** The disk that the root of a system lies on. */
-export function bootDisk({ disks, system }: TargetLayout): TargetLayout['disks'][number] {
-  return disks.find(({ given }) => given === system.root.disk) ?? disks[0]!;
+/** What GRUB reads its menu and the kernels from. */
+export function bootVolume({ parts, system }: Pick<TargetLayout, 'parts' | 'system'>): Volume {
+  return parts.find(({ mountPoint }) => mountPoint === '/boot')?.volume ?? system.root;
+}
+
+/** The disks that a system is started from: each that its /boot lies on, so that any of a RAID may fail. */
+export function bootDisks(layout: TargetLayout): TargetLayout['disks'] {
+  const { disks } = bootVolume(layout);
+  return layout.disks.filter(({ given }) => disks.includes(given));
 }
 
 export function biosBootPartition(volumes: readonly Volume[], disk: string): Volume | undefined {
@@ -65,18 +71,15 @@ export async function readBootSectors(
       const text = `There is no core image of GRUB at sector ${sector}, where the boot code looks for it.`;
       return { firmware: 'bios', fault: { rule: 'boot.core_bad', text } };
     }
-    const lacking = await lackingModule(context, handle, Number(sector), own);
-    if (lacking !== null) {
-      const text = `The core image of GRUB has no ${lacking}: it cannot read the partition table of its disk.`;
-      return { firmware: 'bios', fault: { rule: 'boot.core_bad', text } };
-    }
+    const text = await lackingModule(context, handle, Number(sector), own);
+    if (text !== null) return { firmware: 'bios', fault: { rule: 'boot.core_bad', text } };
     return { firmware: 'bios', fault: null };
   } finally {
     await handle.close();
   }
 }
 
-/** The module for the partition table, where the core image at a sector is seen to lack it; else null. */
+/** What the core image at a sector is seen to lack, in a sentence; null where nothing is. */
 async function lackingModule(
   context: Pick<ActionContext, 'run'>,
   disk: FileHandle,
@@ -89,7 +92,30 @@ async function lackingModule(
   if (bytes === null) return null;
   const core = Buffer.alloc(bytes);
   await disk.read(core, 0, bytes, sector * SECTOR_BYTES);
+  const lacks = async (...names: string[]) => {
+    for (const name of names) if ((await hasModule(context, core, name)) !== false) return false;
+    return true;
+  };
   const isDos = partitions.some(({ partitionType }) => partitionType?.startsWith('0x') === true);
-  const wanted = isDos ? 'part_msdos' : 'part_gpt';
-  return (await hasModule(context, core, wanted)) === false ? wanted : null;
+  const table = isDos ? 'part_msdos' : 'part_gpt';
+  if (await lacks(table)) return lackingText(table, 'the partition table of its disk');
+  // With nothing but members of arrays on it, the menu lies on one of them.
+  const hasPlain = partitions.some(({ type, layers }) => layers.length === 0 && isLinux(type));
+  if (hasPlain || !partitions.some(({ type }) => type === 'linux_raid_member')) return null;
+  return (await lacks('mdraid1x', 'mdraid09')) ? lackingText('mdraid1x', 'the RAID') : null;
+}
+
+const lackingText = (module: string, what: string) =>
+  `The core image of GRUB has no ${module}: it cannot read ${what}.`;
+
+/** What a /boot can be. */
+function isLinux(type: string | null): boolean {
+  return /^(?:ext[234]|xfs|btrfs)$/.test(type ?? '');
+}
+
+/** Whether a system of Linux may be started from a disk, by what lies on it. */
+export function mayStart({ volumes }: Pick<OpenDisks, 'volumes'>, disk: string): boolean {
+  return volumes.some(
+    (volume) => volume.disk === disk && volume.partition !== null && isLinux(volume.type),
+  );
 }

@@ -12,12 +12,16 @@ const LISTED: CommandResult = {
   truncated: false,
 };
 
-function target(listed: Partial<CommandResult>, bytes = 2 * 1024 * 1024): Target {
+function target(
+  listed: Partial<CommandResult>,
+  bytes = 2 * 1024 * 1024,
+  layers: string[] = [],
+): Target {
   const files = {
     stat: async () => ({ isFile: () => true, size: bytes }),
     read: async () => '',
   };
-  const layout = { system: { root: { type: 'ext4' } } };
+  const layout = { system: { root: { type: 'ext4', layers } } };
   return { files, layout, runInside: async () => ({ ...LISTED, ...listed }) } as unknown as Target;
 }
 
@@ -40,5 +44,17 @@ describe('an initramfs', () => {
   it('is not called broken because this machine is slow', async () => {
     const slow = isWhole({ timedOut: true, exitStatus: null, signal: 'SIGKILL', out: 'init\n' });
     await expect(slow).rejects.toMatchObject({ reason: 'look_timed_out' });
+  });
+
+  it.each([
+    ['LVM', 'usr/sbin/lvm'],
+    ['RAID1 shop:0', 'sbin/mdadm'],
+    ['LUKS', 'usr/sbin/cryptsetup'],
+  ])('of a root on %s has the program that opens it', async (layer, program) => {
+    const whole = (layers: string[], file: string) =>
+      isInitramfsWhole(target({ out: `${LISTED.out}${file}\n` }, undefined, layers), '6.1.0-1');
+    expect(await whole([layer], program)).toBe(true);
+    expect(await whole([layer], `${program}.conf`)).toBe(false);
+    expect(await whole([], 'etc/fstab')).toBe(true);
   });
 });

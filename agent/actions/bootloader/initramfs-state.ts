@@ -7,6 +7,13 @@ const LOOK_WITHIN_MS = 10 * 60_000;
 /** Shorter than any that finds a root file system. */
 const INITRAMFS_MIN_BYTES = 1024 * 1024;
 
+/** What opens each layer that a root may lie on. */
+const OPENERS: readonly [layer: RegExp, program: RegExp][] = [
+  [/^LVM$/, /\bsbin\/lvm$/m],
+  [/^RAID\d+ /, /\bsbin\/mdadm$/m],
+  [/^LUKS$/, /\bsbin\/cryptsetup$/m],
+];
+
 /**
  * lsinitramfs ends with 0 whatever it finds: its words and its list tell (initramfs-tools). Throws ActionError
  * `look_timed_out`: one that was not read to its end is not for that reason broken.
@@ -34,6 +41,9 @@ export async function isInitramfsWhole(
     return false;
   }
   if (!/^(?:\.\/)?(?:init|scripts\/|usr\/|bin)/m.test(listed.out)) return false;
+  const { layers = [] } = layout?.system.root ?? {};
+  const openers = OPENERS.filter(([layer]) => layers.some((one) => layer.test(one)));
+  if (!openers.every(([, program]) => program.test(listed.out))) return false;
   const builtIn = await files.read(`/lib/modules/${version}/modules.builtin`).catch(() => null);
   const driver = layout?.system.root.type;
   // Without the driver of its root the kernel finds none.

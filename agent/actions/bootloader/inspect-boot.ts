@@ -6,7 +6,7 @@ import {
 import { ActionError, type ActionContext } from '../../runner/action.ts';
 import type { Target, TargetLayout } from '../../target/open-target.ts';
 import { DEFAULTS, defaultOf, entryOf, savedChoiceFault, withDefault } from './boot-choice.ts';
-import { bootDisk, readBootSectors } from './boot-sectors.ts';
+import { bootDisks, bootVolume, readBootSectors } from './boot-sectors.ts';
 import { GRUB_CFG, initramfsOf, kernelVersions, menuFaults } from './boot-menu.ts';
 import { inspectEsps, isWithoutFiles, type EspState } from './esp/inspect-esps.ts';
 import {
@@ -17,6 +17,7 @@ import {
   type Firmware,
 } from './firmware/boot-entries.ts';
 import { isInitramfsWhole } from './initramfs-state.ts';
+import { describeVolume } from '../../target/offline/volumes.ts';
 
 const CONFIG_MAX_BYTES = 1024 * 1024;
 /** What can stand in a menu and in a shell's file as it is. */
@@ -24,14 +25,15 @@ const ENTRY_ID = /^[\w.+~>-]{1,300}$/;
 
 export interface BootState {
   layout: TargetLayout;
-  disk: TargetLayout['disks'][number];
+  /** Those that the system is started from. */
+  disks: TargetLayout['disks'];
   versions: string[];
   /** What is wrong with each part, in sentences. */
   faults: Record<BootPart, string[]>;
   /** What is not repaired, and why, in sentences. */
   left: string[];
-  /** Whether boot code and core image are to be written to the disk. */
-  installsOnDisk: boolean;
+  /** Those of the disks that boot code and core image are to be written to. */
+  installsOn: TargetLayout['disks'];
   /** EFI partitions that are to be written to. */
   esps: EspState[];
   /** What the firmware starts, and is to start; null where its entries stay as they are. */
@@ -67,7 +69,7 @@ export async function inspectBoot(context: ActionContext, target: Target): Promi
     throw new ActionError('target_missing', 'name the disk of the system: --disk');
   }
   const { parts, kernel } = bootloaderRepairParameters.parse(context.spec.parameters);
-  const disk = bootDisk(layout);
+  const disks = bootDisks(layout);
   const versions = await kernelVersions(files);
   if (versions.length === 0) {
     throw new ActionError(
@@ -77,14 +79,15 @@ export async function inspectBoot(context: ActionContext, target: Target): Promi
   }
   const forces = (part: BootPart) => parts?.includes(part) === true;
   const asks = (part: BootPart) => parts === undefined || forces(part);
-  const isWhole = isWholeDisk(layout, disk.given);
-  const noTable = `${disk.given} has no partition table, so there is no place on it for a boot loader`;
-  if (isWhole && forces('loader')) throw new ActionError('boot_not_supported', noTable);
-  const sectors = await readBootSectors(context, layout, disk);
-  const bootCode = isWhole ? null : sectors.fault;
+  const sectors = await sectorsOf(context, layout, disks);
+  const [whole] = sectors.filter(({ isWhole }) => isWhole);
+  if (whole !== undefined && forces('loader')) {
+    throw new ActionError('boot_not_supported', noTable(whole.disk));
+  }
+  const boots = sectors.some((one) => one.firmware === 'bios') ? 'bios' : 'uefi';
   const firmware = await lookAtFirmware(layout);
   const esps = await espsOf(context, target, firmware, {
-    boots: sectors.firmware,
+    boots,
     asked: asks('loader'),
     anew: forces('loader'),
   });
@@ -97,7 +100,7 @@ export async function inspectBoot(context: ActionContext, target: Target): Promi
   const saved = await savedChoiceFault(files).catch(() => null);
   const faults = {
     loader: [
-      ...(bootCode === null ? [] : [bootCode.text]),
+      ...sectors.flatMap(({ fault }) => fault ?? []),
       ...esps.flatMap((esp) => esp.faults.map(({ text }) => text)),
     ],
     initramfs: broken.map((version) => `${initramfsOf(version)} is missing or broken.`),
@@ -113,28 +116,85 @@ export async function inspectBoot(context: ActionContext, target: Target): Promi
       (part === 'config' && makesMenu),
   );
   const mends = wanted.includes('loader');
+  const installsOn = sectors
+    .filter((one) => one.fault !== null || (forces('loader') && one.firmware === 'bios'))
+    .map(({ disk }) => disk);
+  if (mends && installsOn.length > 0) requireReadable(layout);
+  const brokenInitramfs = forces('initramfs') ? versions : asks('initramfs') ? broken : [];
+  if (brokenInitramfs.length > 0) requireOpenRoot(layout);
   return {
     layout,
-    disk,
+    disks,
     versions,
     faults,
     left: [
       ...bootParts
         .filter((part) => !wanted.includes(part))
         .flatMap((part) => faults[part].map((text) => `Left, since it is not ordered: ${text}`)),
-      ...(isWhole ? [`${noTable}: what starts it is not looked at.`] : []),
+      ...sectors
+        .filter(({ isWhole }) => isWhole)
+        .map(({ disk }) => `${noTable(disk)}: what starts it is not looked at.`),
       ...entriesLeft(esps),
     ],
-    installsOnDisk:
-      mends && (bootCode !== null || (forces('loader') && sectors.firmware === 'bios')),
+    installsOn: mends ? installsOn : [],
     esps: mends ? esps.filter(({ writes }) => writes.length > 0) : [],
     entries: mends ? await entriesOf(layout, firmware, esps) : null,
-    brokenInitramfs: forces('initramfs') ? versions : asks('initramfs') ? broken : [],
+    brokenInitramfs,
     choice,
     makesMenu,
     saved: isConfig ? (saved?.kind ?? null) : null,
     wanted,
   };
+}
+
+interface DiskSectors {
+  disk: TargetLayout['disks'][number];
+  firmware: 'bios' | 'uefi';
+  /** It has no partition table. */
+  isWhole: boolean;
+  /** In a sentence; with several disks it names this one. */
+  fault: string | null;
+}
+
+/** What each disk begins with that the system may be started from. */
+async function sectorsOf(
+  context: ActionContext,
+  layout: TargetLayout,
+  disks: TargetLayout['disks'],
+): Promise<DiskSectors[]> {
+  const found: DiskSectors[] = [];
+  for (const disk of disks) {
+    const { firmware, fault } = await readBootSectors(context, layout, disk);
+    const isWhole = isWholeDisk(layout, disk.given);
+    const text = fault === null || isWhole ? null : fault.text;
+    const named = text !== null && disks.length > 1 ? `${disk.given}: ${text}` : text;
+    found.push({ disk, firmware, isWhole, fault: named });
+  }
+  return found;
+}
+
+const noTable = ({ given }: TargetLayout['disks'][number]) =>
+  `${given} has no partition table, so there is no place on it for a boot loader`;
+
+/** grub-install finds out by itself what GRUB needs to read /boot; of LVM and LUKS it sees nothing here. */
+function requireReadable(layout: TargetLayout): void {
+  const volume = bootVolume(layout);
+  if (volume.layers.every((layer) => /^RAID\d+ /.test(layer))) return;
+  throw new ActionError(
+    'boot_not_supported',
+    `/boot lies on ${describeVolume(volume)}: a loader for that is not installed from outside. Start the ` +
+      'system from a rescue medium of its distribution, and run grub-install within it',
+  );
+}
+
+/** mkinitramfs takes the settings of a key from devices that the running system has open. */
+function requireOpenRoot({ system }: TargetLayout): void {
+  if (!system.root.layers.includes('LUKS')) return;
+  throw new ActionError(
+    'boot_not_supported',
+    `the root lies on ${describeVolume(system.root)}: an initramfs that opens it is not made from outside. ` +
+      'Start the system from a rescue medium of its distribution, and run update-initramfs within it',
+  );
 }
 
 /** A core image would lie in the mounted file system. */

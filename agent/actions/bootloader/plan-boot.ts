@@ -46,25 +46,18 @@ export interface BootPlan {
 }
 
 /** Programs of the target write to /boot, and to the disk's boot sectors. */
-export function writesBoot({ installsOnDisk, wanted }: BootState): boolean {
-  return installsOnDisk || wanted.includes('initramfs') || wanted.includes('config');
+export function writesBoot({ installsOn, wanted }: BootState): boolean {
+  return installsOn.length > 0 || wanted.includes('initramfs') || wanted.includes('config');
 }
 
 /** What is run for a part, in the target. */
 export function commandsOf(part: BootPart, state: BootState): string[][] {
   switch (part) {
     case 'loader':
-      return state.installsOnDisk
-        ? [
-            [
-              'grub-install',
-              '--target=i386-pc',
-              '--recheck',
-              `--modules=${MODULES}`,
-              state.disk.loop,
-            ],
-          ]
-        : [];
+      return state.installsOn.map(({ loop }) => [
+        ...['grub-install', '--target=i386-pc', '--recheck', `--modules=${MODULES}`],
+        loop,
+      ]);
     case 'initramfs':
       return state.brokenInitramfs.map((version) => [
         ...['mkinitramfs', '-o', initramfsOf(version)],
@@ -219,7 +212,8 @@ function saveStep(context: ActionContext, bytes: number, state: BootState): Plan
 
 function partStep(context: ActionContext, part: BootPart, state: BootState): PlanStep {
   // The loop device has another number in every job.
-  const named = { ...state, disk: { ...state.disk, loop: state.disk.given } };
+  const installsOn = state.installsOn.map((disk) => ({ ...disk, loop: disk.given }));
+  const named = { ...state, installsOn };
   const backup = { what: 'nothing more', bytes: 0, where: backupFolderInPlan(context) };
   const run = commandsOf(part, named).map((argv) => ({ type: 'command' as const, argv }));
   return {
@@ -235,11 +229,11 @@ function partStep(context: ActionContext, part: BootPart, state: BootState): Pla
 }
 
 /** On an EFI partition nothing is written but what is listed; its folders may be new. */
-function loaderFolders({ installsOnDisk, disk, esps }: BootState): string[] {
+function loaderFolders({ installsOn, esps }: BootState): string[] {
   const folders = esps.flatMap((esp) =>
     esp.writes.map((write) => espPath(esp, write).replace(/\/[^/]*$/, '')),
   );
-  const own = installsOnDisk ? ['/boot', disk.given] : [];
+  const own = installsOn.length > 0 ? ['/boot', ...installsOn.map(({ given }) => given)] : [];
   return [...own, ...new Set(folders)].slice(0, FOLDERS_MAX);
 }
 
@@ -257,9 +251,10 @@ function verifyStep(): PlanStep {
 }
 
 export function filesOf(state: BootState): string[] {
-  const { wanted, brokenInitramfs, disk, installsOnDisk, esps, choice } = state;
+  const { wanted, brokenInitramfs, installsOn, esps, choice } = state;
   return [
-    ...(installsOnDisk ? [disk.given, '/boot/grub'] : []),
+    ...installsOn.map(({ given }) => given),
+    ...(installsOn.length > 0 ? ['/boot/grub'] : []),
     ...esps.flatMap((esp) => esp.writes.map((write) => espPath(esp, write))),
     ...(state.entries?.change.added ?? []).map(({ number }) => `firmware: ${entryName(number)}`),
     ...(wanted.includes('initramfs') ? brokenInitramfs.map(initramfsOf) : []),

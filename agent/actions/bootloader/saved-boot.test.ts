@@ -54,7 +54,7 @@ async function withBoot(
     const disk = { given: image, loop: image, loopName: '', device: { bytes: 33 * MIB } };
     const layout = { volumes: [], disks: [disk] };
     const target = { root: new TargetRoot(point), layout } as unknown as Target;
-    const state = { disk, layout } as unknown as BootState;
+    const state = { disks: [disk], layout } as unknown as BootState;
     const save = () => saveBoot(context, target, state, join(folder, 'saved'));
     await body(join(point, 'boot'), target, save);
   });
@@ -132,8 +132,8 @@ describe('what was saved of /boot', () => {
         const disk = { given: image, loop: image, loopName: '', device: { bytes: 33 * MIB } };
         const volume = { disk: image, layers: [], partition: null, startBytes: 0, bytes: 33 * MIB };
         const state = (volumes: unknown[]) =>
-          ({ disk, layout: { volumes, disks: [disk] } }) as unknown as BootState;
-        expect(regionsOf(state([volume]))).toEqual([{ offset: 0, bytes: 0 }]);
+          ({ disks: [disk], layout: { volumes, disks: [disk] } }) as unknown as BootState;
+        expect(regionsOf(state([volume]))).toEqual([{ disk: image, offset: 0, bytes: 0 }]);
         const digest = () => savedDigest(target, state([]));
         writeFileSync(join(boot, 'grub.cfg'), 'planned');
         const planned = await digest();

@@ -27,7 +27,12 @@ const recordSchema = z.strictObject({
   version: z.literal(1),
   disk: z.string(),
   regions: z.array(
-    z.strictObject({ file: z.string(), offset: z.int(), bytes: z.int(), before: digest }),
+    z.strictObject({
+      file: z.string(),
+      /** Missing: that of the record. */
+      disk: z.string().optional(),
+      ...{ offset: z.int(), bytes: z.int(), before: digest },
+    }),
   ),
   archive: digest,
   /** Everything in /boot that a repair may write to. */
@@ -42,8 +47,18 @@ const afterSchema = z.strictObject({
 /** Of /boot, but no matter of a repair: other file systems, and what belongs to a file system itself. */
 const LEFT_ALONE = new Set(['efi', 'lost+found', UNDO_FOLDER]);
 
-/** The stretches of the disk that the installation of GRUB may write; none of them is part of a file system. */
-export function regionsOf({ layout, disk }: BootState): { offset: number; bytes: number }[] {
+interface Region {
+  disk: string;
+  offset: number;
+  bytes: number;
+}
+
+/** The stretches of disks that the installation of GRUB may write; none of them is part of a file system. */
+export function regionsOf({ layout, disks }: BootState): Region[] {
+  return disks.flatMap((disk) => regionsOn(layout, disk));
+}
+
+function regionsOn(layout: BootState['layout'], disk: BootState['disks'][number]): Region[] {
   const core = biosBootPartition(layout.volumes, disk.given);
   const first = Math.min(
     ...layout.volumes
@@ -51,9 +66,10 @@ export function regionsOf({ layout, disk }: BootState): { offset: number; bytes:
       .map(({ startBytes }) => startBytes),
     HEAD_BYTES,
   );
+  const on = { disk: disk.given };
   return [
-    { offset: 0, bytes: Math.min(first, disk.device.bytes) },
-    ...(core === undefined ? [] : [{ offset: core.startBytes, bytes: core.bytes }]),
+    { ...on, offset: 0, bytes: Math.min(first, disk.device.bytes) },
+    ...(core === undefined ? [] : [{ ...on, offset: core.startBytes, bytes: core.bytes }]),
   ];
 }
 
@@ -72,20 +88,14 @@ export async function saveBoot(
 ): Promise<SavedBackup[]> {
   const backups: SavedBackup[] = [];
   const regions: BootRecord['regions'] = [];
-  const handle = await open(state.disk.loop, 'r');
-  try {
-    for (const [at, { offset, bytes }] of regionsOf(state).entries()) {
-      const file = `region-${at}.bin`;
-      const content = await readDevice(handle, Buffer.alloc(bytes), offset, bytes);
-      const copy = await open(join(folder, file), 'wx', 0o600);
-      await copy.writeFile(content);
-      await copy.close();
-      const saved = await syncAndDigest(join(folder, file));
-      backups.push(saved);
-      regions.push({ file, offset, bytes, before: saved.digest });
-    }
-  } finally {
-    await handle.close();
+  for (const [at, region] of regionsOf(state).entries()) {
+    const file = `region-${at}.bin`;
+    const copy = await open(join(folder, file), 'wx', 0o600);
+    await copy.writeFile(await readRegion(target, region));
+    await copy.close();
+    const saved = await syncAndDigest(join(folder, file));
+    backups.push(saved);
+    regions.push({ file, ...region, before: saved.digest });
   }
   const boot = await bootPath(target);
   const names: BootRecord['names'] = [];
@@ -98,7 +108,7 @@ export async function saveBoot(
   backups.push(archive);
   const record: BootRecord = {
     version: 1,
-    disk: state.disk.given,
+    disk: state.disks[0]!.given,
     regions,
     archive: archive.digest,
     names,
@@ -119,21 +129,18 @@ export async function restoreBoot(
 ): Promise<void> {
   if (!(await hasSavedBoot(folder))) return;
   const record = await readRecord(folder);
-  const disk = target.layout?.disks.find(({ given }) => given === record.disk);
-  if (disk === undefined) {
-    throw new ActionError('changed_since', `${record.disk} is not among the disks of this job`);
-  }
   const archive = await syncAndDigest(join(folder, ARCHIVE));
   if (archive.digest !== record.archive) {
     throw new ActionError('backup_damaged', `${ARCHIVE} is not what was saved`);
   }
-  const regions: { content: Buffer; offset: number }[] = [];
-  for (const { file, offset, before } of record.regions) {
+  const regions: { content: Buffer; offset: number; loop: string }[] = [];
+  for (const { file, offset, before, disk = record.disk } of record.regions) {
+    const loop = loopOf(target, disk);
     const content = await readFile(join(folder, file));
     if (contentDigest(content) !== before) {
       throw new ActionError('backup_damaged', `${file} is not what was saved`);
     }
-    regions.push({ content, offset });
+    regions.push({ content, offset, loop });
   }
   const boot = await bootPath(target);
   const mark = join(boot, UNDO_FOLDER);
@@ -155,12 +162,14 @@ export async function restoreBoot(
     const words = ['--extract', '--file', join(folder, ARCHIVE), '--directory', boot];
     await tar(context, [...words, '--same-owner', '--same-permissions'], differing);
   }
-  const handle = await open(disk.loop, 'r+');
-  try {
-    for (const { content, offset } of regions) await writeDevice(handle, content, offset);
-    await syncDevice(handle);
-  } finally {
-    await handle.close();
+  for (const { content, offset, loop } of regions) {
+    const handle = await open(loop, 'r+');
+    try {
+      await writeDevice(handle, content, offset);
+      await syncDevice(handle);
+    } finally {
+      await handle.close();
+    }
   }
   // Last: as long as it is there, an undo is under way.
   await rm(mark, { recursive: true, force: true });
@@ -173,13 +182,13 @@ async function hasSavedBoot(folder: string): Promise<boolean> {
 
 /** Over all that is saved, as it is now. */
 export function savedDigest(target: Target, state: BootState): Promise<string> {
-  return bootDigest(target, { disk: state.disk.given, regions: regionsOf(state) });
+  return bootDigest(target, regionsOf(state));
 }
 
 /** Notes boot sectors and /boot as the repair has left them. */
 export async function noteBootAfter(target: Target, folder: string): Promise<void> {
   if (!(await hasSavedBoot(folder))) return;
-  const digest = await bootDigest(target, await readRecord(folder));
+  const digest = await bootDigest(target, regionsIn(await readRecord(folder)));
   const names = await namesInBoot(target);
   await writeBackup(join(folder, AFTER), JSON.stringify({ version: 1, digest, names }));
 }
@@ -194,7 +203,7 @@ export async function requireBootUnchanged(target: Target, folder: string): Prom
   const isBegun = await lstat(join(await bootPath(target), UNDO_FOLDER)).catch(ignoreMissing);
   if (isBegun !== undefined) return;
   const record = await readRecord(folder);
-  if ((await bootDigest(target, record)) === after.digest) return;
+  if ((await bootDigest(target, regionsIn(record))) === after.digest) return;
   throw new ActionError(
     'changed_since',
     'boot sectors or /boot were changed after the repair: putting the old state back would destroy that',
@@ -202,23 +211,32 @@ export async function requireBootUnchanged(target: Target, folder: string): Prom
 }
 
 /** Over the raw stretches and every name, mode, owner and content in /boot but the EFI partition. */
-async function bootDigest(
-  target: Target,
-  record: { disk: string; regions: readonly { offset: number; bytes: number }[] },
-): Promise<string> {
+async function bootDigest(target: Target, regions: readonly Region[]): Promise<string> {
   const hash = createHash('sha256');
-  const disk = target.layout?.disks.find(({ given }) => given === record.disk);
-  const handle = disk === undefined ? undefined : await open(disk.loop, 'r');
-  try {
-    for (const { offset, bytes } of handle === undefined ? [] : record.regions) {
-      hash.update(await readDevice(handle!, Buffer.alloc(bytes), offset, bytes));
-    }
-  } finally {
-    await handle?.close();
-  }
+  for (const region of regions) hash.update(await readRegion(target, region));
   const boot = await bootPath(target);
   for (const name of await namesInBoot(target)) hash.update(await treeDigest(boot, name));
   return `sha256:${hash.digest('hex')}`;
+}
+
+async function readRegion(target: Target, { disk, offset, bytes }: Region): Promise<Buffer> {
+  const handle = await open(loopOf(target, disk), 'r');
+  try {
+    return await readDevice(handle, Buffer.alloc(bytes), offset, bytes);
+  } finally {
+    await handle.close();
+  }
+}
+
+/** Throws ActionError `changed_since`. */
+function loopOf({ layout }: Target, given: string): string {
+  const disk = layout?.disks.find((one) => one.given === given);
+  if (disk !== undefined) return disk.loop;
+  throw new ActionError('changed_since', `${given} is not among the disks of this job`);
+}
+
+function regionsIn({ disk, regions }: BootRecord): Region[] {
+  return regions.map((region) => ({ ...region, disk: region.disk ?? disk }));
 }
 
 /** Over every name, mode, owner and content of what a name in a folder is. */

@@ -7,6 +7,7 @@ import { deviceNumber } from '../block-device.ts';
 import { withCallFilter } from './call-filter.ts';
 import type { MountedSystem } from './mount-system.ts';
 import type { Mounts } from './mounts.ts';
+import { readMaps } from './stack/device-mapper.ts';
 import type { OpenDisks } from './open-disks.ts';
 
 export interface InsideOptions extends CommandOptions {
@@ -124,9 +125,21 @@ async function deviceArguments(
       access === 'read' ? join(folder, basename(node)) : node,
       node,
     ]),
+    // As mount(8) names them in the list of mounts, where grub-probe looks for the device of a folder.
+    ...(await mapNames(nodes)).flatMap(([node, name]) => [
+      ...['--symlink', `../${basename(node)}`, `/dev/mapper/${name}`],
+    ]),
     ...[...unique.values()].flatMap(({ uuid, device }) => link('by-uuid', uuid, device)),
     ...volumes.flatMap(({ partitionUuid, device }) => link('by-partuuid', partitionUuid, device)),
   ];
+}
+
+/** The names of those that the device mapper made. */
+async function mapNames(nodes: readonly string[]): Promise<[node: string, name: string][]> {
+  const maps = nodes.some((node) => node.startsWith('/dev/dm-')) ? await readMaps() : [];
+  return maps
+    .map(([kernel, name]): [string, string] => [`/dev/${kernel}`, name])
+    .filter(([node]) => nodes.includes(node));
 }
 
 /** Nodes of the same devices that only somebody with a capability could open for writing. */

@@ -23,7 +23,8 @@ export async function runStorageGuest(): Promise<Told[]> {
   }
 }
 
-function blank(folder: string, at: number, mebibytes: number): string {
+/** A blank disk of a guest. */
+export function blank(folder: string, at: number, mebibytes: number): string {
   const file = path.join(folder, `disk-${at}.img`);
   writeFileSync(file, '');
   truncateSync(file, mebibytes * 1024 ** 2);

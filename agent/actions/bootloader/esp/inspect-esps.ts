@@ -73,7 +73,7 @@ export async function inspectEsps(
     const mountPoint = named.get(volume);
     const place = mountPoint === undefined ? `${volume.name}: ` : `${mountPoint}/`;
     const mayHold = named.has(volume) || layout.otherSystems.length === 0;
-    if (!mayHold && volume.disk !== layout.system.root.disk) continue;
+    if (!mayHold && !isOnDiskOf(layout.system.root, volume)) continue;
     looked.push(
       await EspCopy.with(context, volume, async (copy) => {
         const files = await copy.files();
@@ -84,7 +84,7 @@ export async function inspectEsps(
     );
   }
   const own = looked.filter(({ volume, hasVendor }) => named.has(volume) || hasVendor);
-  const onDisk = looked.filter(({ volume }) => volume.disk === layout.system.root.disk);
+  const onDisk = looked.filter(({ volume }) => isOnDiskOf(layout.system.root, volume));
   return own.length > 0 ? own : onDisk;
 }
 
@@ -92,6 +92,8 @@ export async function inspectEsps(
 export function isWithoutFiles({ faults, writes, entry }: EspState): boolean {
   return faults.length > 0 && writes.length === 0 && entry === null;
 }
+
+const isOnDiskOf = ({ disks }: Volume, esp: Volume) => disks.some((disk) => disk === esp.disk);
 
 /** Mounted, a partition is the kernel's; it is read and written here as a whole. */
 export async function unmountEsps({

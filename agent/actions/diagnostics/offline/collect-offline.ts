@@ -4,7 +4,7 @@ import type { CommandResult } from '../../../process/command.ts';
 import { ActionError, type ActionContext } from '../../../runner/action.ts';
 import { withDisks, type OpenDisks } from '../../../target/offline/open-disks.ts';
 import { openSystem, type Target } from '../../../target/open-target.ts';
-import { readBootSectors } from '../../bootloader/boot-sectors.ts';
+import { bootDisks, mayStart, readBootSectors } from '../../bootloader/boot-sectors.ts';
 import { inspectDevice } from '../../../target/block-device.ts';
 import { findDamagedTable, type DamagedTable } from '../../bootloader/partition-table.ts';
 import { bounded, commandEvidence, cut, fileEvidence, type NewFinding } from '../finding.ts';
@@ -70,7 +70,8 @@ async function judgeDisksAndSystem(
   await judgeVolumes(context, open, look, collected);
   collected.findings.push(...judgeStorage(open).map(bounded));
   await judgeTables(context, open, collected);
-  await judgeBootCode(context, open, collected);
+  const starting = open.disks.filter(({ given }) => mayStart(open, given));
+  await judgeBootCode(context, open, starting, collected);
   let target: Target;
   try {
     target = await openSystem(context, open, false);
@@ -79,6 +80,9 @@ async function judgeDisksAndSystem(
     collected.findings.push(withoutSystem(error));
     return;
   }
+  // Of a /boot on RAID or LVM only the system on it says that it is one.
+  const others = bootDisks(target.layout!).filter((disk) => !starting.includes(disk));
+  await judgeBootCode(context, open, others, collected);
   await lookAt(context, collected, boot('efi'), () => judgeEfiPartitions(context, target));
   await lookAt(context, collected, boot('initramfs'), () => judgeInitramfs(target));
   await judgeSystem(context, target, probes, look, collected);
@@ -128,18 +132,14 @@ async function judgeVolumes(
   }
 }
 
-/** What a BIOS reads first of a disk that it boots: one with a system of Linux on it. */
+/** What a BIOS reads first of disks that it boots. */
 async function judgeBootCode(
   context: ActionContext,
   open: OpenDisks,
+  disks: OpenDisks['disks'],
   collected: Collected,
 ): Promise<void> {
-  for (const disk of open.disks) {
-    const isBoot = open.volumes.some(
-      ({ disk: given, type, partition }) =>
-        given === disk.given && partition !== null && /^(?:ext[234]|xfs|btrfs)$/.test(type ?? ''),
-    );
-    if (!isBoot) continue;
+  for (const disk of disks) {
     const { fault } = await readBootSectors(context, open, disk);
     if (fault === null) continue;
     collected.findings.push(

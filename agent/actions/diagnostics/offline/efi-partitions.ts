@@ -1,6 +1,6 @@
 import type { ActionContext } from '../../../runner/action.ts';
 import type { Target } from '../../../target/open-target.ts';
-import { biosBootPartition, bootDisk, isEsp } from '../../bootloader/boot-sectors.ts';
+import { biosBootPartition, bootDisks, isEsp } from '../../bootloader/boot-sectors.ts';
 import { inspectEsps, isWithoutFiles, type EspFault } from '../../bootloader/esp/inspect-esps.ts';
 import { lookAtFirmware } from '../../bootloader/firmware/boot-entries.ts';
 import { commandEvidence, type NewFinding } from '../finding.ts';
@@ -31,7 +31,9 @@ export async function judgeEfiPartitions(
 ): Promise<NewFinding[]> {
   const { volumes } = target.layout!;
   if (!volumes.some(isEsp)) return [];
-  const bootsByBios = biosBootPartition(volumes, bootDisk(target.layout!).given) !== undefined;
+  const bootsByBios = bootDisks(target.layout!).some(
+    ({ given }) => biosBootPartition(volumes, given) !== undefined,
+  );
   const firmware = await lookAtFirmware(target.layout!);
   const esps = await inspectEsps(context, target, { anew: false, firmware });
   return esps
