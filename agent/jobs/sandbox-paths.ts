@@ -14,8 +14,19 @@ import { isChanging, type SandboxDevice, type SandboxPaths } from './sandbox.ts'
 
 const run = promisify(execFile);
 
-/** /run holds the sockets of D-Bus, systemd and container daemons: each would be a way out. */
-const HIDDEN_DIRECTORIES = ['/root', '/home', '/run', '/tmp', '/var/tmp', '/srv', '/etc/ssh'];
+/**
+ * Of which a confined runner sees nothing but what is shown by name. /run holds the sockets of D-Bus, systemd
+ * and container daemons: each would be a way out.
+ */
+export const HIDDEN_DIRECTORIES = [
+  '/root',
+  '/home',
+  '/run',
+  '/tmp',
+  '/var/tmp',
+  '/srv',
+  '/etc/ssh',
+];
 const HIDDEN_FILES = ['/etc/shadow', '/etc/shadow-', '/etc/gshadow', '/etc/gshadow-'];
 
 /**

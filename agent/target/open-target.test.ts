@@ -166,6 +166,25 @@ describe('a job on a system found on a disk', () => {
 /** A sandbox that another test starts between two mounts of one disk holds the first, and the second is refused. */
 const BUSY = { retry: 3 };
 
+describe('the running system', () => {
+  let fixture: ActionFixture;
+  beforeEach(async () => void (fixture = await ActionFixture.create()));
+  afterEach(() => fixture.close());
+
+  it('lets a program that only looks write to nothing of it', async () => {
+    await withTarget(await fixture.bareContext(), { write: false }, async ({ runInside }) => {
+      const run = async (script: string) =>
+        (await runInside(['sh', '-c', script], { output: 'capture', readOnly: true })).exitStatus;
+      const write = 'echo new > /etc/intervene-new';
+      expect(await run(write)).not.toBe(0);
+      expect(await run(`mount -o remount,bind,rw / && ${write}`)).not.toBe(0);
+      expect(existsSync('/etc/intervene-new')).toBe(false);
+      expect(await run('mkdir /run/lock/apache2 && echo x > /run/x.pid')).toBe(0);
+      expect(existsSync('/run/x.pid')).toBe(false);
+    });
+  });
+});
+
 describe('an open target', BUSY, () => {
   let fixture: ActionFixture;
   let context: ActionContext;

@@ -8,6 +8,7 @@ import { mountSystem, type MountedSystem } from './offline/mount-system.ts';
 import { withDisks, type OpenDisks } from './offline/open-disks.ts';
 import {
   coverArguments,
+  EMPTY_FOLDERS,
   requireCoverable,
   runInside,
   type InsideOptions,
@@ -85,9 +86,9 @@ function liveTarget(context: ActionContext): Target {
       if (covers.length === 0 && readOnly !== true) return context.run(argv, options);
       await requireCoverable({ root, files }, covers);
       // A /run of its own, so that no name has to be made in the server's.
-      const around = ['--ro-bind', '/', '/', '--dev-bind', '/dev', '/dev', '--tmpfs', '/run'];
-      const tmp = ['--perms', '1777', '--tmpfs', '/tmp'];
-      const words = ['bwrap', ...around, ...tmp, ...coverArguments(covers), '--', ...argv];
+      const around = ['--ro-bind', '/', '/', '--dev-bind', '/dev', '/dev', ...EMPTY_FOLDERS];
+      const powers = ['--cap-drop', 'CAP_SYS_ADMIN'];
+      const words = ['bwrap', ...around, ...coverArguments(covers), ...powers, '--', ...argv];
       return context.run(words, options);
     },
   };

@@ -318,7 +318,8 @@ export const restoreConfigurationParameters = z.strictObject({
 
 /**
  * An action of its own: what stands in the file is the client's work, which no other action touches, so a
- * grant has to name the file.
+ * grant has to name the file. Its plan is of class B, since whether the service takes the file is told by the
+ * target's own program.
  */
 export const serviceRestoreConfiguration: ActionDeclaration = {
   id: 'service.restore-configuration',
@@ -327,7 +328,7 @@ export const serviceRestoreConfiguration: ActionDeclaration = {
   sentence:
     'Put one configuration file, with which its service does not start, back as its package brought it. What stands in it now is kept and can be put back.',
   class: 'B',
-  planClass: 'A',
+  planClass: 'B',
   plans: true,
   changes: true,
   undo: 'yes',

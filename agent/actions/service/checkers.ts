@@ -28,12 +28,18 @@ export const checkers: readonly Checker[] = [
   { units: /^apache2$/, argv: ['apache2ctl', 'configtest'] },
   { units: /^httpd$/, argv: ['httpd', '-t'], fileOption: '-f' },
   { units: /^(?:named|bind9)$/, argv: ['named-checkconf'] },
-  { units: /^unbound$/, argv: ['unbound-checkconf'] },
+  {
+    units: /^unbound$/,
+    argv: ['unbound-checkconf'],
+    // Looked for after all else; the unit makes it when it starts.
+    notJudged: /auto-trust-anchor-file: .* does not exist/,
+  },
   { units: /^dnsmasq$/, argv: ['dnsmasq', '--test'] },
   { units: /^postfix$/, argv: ['postfix', 'check'] },
   { units: /^exim4?$/, argv: ['exim', '-bV'] },
   { units: /^dovecot$/, argv: ['doveconf', '-n'], printsConfiguration: true },
-  { units: /^haproxy$/, argv: ['haproxy', '-c', '-q', '-f', '/etc/haproxy/haproxy.cfg'] },
+  // Without -q, which leaves out its reasons, too.
+  { units: /^haproxy$/, argv: ['haproxy', '-c', '-f', '/etc/haproxy/haproxy.cfg'] },
   { units: /^squid$/, argv: ['squid', '-k', 'parse'] },
   { units: /^lighttpd$/, argv: ['lighttpd', '-tt', '-f', '/etc/lighttpd/lighttpd.conf'] },
   { units: /^proftpd$/, argv: ['proftpd', '-t', '-q'] },

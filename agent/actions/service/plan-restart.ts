@@ -4,7 +4,7 @@ import type { Plan } from '../../../proto/documents/kinds/plan.ts';
 import { ActionError, type ActionContext } from '../../runner/action.ts';
 import { checkBackupPlace } from '../filesystem/backup-place.ts';
 import { affectedUnits } from './affected-units.ts';
-import { checkConfiguration } from './check-configuration.ts';
+import { foreseeConfiguration } from './check-configuration.ts';
 import { definitionPrecondition, digestOfJson } from './definition-digest.ts';
 import { liveUnit, requireChangeable } from './live-unit.ts';
 import { requireOrdinaryAlong } from './protected-unit.ts';
@@ -22,7 +22,7 @@ export async function planRestart(context: ActionContext): Promise<PlanBody> {
   await checkBackupPlace(context, RECORD_BYTES);
   const affected = await affectedUnits(context, unit);
   await requireRestartableAlong(context, unit, affected);
-  const check = await checkConfiguration(context, unit);
+  const check = await foreseeConfiguration(context, unit);
   requirePassed(unit, check, parameters.ignoreFailedCheck);
   return {
     target: { unit: unit.id, state: standingText(unit.standing) },

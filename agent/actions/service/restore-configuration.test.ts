@@ -167,6 +167,31 @@ describe("a daemon's configuration on a disk", () => {
     LIMIT_MS,
   );
 
+  it(
+    'stays as it is where the daemon fails for what stands in no line',
+    () =>
+      broken(
+        (system) => {
+          const own = 'server_name shop.example;\n\tssl off;';
+          system.edit(SITE, (text) => text.replace('server_name _;', own));
+        },
+        async () => {
+          expect(await findings()).toEqual([]);
+          expect((await planned(ENABLED)).plan.steps).toEqual([]);
+          const ssl = 'ssl_certificate /etc/ssl/gone.pem; ssl_certificate_key /etc/ssl/gone.key;';
+          const server = `server { listen 8443 ssl; ${ssl} }\n`;
+          await disk.inside((system) => system.write(OWN, server));
+          const text = expect.stringContaining('cannot load certificate') as string;
+          expect(await findings()).toMatchObject([{ evidence: [{ text }], suggestion: null }]);
+          expect(await refusal(ENABLED)).toBe('fault_unplaced');
+          await disk.inside((system) => append(system, SITE));
+          expect(await refusal(ENABLED)).toBe('fault_elsewhere');
+          expect(await textOf(SITE)).toContain('shop.example');
+        },
+      ),
+    LIMIT_MS,
+  );
+
   it.runIf(isWhole)(
     'stays as it is where the plan is stale, or the file of the package is not to be had',
     () =>

@@ -3,6 +3,7 @@ import { rm, writeFile } from 'node:fs/promises';
 import { basename, dirname, join, posix } from 'node:path';
 import { restoreConfigurationParameters } from '../../../proto/actions/service.ts';
 import { ActionError, type ActionContext } from '../../runner/action.ts';
+import type { Cover } from '../../target/offline/run-inside.ts';
 import type { TriedSystem } from '../../target/offline/try-inside.ts';
 import type { Target } from '../../target/open-target.ts';
 import type { TargetFiles } from '../../target/target-files.ts';
@@ -15,12 +16,14 @@ import {
   checkedService,
   checkTried,
   wrongConfiguration,
+  wrongText,
   type CheckedService,
   type WrongConfiguration,
 } from './wrong-configurations.ts';
 
 const LINKS_MAX = 8;
 const DIVERSIONS = '/var/lib/dpkg/diversions';
+const LACKING = ', but for what only the running service has';
 
 /** A configuration file as it is to become. */
 interface Draft {
@@ -31,33 +34,38 @@ interface Draft {
 
 /**
  * Puts the file with which a service does not start back as its package brought it: only where the
- * service's own check finds fault now, and none with that file.
+ * service's own check finds fault with a line now, and with nothing in that file's place.
  */
 export const restoreConfiguration = fileRepair({
   inspect,
   async findFault(context, target) {
     const { unit } = restoreConfigurationParameters.parse(context.spec.parameters);
-    const wrong = await judge(context, target, await serviceOf(target.files, unit));
-    return wrong === null ? null : `${unit} would still not start: ${textOf(wrong)}.`;
+    const service = await serviceOf(target.files, unit);
+    const wrong =
+      target.kind === 'live'
+        ? await wrongConfiguration(target.runInside, service, { hasAll: true })
+        : await foresee(context, target, service);
+    return wrong === null ? null : `${unit} would still not start: ${wrongText(wrong)}.`;
   },
 });
 
 async function inspect(context: ActionContext, target: Target): Promise<FileRepairPlan> {
   const { unit, file } = restoreConfigurationParameters.parse(context.spec.parameters);
   const service = await serviceOf(target.files, unit);
-  const wrong = await judge(context, target, service);
-  const verify = `The service's own check finds no line that is wrong.`;
+  const wrong = await foresee(context, target, service);
+  const verify = `The service's own check finds nothing wrong${target.kind === 'live' ? '' : LACKING}.`;
   if (wrong === null) {
-    const summary = `Nothing to do: the check of ${unit} finds no line that is wrong.`;
+    const summary = `Nothing to do: the check of ${unit} finds nothing wrong${LACKING}.`;
     return { summary, findings: [], steps: [], target: { unit }, verify };
   }
+  requirePlaced(wrong);
   const path = await withoutLinks(target, file);
   const recorded = await requireConffile(target.files, path, wrong);
   const before = await readState(target.root, path);
   if (before !== null && md5Of(before.bytes) === recorded.md5) {
     throw new ActionError(
       'file_unchanged',
-      `${path} is as ${recorded.package} brought it; ${textOf(wrong)}. Correct that line. Nothing was changed.`,
+      `${path} is as ${recorded.package} brought it; ${wrongText(wrong)}. Correct that line. Nothing was changed.`,
     );
   }
   const { bytes, mode, from } = await requireOriginal(context, target, recorded);
@@ -65,7 +73,7 @@ async function inspect(context: ActionContext, target: Target): Promise<FileRepa
   await requireSound(context, target, service, draft, before);
   return {
     summary: `Put ${path} back as ${recorded.package} brought it. All that people have written there is kept by this job alone, and the undo brings it back. ${unit} is neither started nor stopped.`,
-    findings: [`${textOf(wrong)}`, `${from} has the file of ${recorded.package}`],
+    findings: [wrongText(wrong), `${from} has the file of ${recorded.package}`],
     steps: [
       {
         id: 'file',
@@ -88,8 +96,20 @@ async function serviceOf(files: TargetFiles, unit: string): Promise<CheckedServi
   );
 }
 
-/** What the service's own check says, with a draft in the place of its file or without. */
-async function judge(
+/** Which file is at fault nobody can say then: none is put back on a guess. */
+function requirePlaced(wrong: WrongConfiguration): void {
+  if (wrong.place !== null) return;
+  throw new ActionError(
+    'fault_unplaced',
+    `${wrongText(wrong)}. Mend what it complains of by hand. Nothing was changed.`,
+  );
+}
+
+/**
+ * What the service's own check says, with a draft in the place of its file or without, where nothing that it
+ * writes is kept.
+ */
+async function foresee(
   context: ActionContext,
   target: Target,
   service: CheckedService,
@@ -101,14 +121,17 @@ async function judge(
       return wrongConfiguration(system.runInside, service);
     });
   }
-  if (draft === undefined) return wrongConfiguration(target.runInside, service);
-  const own = join(await scratchFolder(context), 'draft');
-  await writeFile(own, draft.bytes, { mode: 0o644 });
-  const covers = [{ at: draft.path, with: own }];
+  const covers = draft === undefined ? [] : [await coverOf(context, draft)];
   return wrongConfiguration(
-    (argv, options) => target.runInside(argv, { ...options, covers }),
+    (argv, options) => target.runInside(argv, { ...options, readOnly: true, covers }),
     service,
   );
+}
+
+async function coverOf(context: ActionContext, { path, bytes }: Draft): Promise<Cover> {
+  const own = join(await scratchFolder(context), 'draft');
+  await writeFile(own, bytes, { mode: 0o644 });
+  return { at: path, with: own };
 }
 
 async function write({ root }: TriedSystem, { path, bytes, mode }: Draft): Promise<void> {
@@ -147,7 +170,7 @@ async function requireConffile(
   if (recorded === null) {
     throw new ActionError(
       'no_original',
-      `no package has brought ${path} as a configuration file, so that there is nothing to go back to; ${textOf(wrong)}. Correct that line. Nothing was changed.`,
+      `no package has brought ${path} as a configuration file, so that there is nothing to go back to; ${wrongText(wrong)}. Correct that line. Nothing was changed.`,
     );
   }
   const diverted = ((await files.read(DIVERSIONS)) ?? '').split('\n').includes(path);
@@ -181,17 +204,12 @@ async function requireSound(
   before: FileState | null,
 ): Promise<void> {
   if (target.kind === 'live' && before === null) return;
-  const wrong = await judge(context, target, service, draft);
+  const wrong = await foresee(context, target, service, draft);
   if (wrong === null) return;
   throw new ActionError(
     'fault_elsewhere',
-    `also with ${draft.path} as its package brought it ${service.id} would not start: ${textOf(wrong)}. Nothing was changed.`,
+    `also with ${draft.path} as its package brought it ${service.id} would not start: ${wrongText(wrong)}. Nothing was changed.`,
   );
-}
-
-/** Without the words of the check, which may name times and processes: a plan says the same every time. */
-function textOf({ argv, file, line }: WrongConfiguration): string {
-  return `${argv.join(' ')} stops at line ${line} of ${file}`;
 }
 
 function md5Of(bytes: Buffer): string {

@@ -5,18 +5,19 @@ import { tryInside, type TriedSystem } from '../../target/offline/try-inside.ts'
 import type { TargetFiles } from '../../target/target-files.ts';
 import { checkConfiguration } from './check-configuration.ts';
 import { checkerOf } from './checkers.ts';
-import { configurationPlace, type ConfigurationPlace } from './configuration-place.ts';
+import { configurationFault, type ConfigurationFault } from './configuration-fault.ts';
 import { OWN_UNITS, readStoredUnit } from './stored-unit.ts';
 
 /** Those that findings and repairs of their own know better. */
 const JUDGED_ELSEWHERE = /^(?:sshd?|nftables)\.service$/;
 const PROGRAMS = ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin', '/sbin', '/bin'];
 const SERVICES_MAX = 12;
+const SAID_CHARACTERS = 400;
 
 type Run = (argv: readonly string[], options?: CommandOptions) => Promise<CommandResult>;
 
 /** A service that does not start with its configuration, by what its own check says. */
-export interface WrongConfiguration extends ConfigurationPlace {
+export interface WrongConfiguration extends ConfigurationFault {
   unit: string;
   argv: string[];
 }
@@ -64,16 +65,36 @@ export async function checkedService(
   return null;
 }
 
-/** Asks the service's own program. Null where it finds nothing wrong that could be told of a line. */
+export interface CheckOptions {
+  withinMs?: number;
+  /** Folders in which it sees nothing of the system's, where there are more than for programs of a target. */
+  emptied?: readonly string[];
+  /** It has what the running service has: only its consent counts. */
+  hasAll?: true;
+}
+
+/**
+ * Asks the service's own program. Null where it is content, or lacks no more than what the running service
+ * has.
+ */
 export async function wrongConfiguration(
   run: Run,
   service: CheckedService,
-  withinMs?: number,
+  { withinMs, emptied, hasAll }: CheckOptions = {},
 ): Promise<WrongConfiguration | null> {
   const check = await checkConfiguration({ run, note: () => {} }, service, withinMs);
   if (check === null || check.passed) return null;
-  const place = configurationPlace(check.said);
-  return place === null ? null : { ...place, unit: service.id, argv: check.argv };
+  const { argv, said } = check;
+  const fault =
+    configurationFault(said, emptied) ?? (hasAll === true ? { place: null, said } : null);
+  return fault === null ? null : { ...fault, unit: service.id, argv };
+}
+
+/** What it says, in a sentence without its end. */
+export function wrongText({ argv, place, said }: WrongConfiguration): string {
+  const check = argv.join(' ');
+  if (place !== null) return `${check} stops at line ${place.line} of ${place.file}`;
+  return `${check} fails${said === '' ? ' and says nothing' : ` and names no line: ${said.slice(-SAID_CHARACTERS)}`}`;
 }
 
 /**

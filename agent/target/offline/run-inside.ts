@@ -16,7 +16,7 @@ export interface InsideOptions extends CommandOptions {
    * program then has no capability at all, since with one it could write to them.
    */
   devices?: 'read' | 'write';
-  /** It can write to no file of the target but what covers say. */
+  /** It can write to no file of the target but what covers say; of a running one it then sees an empty /run. */
   readOnly?: true;
   /** What the program sees in the place of files and folders of the target. */
   covers?: readonly Cover[];
@@ -32,6 +32,12 @@ export interface Cover {
 
 /** Folders that are covered; each must be one, since a link in its place could lead anywhere. */
 const COVERED = ['/dev', '/proc', '/run', '/sys', '/tmp'];
+
+/** Of its own, with what every boot makes there (tmpfiles.d(5)). */
+export const EMPTY_FOLDERS = [
+  ...['--tmpfs', '/run', '--perms', '1777', '--dir', '/run/lock'],
+  ...['--perms', '1777', '--tmpfs', '/tmp'],
+];
 
 const NOBODY = 65534;
 
@@ -83,7 +89,7 @@ export async function runInside(
       ...HOST_WIDE.map((path) => ['--ro-bind-try', path, path]),
       ['--dev', '/dev'],
       shown,
-      ['--ro-bind', '/sys', '/sys', '--tmpfs', '/run', '--perms', '1777', '--tmpfs', '/tmp'],
+      ['--ro-bind', '/sys', '/sys', ...EMPTY_FOLDERS],
       coverArguments(covers),
       ['--cap-drop', 'ALL', ...powers.flatMap((power) => ['--cap-add', power])],
       ['--clearenv'],

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { posix } from 'node:path';
+import { HIDDEN_DIRECTORIES } from '../../../jobs/sandbox-paths.ts';
 import type { CommandOptions, CommandResult } from '../../../process/command.ts';
 import type { ActionContext } from '../../../runner/action.ts';
 import type { Target } from '../../../target/open-target.ts';
@@ -11,7 +12,7 @@ import {
   wrongConfiguration,
   type WrongConfiguration,
 } from '../../service/wrong-configurations.ts';
-import { fileEvidence, type NewFinding } from '../finding.ts';
+import { commandEvidence, fileEvidence, type NewFinding } from '../finding.ts';
 import type { Probe } from '../probe.ts';
 
 const CHECK_WITHIN_MS = 10_000;
@@ -27,7 +28,7 @@ export const configurations: Probe = {
   area: 'services',
   limitMs: 4_000,
   async look({ files, run }) {
-    return { findings: await judge(files, run) };
+    return { findings: await judge(files, run, HIDDEN_DIRECTORIES) };
   },
 };
 
@@ -43,24 +44,38 @@ export async function judgeConfigurations(
   return checkTried(context, target, ({ files, runInside }) => judge(files, runInside));
 }
 
-async function judge(files: TargetFiles, run: Run): Promise<NewFinding[]> {
+async function judge(
+  files: TargetFiles,
+  run: Run,
+  emptied?: readonly string[],
+): Promise<NewFinding[]> {
   const end = performance.now() + ALL_WITHIN_MS;
   const findings: NewFinding[] = [];
+  const options = { withinMs: CHECK_WITHIN_MS, ...(emptied !== undefined && { emptied }) };
   for (const service of await checkedServices(files)) {
     if (performance.now() > end) break;
-    const wrong = await wrongConfiguration(run, service, CHECK_WITHIN_MS);
+    const wrong = await wrongConfiguration(run, service, options);
     if (wrong !== null) findings.push(await findingOf(files, wrong));
   }
   return findings;
 }
 
 async function findingOf(files: TargetFiles, wrong: WrongConfiguration): Promise<NewFinding> {
-  const { unit, argv, file, line, said } = wrong;
+  const { unit, argv, place, said } = wrong;
   const check = argv.join(' ');
+  const judged = { rule: 'svc.config_bad', severity: 'warning', subject: unit } as const;
+  if (place === null) {
+    return {
+      ...judged,
+      title: `${unit} would not start: ${check} fails and names no line`,
+      evidence: [commandEvidence(check, said.slice(-400) || 'it says nothing')],
+      suggestion: null,
+      byHand: `Mend what ${check} complains of, and run it again before any restart.`,
+    };
+  }
+  const { file, line } = place;
   return {
-    rule: 'svc.config_bad',
-    severity: 'warning',
-    subject: unit,
+    ...judged,
     title: `${unit} does not start with its configuration: line ${line} of ${file} is wrong`,
     evidence: [fileEvidence(file, line, said)],
     suggestion: (await isOtherThanBrought(files, file))
