@@ -15,6 +15,7 @@ import {
   policyLabel,
   usesLabels,
   writeLabel,
+  type Labelling,
 } from './security-label.ts';
 import { copyName, draftName, recordName, type SavedFile } from './saved-file.ts';
 
@@ -98,7 +99,7 @@ export async function prepareChange(
  * when this returns.
  */
 export async function makeChange(
-  context: Running,
+  context: Labelling,
   root: TargetRoot,
   { change, saved }: PreparedChange,
 ): Promise<void> {
@@ -126,7 +127,7 @@ export async function makeChange(
 
 /** @param type as in `FileChange.label` */
 export async function labelFolders(
-  context: Running,
+  context: Labelling,
   root: TargetRoot,
   paths: readonly string[],
   type?: string,
@@ -144,7 +145,7 @@ export async function labelFolders(
 }
 
 async function writeOver(
-  context: Running,
+  context: Labelling,
   root: TargetRoot,
   folder: TargetFolder,
   name: string,
@@ -170,7 +171,7 @@ async function writeOver(
 
 /** What is new gets a label, and what has none although its system needs it. */
 async function labelDraft(
-  context: Running,
+  context: Labelling,
   root: TargetRoot,
   folder: TargetFolder,
   old: FileHandle | null,

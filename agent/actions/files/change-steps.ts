@@ -28,7 +28,7 @@ import type { FoundChange, PlannedChange } from './planned-change.ts';
 import { findSavedFile, restoreFile } from './restore-files.ts';
 import { recordName } from './saved-file.ts';
 
-type Context = Pick<ActionContext, 'run' | 'spec'>;
+type Context = Pick<ActionContext, 'run' | 'spec' | 'directory'>;
 
 /** One change of a target's files, whatever it changes of them. */
 export type Change =

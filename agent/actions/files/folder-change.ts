@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { z } from 'zod';
-import { ActionError, type ActionContext } from '../../runner/action.ts';
+import { ActionError } from '../../runner/action.ts';
 import type { TargetRoot } from '../../target/target-root.ts';
 import { writeBackup } from '../filesystem/durable-write.ts';
 import { attributesOf, openUnfollowed } from './attributes.ts';
@@ -10,6 +10,7 @@ import { contentDigest, openFolderOf, type FileAttributes } from './file-state.t
 import { makeFolders, missingFolders, removeFolders } from './folders.ts';
 import { folderCommands } from './plan-file-change.ts';
 import type { FoundChange, PlannedChange } from './planned-change.ts';
+import type { Labelling } from './security-label.ts';
 
 /** A folder that is to be there. One that is there stays as it is, and so does what lies in it. */
 export interface FolderChange extends FileAttributes {
@@ -28,7 +29,7 @@ export const folderRecordName = (index: number) => `folder-${index}.json`;
 
 /** Looks at a folder that is to be there. Throws ActionError where something else has its name. */
 export async function planFolderChange(
-  context: Pick<ActionContext, 'run'>,
+  context: Labelling,
   root: TargetRoot,
   change: FolderChange,
 ): Promise<PlannedChange> {

@@ -2,7 +2,7 @@ import { constants } from 'node:fs';
 import { open, readFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { z } from 'zod';
-import { ActionError, type ActionContext } from '../../runner/action.ts';
+import { ActionError } from '../../runner/action.ts';
 import type { TargetRoot } from '../../target/target-root.ts';
 import { writeBackup } from '../filesystem/durable-write.ts';
 import { O_PATH } from './attributes.ts';
@@ -12,7 +12,7 @@ import { missingFolders, removeFolders } from './folders.ts';
 import { folderCommands } from './plan-file-change.ts';
 import type { FoundChange, PlannedChange } from './planned-change.ts';
 import { putLink, readLink } from './put-link.ts';
-import { giveLabel } from './security-label.ts';
+import { giveLabel, type Labelling } from './security-label.ts';
 
 const { O_NOFOLLOW } = constants;
 
@@ -35,7 +35,7 @@ export const linkRecordName = (index: number) => `link-${index}.json`;
 
 /** Looks at a symlink that is to change. Throws ActionError where something else has its name. */
 export async function planLinkChange(
-  context: Pick<ActionContext, 'run'>,
+  context: Labelling,
   root: TargetRoot,
   { path, target }: LinkChange,
 ): Promise<PlannedChange> {
@@ -76,11 +76,7 @@ export async function planLinkChange(
   };
 }
 
-async function labelLink(
-  context: Pick<ActionContext, 'run'>,
-  root: TargetRoot,
-  path: string,
-): Promise<void> {
+async function labelLink(context: Labelling, root: TargetRoot, path: string): Promise<void> {
   const folder = await root.openFolder(dirname(path));
   try {
     const link = await open(folder.entry(basename(path)), O_PATH | O_NOFOLLOW);

@@ -1,16 +1,23 @@
-import type { FileHandle } from 'node:fs/promises';
-import { basename } from 'node:path';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import type { CommandResult } from '../../process/command.ts';
 import { CommandStartError } from '../../process/command-start-error.ts';
 import { ActionError, type ActionContext } from '../../runner/action.ts';
 import type { TargetFolder, TargetRoot } from '../../target/target-root.ts';
-import { openFolderOf, openPlain, readState } from './file-state.ts';
+import { scratchFolder } from '../filesystem/scratch-space.ts';
+import { readState } from './file-state.ts';
 
 type Running = Pick<ActionContext, 'run'>;
+/** What looking up and giving labels needs. */
+export type Labelling = Pick<ActionContext, 'run' | 'directory'>;
 
 const SETTINGS = '/etc/selinux/config';
 const NAME = 'security.selinux';
 const LABEL = /^[^:\s]+:[^:\s]+:[^:\s]+(?::\S+)?$/;
+/** Of selabel_file(5): those of every path, of homes, of the administrator; then which paths count as others. */
+const CONTEXTS: readonly string[] = ['', '.homedirs', '.local', '.subs', '.subs_dist'];
+/** The largest of a distribution has half a MiB. */
+const CONTEXTS_MAX_BYTES = 4 * 1024 * 1024;
 /** The policy of a target may hold expressions that never end. */
 const LOOKED_UP_WITHIN_MS = 10_000;
 
@@ -30,7 +37,7 @@ export type LabelledKind = 'file' | 'dir' | 'lnk_file';
  *   the kernel of the system itself would do
  */
 export async function giveLabel(
-  context: Running,
+  context: Labelling,
   root: TargetRoot,
   folder: TargetFolder,
   descriptor: number,
@@ -57,24 +64,26 @@ export async function usesLabels(root: TargetRoot): Promise<boolean> {
 
 /**
  * The label that the target's own policy has for a path (selabel_file(5)); null where it has none, or nobody
- * here can look it up. The file is handed over open: beside its name a program would look for compiled
- * expressions, which no disk may give it.
+ * here can look it up. libselinux gets copies: beside the files it would take compiled expressions, which no
+ * disk may give it, and follow links that lead out of the target.
  */
 export async function policyLabel(
-  context: Running,
+  context: Labelling,
   root: TargetRoot,
   path: string,
   kind: LabelledKind,
 ): Promise<string | null> {
   const policy = /^\s*SELINUXTYPE\s*=\s*([\w-]+)\s*$/m.exec(await settingsOf(root))?.[1];
   if (policy === undefined) return null;
-  const contexts = await openContexts(root, policy);
-  if (contexts === null) return null;
+  const texts = await contextsOf(root, policy);
+  if (texts === null) return null;
+  const folder = await mkdtemp(join(await scratchFolder(context), 'contexts-'));
   try {
-    const words = ['matchpathcon', '-f', '/proc/self/fd/3', '-n', '-m', kind, '--', path];
+    const contexts = join(folder, 'file_contexts');
+    for (const [suffix, bytes] of texts) await writeFile(`${contexts}${suffix}`, bytes);
+    const words = ['matchpathcon', '-f', contexts, '-n', '-m', kind, '--', path];
     const done = await context.run(words, {
       output: 'capture',
-      descriptors: [contexts.fd],
       timeoutMs: LOOKED_UP_WITHIN_MS,
     });
     const label = done.out.trim();
@@ -83,8 +92,25 @@ export async function policyLabel(
     if (error instanceof CommandStartError && error.failure === 'not_found') return null;
     throw error;
   } finally {
-    await contexts.close();
+    await rm(folder, { recursive: true, force: true });
   }
+}
+
+/** Null where the first is not there, or one is no plain text: without it others would give another label. */
+async function contextsOf(root: TargetRoot, policy: string): Promise<Map<string, Buffer> | null> {
+  const path = `/etc/selinux/${policy}/contexts/files/file_contexts`;
+  const texts = new Map<string, Buffer>();
+  for (const suffix of CONTEXTS) {
+    try {
+      const state = await readState(root, `${path}${suffix}`, false, CONTEXTS_MAX_BYTES);
+      // libselinux knows compiled expressions by what a file begins with, not by its name.
+      if (state?.bytes.includes(0) === true) return null;
+      if (state !== null) texts.set(suffix, state.bytes);
+    } catch {
+      return null;
+    }
+  }
+  return texts.has('') ? texts : null;
 }
 
 /** Null where it has none. */
@@ -141,14 +167,4 @@ async function runAttr(
 async function settingsOf(root: TargetRoot): Promise<string> {
   const settings = await readState(root, SETTINGS).catch(() => null);
   return settings?.bytes.toString('latin1') ?? '';
-}
-
-async function openContexts(root: TargetRoot, policy: string): Promise<FileHandle | null> {
-  const path = `/etc/selinux/${policy}/contexts/files/file_contexts`;
-  const folder = await openFolderOf(root, path).catch(() => null);
-  try {
-    return folder === null ? null : await openPlain(folder, basename(path)).catch(() => null);
-  } finally {
-    await folder?.close();
-  }
 }
