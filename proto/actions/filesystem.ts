@@ -17,7 +17,8 @@ const volume = z
   .optional()
   .describe(
     'a volume of LVM, RAID or LUKS on what --disk names, by a path that its system has for it, such as ' +
-      '/dev/GROUP/NAME, /dev/md/NAME or /dev/mapper/luks-UUID, in place of a device',
+      '/dev/GROUP/NAME, /dev/md/NAME or /dev/mapper/luks-UUID, or a partition of one of several disks, such ' +
+      'as /dev/sdb1, in place of a device',
   );
 
 const one = { device, partition, volume };

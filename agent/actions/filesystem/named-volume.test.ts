@@ -1,10 +1,10 @@
 import { describe, expect, it } from 'vitest';
 import type { StorageProblem } from '../../target/offline/stack/storage-problem.ts';
-import { volumeAt } from './named-volume.ts';
+import { parametersFor, volumeAt } from './named-volume.ts';
 
 const LVM = '/dev/disk/by-id/dm-uuid-LVM-';
 const volume = (name: string, ...paths: string[]) =>
-  ({ name, paths, layers: ['LUKS', 'LVM'] }) as unknown as Parameters<
+  ({ name, paths, layers: ['LUKS', 'LVM'], partition: null }) as unknown as Parameters<
     typeof volumeAt
   >[0]['volumes'][number];
 const root = volume('logical volume shop/root', '/dev/shop/root', `${LVM}1`);
@@ -53,5 +53,43 @@ describe('a volume of disks', () => {
       }),
     );
     expect(volumeAt(open, `${LVM}3`)).toBe(copy);
+  });
+});
+
+describe('a piece of a disk', () => {
+  const piece = (disk: string, partition: number | null) =>
+    ({
+      name: `partition ${partition} of ${disk}`,
+      paths: [],
+      layers: [],
+      disk,
+      partition,
+    }) as never;
+  const [first, second, whole] = [
+    piece('/dev/sda', 1),
+    piece('/dev/sdb', 1),
+    piece('/dev/sdc', null),
+  ];
+  const several = { volumes: [first, second, whole, root, copy], disks: [{}, {}, {}] as never };
+
+  it('is named by its number where there is one disk', () => {
+    const image = piece('/srv/disk.img', 2);
+    const open = { volumes: [image, root], disks: [{}] as never };
+    expect(parametersFor(image, open)).toEqual({ partition: 2 });
+    expect(parametersFor(root, open)).toEqual({ volume: '/dev/shop/root' });
+    expect(parametersFor(piece('/srv/disk.img', null), open)).toBeNull();
+  });
+
+  it('is named with its disk where there are several, and what has the same name by its own', () => {
+    for (const [volume, path] of [
+      [first, '/dev/sda1'],
+      [second, '/dev/sdb1'],
+      [whole, '/dev/sdc'],
+      [root, `${LVM}1`],
+      [copy, `${LVM}3`],
+    ] as const) {
+      expect(parametersFor(volume, several)).toEqual({ volume: path });
+      expect(volumeAt({ ...several, problems: [] }, path)).toBe(volume);
+    }
   });
 });

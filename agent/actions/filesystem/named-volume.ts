@@ -6,7 +6,7 @@ import { requireExpectedAmong } from '../../target/offline/expected-system.ts';
 import type { Mounts } from '../../target/offline/mounts.ts';
 import { withDisks, type OpenDisks } from '../../target/offline/open-disks.ts';
 import { notFound } from '../../target/offline/stack/storage-problem.ts';
-import { describeVolume, type Volume } from '../../target/offline/volumes.ts';
+import { describeVolume, pathsOf, type Volume } from '../../target/offline/volumes.ts';
 
 /** What one file system is reached by: a device that was named, or a piece of the order's disks. */
 export interface NamedVolume {
@@ -70,7 +70,10 @@ export async function withNamedVolume<T>(
 
 function partitionWith({ named, volumes, disks }: OpenDisks, number: number): Volume {
   if (disks.length > 1) {
-    throw new ActionError('disk_ambiguous', 'a partition is one of a disk: name it, not all');
+    throw new ActionError(
+      'disk_ambiguous',
+      'a partition is one of a disk: name it, not all, or the partition as a volume, such as /dev/sdb1',
+    );
   }
   const volume = volumes.find(({ partition }) => partition === number);
   if (volume !== undefined) return volume;
@@ -81,19 +84,33 @@ function partitionWith({ named, volumes, disks }: OpenDisks, number: number): Vo
   );
 }
 
+/**
+ * What names this volume and no other on the order's disks; null where only its device does: that is named
+ * without them.
+ */
+export function parametersFor(
+  volume: Volume,
+  { volumes, disks }: Pick<OpenDisks, 'volumes' | 'disks'>,
+): { partition: number } | { volume: string } | null {
+  if (volume.partition !== null && disks.length === 1) return { partition: volume.partition };
+  const others = new Set(volumes.filter((one) => one !== volume).flatMap(pathsOf));
+  const path = pathsOf(volume).find((one) => !others.has(one));
+  return path === undefined ? null : { volume: path };
+}
+
 /** By what it lies on, never by what is written in it: that may be damaged, and is again after an undo. */
 export function volumeAt(
   { volumes, problems }: Pick<OpenDisks, 'volumes' | 'problems'>,
   path: string,
 ): Volume {
-  const [volume, ...others] = volumes.filter(({ paths }) => paths.includes(path));
+  const [volume, ...others] = volumes.filter((one) => pathsOf(one).includes(path));
   if (volume === undefined) {
-    const there = volumes.flatMap(({ paths: [first] }) => first ?? []);
+    const there = volumes.flatMap((one) => pathsOf(one)[0] ?? []);
     const what = `${path} is on none of the disks; there are: ${there.join(', ') || 'none'}`;
     throw notFound('volume_missing', what, problems);
   }
   if (others.length === 0) return volume;
-  const all = [volume, ...others].map((one) => `${one.paths.at(-1)} (${describeVolume(one)})`);
+  const all = [volume, ...others].map((one) => `${pathsOf(one).at(-1)} (${describeVolume(one)})`);
   throw new ActionError(
     'volume_ambiguous',
     `${path} is there more than once; name one as ${all.join(' or ')}`,

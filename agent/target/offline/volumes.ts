@@ -102,6 +102,20 @@ function partitionPath(path: string, number: number): string {
   return /\d$/.test(path) ? `${path}p${number}` : `${path}${number}`;
 }
 
+/**
+ * All that a volume is named by beside what is written on it: of a bare disk what this machine calls it, which
+ * says nothing of what its system calls it.
+ */
+export function pathsOf({
+  paths,
+  layers,
+  disk,
+  partition,
+}: Pick<Volume, 'paths' | 'layers' | 'disk' | 'partition'>): readonly string[] {
+  if (layers.length > 0 || disk?.startsWith('/dev/') !== true) return paths;
+  return [partition === null ? disk : partitionPath(disk, partition)];
+}
+
 /** A volume and what it lies on, for people: `logical volume vg0/root (LVM on LUKS on RAID1 shop:0)`. */
 export function describeVolume({ name, layers }: Pick<Volume, 'name' | 'layers'>): string {
   const below = layers.at(-1) === name ? layers.slice(0, -1) : layers;

@@ -105,10 +105,11 @@ async function judgeHardware(context: ActionContext, collected: Collected): Prom
 
 async function judgeVolumes(
   context: ActionContext,
-  { volumes }: OpenDisks,
+  open: OpenDisks,
   look: Look,
   collected: Collected,
 ): Promise<void> {
+  const { volumes } = open;
   for (const [at, volume] of volumes.entries()) {
     const began = performance.now();
     context.progress('checking', Math.floor((at / volumes.length) * 100), volume.name);
@@ -121,7 +122,9 @@ async function judgeVolumes(
         durationMs: Math.round(performance.now() - began),
       });
     try {
-      const found = await judgeVolume(volume, (argv) => look(argv, { timeoutMs: CHECK_WITHIN_MS }));
+      const found = await judgeVolume(open, volume, (argv) =>
+        look(argv, { timeoutMs: CHECK_WITHIN_MS }),
+      );
       collected.findings.push(...found.map((one) => bounded({ ...one, area: 'filesystems' })));
       report('done', '');
     } catch (error) {

@@ -1,8 +1,10 @@
 import type { CommandResult } from '../../../process/command.ts';
 import { inspectDevice } from '../../../target/block-device.ts';
+import type { OpenDisks } from '../../../target/offline/open-disks.ts';
 import type { Volume } from '../../../target/offline/volumes.ts';
 import { readPrimary } from '../../filesystem/ext/filesystem-examination.ts';
 import { findLostKind, patchedKinds } from '../../filesystem/filesystem-kind.ts';
+import { parametersFor } from '../../filesystem/named-volume.ts';
 import { saysInputOutputError, type Look } from '../../filesystem/sight.ts';
 import { commandEvidence, type NewFinding } from '../finding.ts';
 import { ProbeFailure } from '../probe.ts';
@@ -17,8 +19,22 @@ const LINUX_TYPES = new Set([
 
 const EXT = /^ext[234](?:dev)?$/;
 
+/** A volume, and how its repair is ordered where it can be. */
+interface JudgedVolume extends Volume {
+  repair: NewFinding['suggestion'];
+}
+
 /** What is wrong with the file system of a volume, as the check of its kind sees it. Nothing is changed. */
-export async function judgeVolume(volume: Volume, look: Look): Promise<NewFinding[]> {
+export async function judgeVolume(
+  open: Pick<OpenDisks, 'volumes' | 'disks'>,
+  bare: Volume,
+  look: Look,
+): Promise<NewFinding[]> {
+  const parameters = parametersFor(bare, open);
+  const volume: JudgedVolume = {
+    ...bare,
+    repair: parameters === null ? null : { action: 'filesystem.repair', parameters },
+  };
   const { type, node } = volume;
   if (volume.problem !== null || type === null) return judgeUnrecognised(volume, look);
   if (EXT.test(type)) {
@@ -31,7 +47,7 @@ export async function judgeVolume(volume: Volume, look: Look): Promise<NewFindin
 }
 
 async function judgePatched(
-  volume: Volume,
+  volume: JudgedVolume,
   look: Look,
   kind: keyof typeof patchedKinds,
 ): Promise<NewFinding[]> {
@@ -61,7 +77,7 @@ async function judgePatched(
 }
 
 /** A file system whose first superblock is gone is known by the copies of it (`findLostKind`). */
-async function judgeUnrecognised(volume: Volume, look: Look): Promise<NewFinding[]> {
+async function judgeUnrecognised(volume: JudgedVolume, look: Look): Promise<NewFinding[]> {
   const isLinux = LINUX_TYPES.has(volume.partitionType?.toLowerCase() ?? '');
   const lost =
     volume.problem === null ? await findLostKind(await inspectDevice(volume.node)) : null;
@@ -87,7 +103,7 @@ async function judgeUnrecognised(volume: Volume, look: Look): Promise<NewFinding
 
 /** The journal is not replayed by looking: what it holds would look like damage (e2fsck(8), `-n`). */
 async function judgeExt(
-  volume: Volume,
+  volume: JudgedVolume,
   done: CommandResult,
   command: string,
 ): Promise<NewFinding[]> {
@@ -111,7 +127,7 @@ async function judgeExt(
 }
 
 /** e2fsck(8) with `-n` passes over what the kernel has noted in the superblock, with exit status 0. */
-async function judgeRecorded(volume: Volume): Promise<NewFinding[]> {
+async function judgeRecorded(volume: JudgedVolume): Promise<NewFinding[]> {
   const superblock = await readPrimary(await inspectDevice(volume.node));
   if (superblock?.errorsRecorded !== true) return [];
   const { errorCount } = superblock;
@@ -127,7 +143,7 @@ async function judgeRecorded(volume: Volume): Promise<NewFinding[]> {
 }
 
 /** No repair: the hardware comes first. */
-function unreadable(volume: Volume, command: string, said: string): NewFinding {
+function unreadable(volume: JudgedVolume, command: string, said: string): NewFinding {
   const judged = finding(volume, {
     rule: 'hw.io_errors',
     severity: 'critical',
@@ -138,7 +154,7 @@ function unreadable(volume: Volume, command: string, said: string): NewFinding {
   return { ...judged, suggestion: null };
 }
 
-function journalPending(volume: Volume, command: string, said: string): NewFinding {
+function journalPending(volume: JudgedVolume, command: string, said: string): NewFinding {
   return finding(volume, {
     rule: 'fs.journal_pending',
     severity: 'warning',
@@ -150,12 +166,6 @@ function journalPending(volume: Volume, command: string, said: string): NewFindi
 
 type Judged = Omit<NewFinding, 'subject' | 'suggestion'>;
 
-function finding(volume: Volume, judged: Judged): NewFinding {
-  return { ...judged, subject: volume.name, suggestion: repairOf(volume) };
-}
-
-/** Null for a disk that is one file system: it is named as a device, without --disk. */
-function repairOf({ partition, paths: [path] }: Volume): NewFinding['suggestion'] {
-  if (partition !== null) return { action: 'filesystem.repair', parameters: { partition } };
-  return path === undefined ? null : { action: 'filesystem.repair', parameters: { volume: path } };
+function finding({ name, repair }: JudgedVolume, judged: Judged): NewFinding {
+  return { ...judged, subject: name, suggestion: repair };
 }
