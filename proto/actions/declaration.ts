@@ -92,3 +92,8 @@ export function declarationFor(
   const { capabilities, undo = action.undo } = action.offline;
   return { ...action, capabilities, undo };
 }
+
+/** Whether there is anything of this kind for it to work on: the running system, or systems on disks. */
+export function worksOn(action: ActionDeclaration, target: object | null): boolean {
+  return target === null ? !action.capabilities.includes('disks') : action.offline !== undefined;
+}

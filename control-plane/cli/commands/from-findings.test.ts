@@ -18,6 +18,33 @@ const restarting: Finding = {
   suggestion: { action: 'service.restart', parameters: { unit: 'nginx.service' } },
 };
 
+const badNetwork: Finding = {
+  ...{ rule: 'net.two_managers', area: 'network', severity: 'warning', subject: 'ens3' },
+  title: 'Two services set up ens3 at boot',
+  evidence: [],
+  suggestion: { action: 'network.recover', parameters: {} },
+  byHand: 'Have one of them leave ens3 alone.',
+};
+const SUMMARY = 'Nothing is changed: what is wrong cannot be corrected without knowing more.';
+const NEEDED = 'Name whose it is: manager.';
+
+/** The same, but what is wrong with the network needs a word of a person; `later` is what is found at the end. */
+function answeringWithoutSteps(findings: Finding[], later = findings): void {
+  let looks = 0;
+  answering(findings);
+  const others = its.farEnd.onOrder!;
+  its.farEnd.onOrder = (job) => {
+    const { action, mode } = job.order;
+    const { parameters } = job.order;
+    if (action === 'diagnostics.collect') {
+      endJob(job, [], { result: diagnosisSample(looks++ === 0 ? findings : later) });
+    } else if (action === 'network.recover' && mode === 'plan') {
+      const nothing = { summary: SUMMARY, findings: [NEEDED], steps: [] };
+      planJob(its.world, job, { action, parameters, ...nothing });
+    } else others(job);
+  };
+}
+
 /** A server that finds these, plans what it is asked to plan, and succeeds or fails in doing it. */
 function answering(findings: Finding[], failing = '', planless = ''): void {
   its.farEnd.onOrder = (job) => {
@@ -86,6 +113,58 @@ describe('intervene plan --from-findings', () => {
     });
   });
 
+  it('plans what several findings need of one repair together, where that allows no more', async () => {
+    const lacking = (packages?: string[]): Finding => ({
+      ...failedUnit,
+      rule: packages === undefined ? 'pkg.unfinished' : 'pkg.broken_depends',
+      suggestion: { action: 'packages.repair', parameters: packages ? { packages } : {} },
+    });
+    const account = (parameters: { user?: string }): Finding => ({
+      ...failedUnit,
+      suggestion: { action: 'access.repair-accounts', parameters },
+    });
+    const packages = [lacking(), lacking(['libbar1']), lacking(['libfoo1', 'libbar1'])];
+    answering([...packages, account({}), account({ user: 'kim' })]);
+    const { stdout } = await its.cli.run(['--json', 'plan', 'web-04', '--from-findings']);
+    const { repairs } = JSON.parse(stdout) as { repairs: { parameters: object }[] };
+    expect(repairs.map(({ parameters }) => parameters)).toEqual([
+      { packages: ['libbar1', 'libfoo1'] },
+      {},
+      { user: 'kim' },
+    ]);
+  });
+
+  it('proposes for a running system only what works on one, and says where else', async () => {
+    const unbootable: Finding = {
+      ...failedUnit,
+      rule: 'boot.cfg_missing',
+      suggestion: { action: 'bootloader.repair', parameters: {} },
+    };
+    answering([unbootable]);
+    const live = await its.cli.run(['plan', 'web-04', '--from-findings']);
+    expect([live.status, ordered()]).toEqual([0, ['apply diagnostics.collect']]);
+    const { stdout } = await its.cli.run(['diagnose', 'web-04'], { columns: 200, color: false });
+    expect(stdout).toMatch(/by hand.* From a rescue system: bootloader\.repair with --disk\./s);
+    await its.cli.run(['plan', 'web-04', '--from-findings', '--disk', '/dev/sdb']);
+    expect(ordered().at(-1)).toBe('plan bootloader.repair');
+  });
+
+  it('leaves to a person what its plan changes nothing of, and says what is needed', async () => {
+    answeringWithoutSteps([badNetwork, repairing]);
+    const done = await its.cli.run(['plan', 'web-04', '--from-findings'], { color: false });
+    expect(done.status).toBe(1);
+    expect(done.stderr).toContain('Left to a person: 1 of 2');
+    expect(done.stderr).toContain(`network.recover (1042/3)  ${SUMMARY}`);
+    expect(done.stderr).toContain(NEEDED);
+    expect(done.stderr).toContain(`net.two_managers ens3, by hand: ${badNetwork.byHand}`);
+    expect(done.stderr).toContain('run web-04 --from-findings');
+    const { stdout } = await its.cli.run(['--json', 'plan', 'web-04', '--from-findings']);
+    expect((JSON.parse(stdout) as { repairs: object[] }).repairs).toMatchObject([
+      { action: 'filesystem.repair', leftToPerson: false },
+      { action: 'network.recover', leftToPerson: true, detail: SUMMARY, plan: { steps: 0 } },
+    ]);
+  });
+
   it('orders nothing on hardware that fails', async () => {
     answering([repairing, { ...failedUnit, rule: 'hw.smart_failing', severity: 'critical' }]);
     const done = await its.cli.run(['plan', 'web-04', '--from-findings']);
@@ -143,7 +222,36 @@ describe('intervene run --from-findings', () => {
       of: 2,
       stoppedAt: 2,
       done: ['1042/7'],
+      left: [],
       notBegun: [],
+    });
+  });
+
+  it('leaves to a person what needs one, does the others, and counts it for nothing', async () => {
+    answeringWithoutSteps([badNetwork, restarting, repairing], [badNetwork]);
+    const words = ['run', 'web-04', '--from-findings', '--yes', '--accept-class-c'];
+    const done = await its.cli.run(words, { color: false });
+    expect(done.status, done.stderr).toBe(1);
+    expect(ordered()).toContain('apply service.restart');
+    expect(done.stderr).toContain('Left to a person: 1 of 3');
+    expect(done.stderr).toContain(NEEDED);
+    expect(done.stderr).not.toContain('Stopped at');
+    answeringWithoutSteps([badNetwork]);
+    const alone = await its.cli.run(['--json', ...words]);
+    expect(alone.status).toBe(1);
+    expect(JSON.parse(alone.stdout.trim().split('\n').at(-1)!)).toMatchObject({
+      ...{ type: 'repairs', of: 1, stoppedAt: null, done: [], notBegun: [] },
+      left: [{ action: 'network.recover', detail: SUMMARY, needed: [NEEDED] }],
+    });
+  });
+
+  it('counts as done what a repair before has mended', async () => {
+    answeringWithoutSteps([badNetwork, repairing], []);
+    const words = ['run', 'web-04', '--from-findings', '--yes', '--accept-class-c'];
+    const done = await its.cli.run(['--json', ...words]);
+    expect(done.status, done.stderr).toBe(0);
+    expect(JSON.parse(done.stdout.trim().split('\n').at(-1)!)).toMatchObject({
+      ...{ of: 2, stoppedAt: null, done: ['1042/3', '1042/4'], left: [] },
     });
   });
 

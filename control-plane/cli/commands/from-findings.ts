@@ -1,13 +1,21 @@
-import { failingHardware, type Finding } from '../../../proto/actions/diagnostics.ts';
+import {
+  failingHardware,
+  type DiagnosticsResult,
+  type Finding,
+} from '../../../proto/actions/diagnostics.ts';
 import { commandText, shell } from '../../../proto/documents/command-text.ts';
 import { orderClass } from '../../../proto/documents/coverage.ts';
 import type { Order } from '../../../proto/documents/kinds/order.ts';
+import type { Plan } from '../../../proto/documents/kinds/plan.ts';
 import { CliError, usageError } from '../cli-error.ts';
 import type { CommandContext } from '../command-context.ts';
+import { compareDiagnoses, keyOf } from '../diagnosis/compare-diagnoses.ts';
 import { proposeRepairs, type Proposal } from '../diagnosis/propose-repairs.ts';
 import {
+  isWithoutSteps,
   reportRepairs,
   sayPlanned,
+  type LeftRepair,
   type PlannedRepair,
   type RepairsDone,
 } from '../diagnosis/repairs-summary.ts';
@@ -31,9 +39,12 @@ export interface FromFindingsOptions extends PlanOptions {
   acceptClassC?: boolean;
 }
 
+const DIAGNOSIS = 'diagnostics.collect';
+
 interface Proposed {
   server: string;
   diagnosis: string;
+  found: DiagnosticsResult;
   proposals: Proposal[];
   target: Order['target'];
   orderOptions: OrderOptions;
@@ -62,7 +73,7 @@ export async function planFromFindings(
   if (terminal.json) {
     terminal.printJson({ diagnosis: proposed.diagnosis, repairs: planned.map(asJson) });
   } else sayPlanned(terminal, proposed.server, planned, targetWords(proposed.target));
-  const isComplete = planned.every(({ plan }) => plan !== null);
+  const isComplete = planned.every(({ plan }) => plan !== null && !isWithoutSteps(plan.plan));
   return isComplete ? exitStatus.succeeded : exitStatus.failed;
 }
 
@@ -78,15 +89,17 @@ export async function runFromFindings(
   const { terminal } = context;
   const proposed = await propose(context, server, options);
   if (proposed === null) return exitStatus.failed;
-  const progress: RepairsDone = { done: [], begun: 0 };
+  const progress: RepairsDone = { done: [], left: [], begun: 0 };
   try {
     for (const [at, proposal] of proposed.proposals.entries()) {
       sayProposal(context, proposed, at);
       progress.begun++;
-      const { status, job } = await carryOut(context, proposed, proposal, options);
+      const { status, job, unchanged } = await carryOut(context, proposed, proposal, options);
       if (status !== exitStatus.succeeded) return status;
-      progress.done.push(job);
+      if (unchanged === null) progress.done.push(job);
+      else progress.left = [...progress.left, { proposal, job, plan: unchanged }];
     }
+    if (progress.done.length > 0) await settleLeft(context, proposed, progress, options);
   } finally {
     await reportRepairs(terminal, proposed.proposals, progress);
   }
@@ -96,7 +109,32 @@ export async function runFromFindings(
       { label: 'Look again' },
     );
   }
-  return exitStatus.succeeded;
+  return progress.left.length === 0 ? exitStatus.succeeded : exitStatus.failed;
+}
+
+/** Looks again for what plans without a step were for: a repair before them may have mended it. */
+async function settleLeft(
+  context: CommandContext,
+  { server, found, orderOptions }: Proposed,
+  progress: RepairsDone,
+  { key }: FromFindingsOptions,
+): Promise<void> {
+  const findings = progress.left.flatMap(({ proposal }) => proposal.findings);
+  if (findings.length === 0) return;
+  const areas = [...new Set(findings.map(({ area }) => area))];
+  const preparation = await prepareOrder(context, server, requireAction(DIAGNOSIS), key);
+  const { result } = await orderDiagnosis(context, preparation, { areas }, orderOptions);
+  if (result === null) return;
+  const gone = new Set(compareDiagnoses(found, result, areas).gone.map(keyOf));
+  const isMended = ({ proposal }: LeftRepair) =>
+    proposal.findings.every((finding) => gone.has(keyOf(finding)));
+  progress.done.push(...progress.left.filter(isMended).map(({ job }) => job));
+  progress.left = progress.left.filter((left) => !isMended(left));
+}
+
+interface CarriedOut extends FollowedOrder {
+  /** The plan where it has no step: then nothing was changed. */
+  unchanged: Plan | null;
 }
 
 /** One repair to its end; the job is the one that changed something, or found that nothing is to be changed. */
@@ -105,14 +143,19 @@ async function carryOut(
   proposed: Proposed,
   proposal: Proposal,
   options: FromFindingsOptions,
-): Promise<FollowedOrder> {
+): Promise<CarriedOut> {
   const { action, parameters } = proposal;
   requireConsent(proposal, options);
   const { plan, followed, ticket } = await planOf(context, proposed, proposal, options);
   const { name } = followed.job;
-  if (plan === null) return { status: await reportOutcome(context, followed, ticket), job: name };
+  if (plan === null) {
+    const status = await reportOutcome(context, followed, ticket);
+    return { status, job: name, unchanged: null };
+  }
   await showPlan(context, plan, action, proposed.server, 'talk', name);
-  if (plan.plan.steps.length === 0) return { status: exitStatus.succeeded, job: name };
+  if (isWithoutSteps(plan.plan)) {
+    return { status: exitStatus.succeeded, job: name, unchanged: plan.plan };
+  }
   const preparation = await prepareOrder(context, proposed.server, action, options.key);
   await confirmOrder(context, {
     action,
@@ -123,12 +166,13 @@ async function carryOut(
     flags: action.class === 'C' ? '--yes --accept-class-c' : '--yes',
     what: `Apply this plan on ${preparation.server.name}`,
   });
-  return followOrder(
+  const done = await followOrder(
     context,
     preparation,
     { action, mode: 'apply', parameters, plan: plan.digest, target: targetOfPlan(plan.plan) },
     proposed.orderOptions,
   );
+  return { ...done, unchanged: null };
 }
 
 /** Null when nothing may be proposed, which has been said. */
@@ -138,7 +182,7 @@ async function propose(
   options: FromFindingsOptions,
 ): Promise<Proposed | null> {
   const { terminal } = context;
-  const action = requireAction('diagnostics.collect');
+  const action = requireAction(DIAGNOSIS);
   const orderOptions = readOrderOptions(options, action);
   const preparation = await prepareOrder(context, server, action, options.key);
   const diagnosed = await orderDiagnosis(context, preparation, {}, orderOptions);
@@ -165,6 +209,7 @@ async function propose(
   return {
     server: preparation.server.name,
     diagnosis: diagnosed.followed.job.name,
+    found: diagnosed.result,
     proposals,
     target: orderOptions.target,
     orderOptions,
@@ -172,6 +217,7 @@ async function propose(
 }
 
 function asJson({ proposal, job, plan }: PlannedRepair): object {
+  const isLeft = plan !== null && isWithoutSteps(plan.plan);
   return {
     action: proposal.action.id,
     parameters: proposal.parameters,
@@ -179,7 +225,8 @@ function asJson({ proposal, job, plan }: PlannedRepair): object {
     job: job.name,
     plan: plan === null ? null : { digest: plan.digest, steps: plan.plan.steps.length },
     reason: job.reason,
-    detail: causeOf(job),
+    leftToPerson: isLeft,
+    detail: isLeft ? plan.plan.summary : causeOf(job),
   };
 }
 

@@ -1,4 +1,5 @@
 import { findAction } from '../../../proto/actions/catalogue.ts';
+import { worksOn } from '../../../proto/actions/declaration.ts';
 import type { Finding } from '../../../proto/actions/diagnostics.ts';
 import type { Order } from '../../../proto/documents/kinds/order.ts';
 import { targetWords } from '../orders/order-options.ts';
@@ -21,7 +22,10 @@ export function nextStep(
 ): NextStep {
   const action = suggestion === null ? undefined : findAction(suggestion.action);
   if (suggestion === null || action === undefined) return { command: null, byHand };
-  if (target !== null && action.offline === undefined) return { command: null, byHand };
+  if (!worksOn(action, target)) {
+    const elsewhere = target === null ? ` From a rescue system: ${action.id} with --disk.` : '';
+    return { command: null, byHand: byHand + elsewhere };
+  }
   if (!action.parameters.safeParse(suggestion.parameters).success) return { command: null, byHand };
   const words = Object.entries(suggestion.parameters).flatMap(([name, value]) => [
     '--param',

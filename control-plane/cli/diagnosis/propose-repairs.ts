@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import { findAction } from '../../../proto/actions/catalogue.ts';
-import type { ActionDeclaration } from '../../../proto/actions/declaration.ts';
+import { worksOn, type ActionDeclaration } from '../../../proto/actions/declaration.ts';
 import type { Finding } from '../../../proto/actions/diagnostics.ts';
 import type { Order } from '../../../proto/documents/kinds/order.ts';
 import type { Parameters } from '../orders/parameters.ts';
@@ -35,8 +35,8 @@ const ORDER = [
 
 /**
  * The repairs that findings suggest, each once, in the order they depend on each other. A suggestion is the
- * server's word: it counts only as far as this program's catalogue has the action, with a plan, and takes
- * the parameters.
+ * server's word: it counts only as far as this program's catalogue has the action for such a target, with a
+ * plan, and takes the parameters.
  */
 export function proposeRepairs(findings: readonly Finding[], target: Order['target']): Proposal[] {
   const proposals: Proposal[] = [];
@@ -44,19 +44,41 @@ export function proposeRepairs(findings: readonly Finding[], target: Order['targ
     const { suggestion } = finding;
     const action = suggestion === null ? undefined : findAction(suggestion.action);
     if (suggestion === null || action === undefined || !action.plans) continue;
-    if (target !== null && action.offline === undefined) continue;
+    if (!worksOn(action, target)) continue;
     const parsed = action.parameters.safeParse(suggestion.parameters);
     if (!parsed.success) continue;
-    const parameters = parsed.data as Parameters;
-    const known = proposals.find(
-      (other) => other.action.id === action.id && isDeepStrictEqual(other.parameters, parameters),
-    );
-    if (known === undefined) proposals.push({ action, parameters, findings: [finding] });
-    else known.findings.push(finding);
+    addTo(proposals, { action, parameters: parsed.data as Parameters, findings: [finding] });
   }
   const rank = ({ action }: Proposal) => {
     const at = ORDER.indexOf(action.id);
     return at < 0 ? ORDER.length : at;
   };
   return proposals.toSorted((a, b) => rank(a) - rank(b));
+}
+
+function addTo(proposals: Proposal[], proposal: Proposal): void {
+  for (const known of proposals.filter(({ action }) => action.id === proposal.action.id)) {
+    const parameters = joined(known.action, known.parameters, proposal.parameters);
+    if (parameters === null) continue;
+    known.parameters = parameters;
+    known.findings.push(...proposal.findings);
+    return;
+  }
+  proposals.push(proposal);
+}
+
+/**
+ * Parameters for one repair in the place of two. Lists of what a repair may bring in are united, since one
+ * that is missing allows nothing; all else must be the same, since there it may mean everything. Null where it
+ * is not.
+ */
+function joined(action: ActionDeclaration, one: Parameters, other: Parameters): Parameters | null {
+  const both = { ...one, ...other };
+  for (const name of Object.keys(both)) {
+    const [mine = [], its = []] = [one[name], other[name]];
+    if (action.bringsIn.includes(name) && Array.isArray(mine) && Array.isArray(its)) {
+      both[name] = [...new Set([...mine, ...its])];
+    } else if (!isDeepStrictEqual(one[name], other[name])) return null;
+  }
+  return action.parameters.safeParse(both).success ? both : null;
 }

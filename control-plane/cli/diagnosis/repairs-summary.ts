@@ -1,4 +1,5 @@
 import { commandText, shell } from '../../../proto/documents/command-text.ts';
+import type { Plan } from '../../../proto/documents/kinds/plan.ts';
 import type { JobBody } from '../api/bodies.ts';
 import { causeOf } from '../jobs/job-trouble.ts';
 import { shortDigest, type ReadPlan } from '../orders/read-plan.ts';
@@ -13,6 +14,44 @@ export interface PlannedRepair {
   plan: ReadPlan | null;
 }
 
+/** A repair whose plan changes nothing, though what it is for is still there. */
+export interface LeftRepair {
+  proposal: Proposal;
+  /** Name of the job that planned it. */
+  job: string;
+  plan: Plan;
+}
+
+/** Whether nothing would be changed by it. */
+export function isWithoutSteps({ steps }: Plan): boolean {
+  return steps.length === 0;
+}
+
+/** What a person has to do or say, in the words of the plan and the findings. */
+function sayLeft(terminal: Terminal, left: readonly LeftRepair[], of: number): void {
+  if (left.length === 0) return;
+  terminal.say('');
+  terminal.say(glyph('warn', '!'), styled('bold', `Left to a person: ${left.length} of ${of}`));
+  for (const { proposal, job, plan } of left) {
+    terminal.say(`  ${proposal.action.id} (${job})  ${plan.summary}`);
+    for (const needed of plan.findings) terminal.say(`    ${needed}`);
+    for (const { rule, subject, byHand } of proposal.findings) {
+      terminal.say(styled('muted', `    ${rule} ${subject}, by hand: `), byHand);
+    }
+  }
+}
+
+function leftAsJson({ proposal: { action, parameters, findings }, job, plan }: LeftRepair): object {
+  return {
+    action: action.id,
+    parameters,
+    findings: findings.map(({ rule, subject }) => ({ rule, subject })),
+    job,
+    detail: plan.summary,
+    needed: plan.findings,
+  };
+}
+
 /** Ends `plan --from-findings`: what carries the repairs out, or which of them could not be planned and why. */
 export function sayPlanned(
   terminal: Terminal,
@@ -22,7 +61,14 @@ export function sayPlanned(
 ): void {
   if (planned.length === 0) return;
   const unplanned = planned.filter(({ plan }) => plan === null);
+  const left = planned.flatMap(({ proposal, job, plan }) =>
+    plan !== null && isWithoutSteps(plan.plan)
+      ? [{ proposal, job: job.name, plan: plan.plan }]
+      : [],
+  );
+  sayLeft(terminal, left, planned.length);
   if (unplanned.length === 0) {
+    if (left.length === planned.length) return;
     terminal.sayNext(commandText(['intervene', 'run', server, '--from-findings', ...target]), {
       label: 'Carry them out, one after the other, each planned again',
     });
@@ -38,7 +84,7 @@ export function sayPlanned(
     terminal.say(`  ${proposal.action.id} (${job.name})  ${why === '' ? job.state : why}`);
   }
   for (const { proposal, plan } of planned) {
-    if (plan === null || plan.plan.steps.length === 0) continue;
+    if (plan === null || isWithoutSteps(plan.plan)) continue;
     terminal.sayNext(
       shell`intervene run ${server} ${proposal.action.id} --plan ${shortDigest(plan.digest)}`,
       { label: 'Carry out what was planned' },
@@ -48,8 +94,9 @@ export function sayPlanned(
 
 /** What `run --from-findings` has done; grows as it goes. */
 export interface RepairsDone {
-  /** Names of the jobs that succeeded, in order: those that changed something, or found nothing to change. */
+  /** Names of the jobs that changed something, or found that a repair before them had. */
   done: string[];
+  left: readonly LeftRepair[];
   /** How many repairs were begun. */
   begun: number;
 }
@@ -58,9 +105,9 @@ export interface RepairsDone {
 export async function reportRepairs(
   terminal: Terminal,
   proposals: readonly Proposal[],
-  { done, begun }: RepairsDone,
+  { done, left, begun }: RepairsDone,
 ): Promise<void> {
-  const isStopped = done.length < proposals.length;
+  const isStopped = done.length + left.length < proposals.length;
   const notBegun = proposals.slice(begun).map(({ action }) => action.id);
   if (terminal.json) {
     const stoppedAt = isStopped ? begun : null;
@@ -69,10 +116,12 @@ export async function reportRepairs(
       of: proposals.length,
       stoppedAt,
       done,
+      left: left.map(leftAsJson),
       notBegun,
     });
     return;
   }
+  sayLeft(terminal, left, proposals.length);
   if (!isStopped) return;
   terminal.say('');
   terminal.say(
