@@ -10,7 +10,7 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { debianTree } from './debian-tree.ts';
+import { debianTree, type DebianRelease } from './debian-tree.ts';
 import { forwardPort } from './network-relay.ts';
 import { Daemon, eventually, must, run } from './process.ts';
 import type { Finished } from './process.ts';
@@ -18,6 +18,8 @@ import type { Finished } from './process.ts';
 export interface BootOptions {
   /** Debian packages besides those every tree has. */
   packages?: readonly string[];
+  /** Debian 12 unless given. */
+  release?: DebianRelease;
   /** Folders or files of this machine to show inside, read-only, by their place there. */
   show?: Readonly<Record<string, string>>;
   /** The same, writable. */
@@ -29,7 +31,7 @@ export interface BootOptions {
 const CGROUPS = ['/sys/fs/cgroup/systemd', '/sys/fs/cgroup/unified', '/sys/fs/cgroup'];
 
 /**
- * A Debian 12 with a real systemd as process 1, booted by systemd-nspawn from a kept tree over which
+ * A Debian with a real systemd as process 1, booted by systemd-nspawn from a kept tree over which
  * everything it writes lies in memory: it starts clean each time, and keeps it over its own reboots. It has a network namespace of its own
  * with nothing but a loopback device. Memory limits of units are not enforced in it.
  */
@@ -76,7 +78,7 @@ export class BootedDebian {
   }
 
   static async start(options: BootOptions = {}): Promise<BootedDebian> {
-    const booted = new BootedDebian(await debianTree(options.packages), options);
+    const booted = new BootedDebian(await debianTree(options.packages, options.release), options);
     try {
       await booted.boot();
     } catch (error) {

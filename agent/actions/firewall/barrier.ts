@@ -22,6 +22,8 @@ export interface NftBarrier extends Barrier {
   table: string;
   /** nftables' own number of the rule; null: the policy. */
   handle: number | null;
+  /** Nobody but the program that made the table may change it. */
+  isOwned: boolean;
 }
 
 /**
@@ -35,11 +37,11 @@ export function nftBarriers(
 ): NftBarrier[] {
   return nftBases(json, packet)
     .filter(({ family, table }) => !isPassedOver(family, table))
-    .flatMap(({ family, table, name, chains }) => {
+    .flatMap(({ family, table, name, chains, isOwned }) => {
       const found = barrierIn(chains, name, packet);
       if (found === null) return [];
       const rule = found.index === null ? null : chains.get(found.chain)!.rules[found.index]!;
-      return [{ ...found, family, table, handle: rule?.handle ?? null }];
+      return [{ ...found, family, table, isOwned, handle: rule?.handle ?? null }];
     });
 }
 

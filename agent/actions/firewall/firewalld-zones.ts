@@ -40,7 +40,7 @@ export async function firewalldRepairs({ target, packets }: FilesLook): Promise<
 }
 
 /** The default zone, and those that something is bound to by name. */
-async function zonesInUse(files: TargetFiles): Promise<string[]> {
+export async function zonesInUse(files: TargetFiles): Promise<string[]> {
   const settings = (await read(files, `${OWN}/firewalld.conf`)) ?? '';
   const zones = [/^\s*DefaultZone\s*=\s*(\S+)/m.exec(settings)?.[1] ?? 'public'];
   for (const name of await listed(files, `${OWN}/zones`, '.xml')) {

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { ActionError } from '../../runner/action.ts';
 import type { Packet } from '../diagnostics/firewall/packet-path.ts';
 import type { Barrier, NftBarrier } from './barrier.ts';
 
@@ -12,7 +13,12 @@ export interface LiveOpening {
 /** Stands for the script of that name, which lies with the guardian. */
 export const REMOVE_NFT_RULE = 'remove-nft-rule';
 
-export function nftOpening(barrier: NftBarrier): LiveOpening {
+/** Throws as `ownedOpenings`. */
+export function nftOpenings(barrier: NftBarrier, zones: readonly string[]): LiveOpening[] {
+  return barrier.isOwned ? ownedOpenings(barrier, zones) : [nftOpening(barrier)];
+}
+
+function nftOpening(barrier: NftBarrier): LiveOpening {
   const { family, table, chain, handle } = barrier;
   const place = [family, table, chain];
   const verb = handle === null ? ['add'] : ['insert'];
@@ -21,6 +27,30 @@ export function nftOpening(barrier: NftBarrier): LiveOpening {
     insert: ['nft', ...verb, 'rule', ...place, ...position, ...nftRuleWords(barrier)],
     remove: nftRemoval(barrier),
   };
+}
+
+/**
+ * firewalld lets nobody but itself change its table, and is asked (firewall-cmd(1)); that holds until it reloads its
+ * files. Throws ActionError `rules_owned` where another program keeps the table to itself.
+ *
+ * @param zones those that interfaces or senders belong to
+ */
+function ownedOpenings({ table, packet }: NftBarrier, zones: readonly string[]): LiveOpening[] {
+  if (table !== 'firewalld' || zones.length === 0) {
+    throw new ActionError(
+      'rules_owned',
+      `the table ${table} of nftables belongs to a program that keeps it to itself: let SSH in with that`,
+    );
+  }
+  const { port, source, version } = packet;
+  const rule =
+    source === null
+      ? `port=${port}/tcp`
+      : `rich-rule=rule family="ipv${version}" source address="${source}" port port="${port}" protocol="tcp" accept`;
+  return zones.map((zone) => {
+    const words = (verb: string) => ['firewall-cmd', `--zone=${zone}`, `--${verb}-${rule}`];
+    return { insert: words('add'), remove: words('remove') };
+  });
 }
 
 /** What takes a rule of a file away where it holds already. */

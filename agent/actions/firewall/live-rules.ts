@@ -1,9 +1,11 @@
 import { observerSpecs } from '../../jobs/observations.ts';
 import type { ActionContext } from '../../runner/action.ts';
 import { ActionError } from '../../runner/action.ts';
+import type { TargetFiles } from '../../target/target-files.ts';
 import type { Packet } from '../diagnostics/firewall/packet-path.ts';
-import { iptablesBarrier, nftBarriers, type Barrier, type NftBarrier } from './barrier.ts';
-import { iptablesOpening, nftOpening, type LiveOpening } from './live-opening.ts';
+import { iptablesBarrier, nftBarriers, type Barrier } from './barrier.ts';
+import { zonesInUse } from './firewalld-zones.ts';
+import { iptablesOpening, nftOpenings, type LiveOpening } from './live-opening.ts';
 
 /** The rules that hold now. */
 export interface LiveRules {
@@ -11,13 +13,18 @@ export interface LiveRules {
   nft: string | null;
   /** Rules that iptables keeps, by the program that shows and changes them. */
   saved: { tool: string; version: 4 | 6; text: string }[];
+  /** Zones of firewalld that interfaces or senders belong to. */
+  zones: readonly string[];
 }
 
 /** Tables of nftables that belong to iptables, which alone may change them (iptables-nft(8)). */
 const IPTABLES_TABLES = ['ip filter', 'ip6 filter'];
 
 /** Looks, without making the kernel load a module for it. */
-export async function readLiveRules(context: ActionContext): Promise<LiveRules> {
+export async function readLiveRules(
+  context: ActionContext,
+  files: TargetFiles,
+): Promise<LiveRules> {
   const specs = await observerSpecs();
   const read = async (argv: readonly string[]) => {
     const done = await context.run(argv, { output: 'capture' }).catch(() => null);
@@ -39,14 +46,15 @@ export async function readLiveRules(context: ActionContext): Promise<LiveRules> 
     await add('iptables-nft', 4, ['iptables-nft-save']);
     await add('ip6tables-nft', 6, ['ip6tables-nft-save']);
   }
-  return { nft, saved };
+  return { nft, saved, zones: await zonesInUse(files) };
 }
 
 export interface LiveBarrier extends Barrier {
-  opening: LiveOpening;
+  /** What lets the packet in. */
+  openings: LiveOpening[];
 }
 
-/** Everything that keeps a packet out, each with the rule that lets it in. */
+/** Everything that keeps a packet out, each with what lets it in. */
 export function liveBarriers(rules: LiveRules, packet: Packet): LiveBarrier[] {
   const ofIptables = rules.saved.filter(({ tool }) => tool.endsWith('-nft'));
   const isPassedOver = (family: string, table: string) =>
@@ -57,11 +65,8 @@ export function liveBarriers(rules: LiveRules, packet: Packet): LiveBarrier[] {
     .filter(({ version }) => version === packet.version)
     .flatMap(({ tool, text }) => {
       const barrier = iptablesBarrier(text, packet);
-      return barrier === null ? [] : [{ ...barrier, opening: iptablesOpening(barrier, tool) }];
+      return barrier === null ? [] : [{ ...barrier, openings: [iptablesOpening(barrier, tool)] }];
     });
-  return [...nft.map(withOpening), ...saved];
-}
-
-function withOpening(barrier: NftBarrier): LiveBarrier {
-  return { ...barrier, opening: nftOpening(barrier) };
+  const opened = nft.map((one) => ({ ...one, openings: nftOpenings(one, rules.zones) }));
+  return [...opened, ...saved];
 }

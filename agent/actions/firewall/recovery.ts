@@ -59,7 +59,7 @@ export async function findRecovery(context: ActionContext, target: Target): Prom
     steps: [],
     findings: [],
   };
-  if (target.kind === 'live') await addLive(context, recovery);
+  if (target.kind === 'live') await addLive(context, target, recovery);
   for (const repairs of FILE_REPAIRS) {
     const { steps, findings, removals } = await repairs({
       context,
@@ -74,18 +74,24 @@ export async function findRecovery(context: ActionContext, target: Target): Prom
   return recovery;
 }
 
-async function addLive(context: ActionContext, recovery: Recovery): Promise<void> {
+async function addLive(
+  context: ActionContext,
+  { files }: Target,
+  recovery: Recovery,
+): Promise<void> {
   const { openings, barriers, parameters, packets } = recovery;
-  const rules = await readLiveRules(context);
+  const rules = await readLiveRules(context, files);
   const seen = new Set<string>();
   for (const barrier of packets.flatMap((packet) => liveBarriers(rules, packet))) {
-    const { text, chain, index, packet, opening } = barrier;
-    // A chain of both versions is met by both.
-    const place = JSON.stringify([opening.remove.slice(0, -1), chain, index, packet.port]);
-    if (seen.has(place)) continue;
-    seen.add(place);
-    openings.push(opening);
-    barriers.push(text);
+    const { text, chain, index, packet } = barrier;
+    for (const opening of barrier.openings) {
+      // A chain of both versions is met by both.
+      const place = JSON.stringify([opening.remove.slice(0, -1), chain, index, packet.port]);
+      if (seen.has(place)) continue;
+      seen.add(place);
+      openings.push(opening);
+    }
+    if (!barriers.includes(text)) barriers.push(text);
   }
   if (parameters.unban !== undefined) {
     openings.push(...(await bannedOpenings(context, parameters.unban)));

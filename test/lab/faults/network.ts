@@ -197,9 +197,8 @@ export const networkFaults: readonly Fault[] = [
   {
     id: 'N05',
     title: 'the zone of firewalld lets no SSH in',
-    proof: 'recorded',
-    test: 'agent/actions/firewall/firewalld.test.ts',
-    why: 'the disks of the laboratory have no firewalld',
+    proof: 'live',
+    test: 'test/system/firewalld.test.ts',
   },
   firewall({
     id: 'N06',

@@ -80,6 +80,12 @@ const BLOCKED: readonly (readonly [string, string])[] = [
     chain in { type filter hook input priority 0; policy drop; ip protocol tcp goto web; tcp dport ${PORT} accept; } }`,
   ],
   [
+    'what firewalld makes of a zone without SSH',
+    `table inet firewalld { chain zone { meta l4proto { icmp, ipv6-icmp } accept; reject with icmpx admin-prohibited; }
+    chain in { type filter hook input priority 10; policy accept; ct state { established, related } accept
+    ct status dnat accept; iifname "lo" accept; ct state invalid drop; goto zone; } }`,
+  ],
+  [
     'an accept for UDP alone',
     chain('drop', `udp dport ${PORT} accept`, 'icmp type echo-request accept'),
   ],

@@ -21,6 +21,8 @@ interface NftObjects {
   }[];
   rules: { family: string; table: string; chain: string; handle: number; expr: Statement[] }[];
   sets: Map<string, unknown[]>;
+  /** Tables that nobody but the program that made them may change (nft(8), flag `owner`). */
+  owned: Set<string>;
 }
 
 export interface NftBase {
@@ -29,6 +31,8 @@ export interface NftBase {
   /** Name in `chains`. */
   name: string;
   chains: ReadonlyMap<string, FilterChain>;
+  /** Nobody but the program that made the table may change it. */
+  isOwned: boolean;
 }
 
 /** Families that a packet to this server passes, and hooks in which it can be dropped. */
@@ -40,7 +44,7 @@ const HOOKS = ['prerouting', 'input'];
  * Throws ProbeFailure when it is none.
  */
 export function nftBases(json: string, packet: Packet): NftBase[] {
-  const { chains, rules, sets } = read(json);
+  const { chains, rules, sets, owned } = read(json);
   return FAMILIES[packet.version].flatMap((family) =>
     chains
       .filter((chain) => chain.family === family && chain.type === 'filter')
@@ -57,7 +61,8 @@ export function nftBases(json: string, packet: Packet): NftBase[] {
               .map((rule) => toRule(rule, packet, (set) => sets.get(`${family} ${table} ${set}`))),
           },
         ]);
-        return { family, table, name, chains: new Map(entries) };
+        const isOwned = owned.has(`${family} ${table}`);
+        return { family, table, name, chains: new Map(entries), isOwned };
       }),
   );
 }
@@ -69,8 +74,11 @@ function read(json: string): NftObjects {
   } catch {
     throw new ProbeFailure('nft gave no readable answer');
   }
-  const objects: NftObjects = { chains: [], rules: [], sets: new Map() };
-  for (const { chain, rule, set } of list) {
+  const objects: NftObjects = { chains: [], rules: [], sets: new Map(), owned: new Set() };
+  for (const { table, chain, rule, set } of list) {
+    if (JSON.stringify(table?.['flags'] ?? null).includes('"owner"')) {
+      objects.owned.add(`${String(table!['family'])} ${String(table!['name'])}`);
+    }
     if (chain !== undefined) objects.chains.push(chain as NftObjects['chains'][number]);
     if (rule !== undefined) objects.rules.push(rule as NftObjects['rules'][number]);
     if (set !== undefined) {
@@ -198,6 +206,8 @@ function leftFit(
     }
   }
   if (ct?.['key'] === 'state') return includes(right, 'new', findSet);
+  // A new connection has none of the marks of one that was seen before or is led elsewhere (nft(8), ct_status).
+  if (ct?.['key'] === 'status') return 'no';
   return 'maybe';
 }
 
