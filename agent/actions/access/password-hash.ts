@@ -29,7 +29,7 @@ export async function distributionMethod(files: TargetFiles): Promise<HashMethod
     if (/\b(?:sha512|sha256|blowfish|md5|gost_yescrypt)\b/.test(line)) return 'sha512';
   }
   const defs = (await files.read('/etc/login.defs').catch(() => null)) ?? '';
-  return /^\s*ENCRYPT_METHOD\s+YESCRYPT\s*$/im.test(defs) ? 'yescrypt' : 'sha512';
+  return /^[ \t]*ENCRYPT_METHOD[ \t]+YESCRYPT[ \t]*$/im.test(defs) ? 'yescrypt' : 'sha512';
 }
 
 /** The distribution's method where something here can carry it out, else SHA-512. */

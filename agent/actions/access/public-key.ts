@@ -20,7 +20,7 @@ const TYPES =
  */
 export function parsePublicKey(text: string): PublicKey {
   const [, type, blob, comment = ''] =
-    /^([a-z0-9@.-]+) +([A-Za-z0-9+/]+={0,2})(?: +([^\p{C}]*))?$/u.exec(text.trim()) ?? [];
+    /^([a-z0-9@.-]+) +([A-Za-z0-9+/]+={0,2})(?: +([^\p{C} ][^\p{C}]*)?)?$/u.exec(text.trim()) ?? [];
   if (type === undefined || blob === undefined || !TYPES.test(type) || !isOfType(blob, type)) {
     throw new ActionError(
       'key_malformed',

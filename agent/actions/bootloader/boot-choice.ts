@@ -23,12 +23,10 @@ export function menuEntries(text: string): MenuEntry[] {
   const entries: MenuEntry[] = [];
   const open: MenuEntry[] = [];
   for (const line of text.split('\n')) {
-    const begun =
-      /^\s*(?:menuentry|submenu)\s+'((?:[^'\\]|\\.)*)'(?:.*\$menuentry_id_option\s+'([^']*)')?.*\{\s*$/.exec(
-        line,
-      );
+    const begun = /^\s*(?:menuentry|submenu)\s+'((?:[^'\\]|\\.)*)'(.*)\{\s*$/.exec(line);
     if (begun !== null) {
-      const [, title, id] = begun;
+      const [, title, options] = begun;
+      const [, id] = /\$menuentry_id_option\s+'([^']*)'/.exec(options!) ?? [];
       const above = open.at(-1);
       const entry: MenuEntry = {
         id: `${above === undefined ? '' : `${above.id}>`}${id ?? title}`,
@@ -54,7 +52,7 @@ export function entryOf(text: string, version: string): MenuEntry | null {
 
 /** What `default` is set to where nobody has asked for another entry once; null when nothing sets it. */
 export function defaultOf(text: string): string | null {
-  const all = [...text.matchAll(/^\s*set default="([^"]*)"$/gm)].map(([, value]) => value!);
+  const all = [...text.matchAll(/^[ \t]*set default="([^"\n]*)"$/gm)].map(([, value]) => value!);
   return all.find((value) => value !== '${next_entry}') ?? null;
 }
 

@@ -25,7 +25,7 @@ export async function menuFaults(
 ): Promise<string[]> {
   const text = await files.read(GRUB_CFG, MAX_BYTES).catch(() => null);
   if (text === null || text.trim() === '') return ['There is no grub.cfg.'];
-  const kernels = [...text.matchAll(/^\s*linux(?:16|efi)?\s+(\S+)(.*)$/gm)];
+  const kernels = [...text.matchAll(/^[ \t]*linux(?:16|efi)?[ \t]+(\S+)(.*)$/gm)];
   if (kernels.length === 0) return ['grub.cfg starts no kernel.'];
   const faults = new Set<string>();
   for (const [, path, words] of kernels) {
@@ -35,12 +35,14 @@ export async function menuFaults(
       faults.add(`grub.cfg names ${named} as the root, which is not this system's.`);
     }
   }
-  for (const [, path] of text.matchAll(/^\s*initrd(?:16|efi)?\s+(\S+)/gm)) {
+  for (const [, path] of text.matchAll(/^[ \t]*initrd(?:16|efi)?[ \t]+(\S+)/gm)) {
     if (!(await isInBoot(files, path!))) faults.add(`grub.cfg names ${path}, which is not there.`);
   }
   const known = new Set(volumes.map(({ uuid }) => uuid?.toLowerCase()));
-  for (const [, uuid] of text.matchAll(/search\s.*--fs-uuid\s.*?([0-9a-fA-F-]{9,36})\s*$/gm)) {
-    if (!known.has(uuid!.toLowerCase()))
+  for (const words of text.split('\n').map((line) => line.trim().split(/\s+/))) {
+    const uuid = words.at(-1)!;
+    if (words[0] !== 'search' || !words.includes('--fs-uuid')) continue;
+    if (/^[0-9a-fA-F-]{9,36}$/.test(uuid) && !known.has(uuid.toLowerCase()))
       faults.add(`grub.cfg looks for ${uuid}, which is on no disk.`);
   }
   return [...faults].slice(0, 20);

@@ -7,7 +7,7 @@ import type { Target } from '../../target/open-target.ts';
 const FOLDER = '/etc/initramfs-tools';
 /** mkinitramfs reads such names only (run-parts(8)). */
 const SETTING_FILE = /^[\w.-]+$/;
-const DEPENDS = /^(\s*)MODULES=["']?dep\b.*$/gm;
+const DEPENDS = /^([ \t]*)MODULES=["']?dep\b.*$/gm;
 
 /**
  * What mkinitramfs is shown in the place of settings that take only the drivers of the machine it runs on

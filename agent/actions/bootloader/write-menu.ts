@@ -18,7 +18,7 @@ export async function writeMenu({ root }: Pick<Target, 'root'>, text: string): P
     const file = await open(draft, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600);
     try {
       await file.writeFile(text);
-      await file.chmod(/^\s*password/m.test(text) ? 0o600 : kept);
+      await file.chmod(/^[ \t]*password/m.test(text) ? 0o600 : kept);
       await file.sync();
     } finally {
       await file.close();

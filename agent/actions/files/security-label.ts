@@ -59,7 +59,7 @@ export function isRunning(root: TargetRoot): boolean {
 
 export async function usesLabels(root: TargetRoot): Promise<boolean> {
   const text = await settingsOf(root);
-  return /^\s*SELINUX\s*=\s*(?:enforcing|permissive)\s*$/m.test(text);
+  return /^[ \t]*SELINUX[ \t]*=[ \t]*(?:enforcing|permissive)[ \t]*$/m.test(text);
 }
 
 /**
@@ -73,7 +73,9 @@ export async function policyLabel(
   path: string,
   kind: LabelledKind,
 ): Promise<string | null> {
-  const policy = /^\s*SELINUXTYPE\s*=\s*([\w-]+)\s*$/m.exec(await settingsOf(root))?.[1];
+  const policy = /^[ \t]*SELINUXTYPE[ \t]*=[ \t]*([\w-]+)[ \t]*$/m.exec(
+    await settingsOf(root),
+  )?.[1];
   if (policy === undefined) return null;
   const texts = await contextsOf(root, policy);
   if (texts === null) return null;
@@ -118,7 +120,7 @@ export async function readLabel(context: Running, descriptor: number): Promise<s
   const words = ['getfattr', '--absolute-names', '--only-values', '--name', NAME];
   const done = await runAttr(context, [...words, '/proc/self/fd/3'], descriptor);
   // The kernel ends it with a NUL.
-  const label = done.out.replace(/\0+$/, '');
+  const label = done.out.replace(/(?<!\0)\0+$/, '');
   return done.exitStatus === 0 && LABEL.test(label) ? label : null;
 }
 

@@ -42,7 +42,7 @@ export async function firewalldRepairs({ target, packets }: FilesLook): Promise<
 /** The default zone, and those that something is bound to by name. */
 export async function zonesInUse(files: TargetFiles): Promise<string[]> {
   const settings = (await read(files, `${OWN}/firewalld.conf`)) ?? '';
-  const zones = [/^\s*DefaultZone\s*=\s*(\S+)/m.exec(settings)?.[1] ?? 'public'];
+  const zones = [/^[ \t]*DefaultZone[ \t]*=[ \t]*(\S+)/m.exec(settings)?.[1] ?? 'public'];
   for (const name of await listed(files, `${OWN}/zones`, '.xml')) {
     const text = withoutComments((await read(files, `${OWN}/zones/${name}`)) ?? '');
     if (/<(?:interface|source)\s/.test(text)) zones.push(name.slice(0, -'.xml'.length));
@@ -53,7 +53,8 @@ export async function zonesInUse(files: TargetFiles): Promise<string[]> {
   ] as const) {
     for (const name of await listed(files, folder, '')) {
       const text = (await read(files, `${folder}/${name}`)) ?? '';
-      const [, zone] = new RegExp(`^\\s*${key}\\s*=\\s*["']?([\\w/-]+)`, 'm').exec(text) ?? [];
+      const [, zone] =
+        new RegExp(String.raw`^[ \t]*${key}[ \t]*=[ \t]*["']?([\w/-]+)`, 'm').exec(text) ?? [];
       if (zone !== undefined) zones.push(zone);
     }
   }
@@ -67,7 +68,7 @@ async function letIn(
   packets: readonly Packet[],
 ): Promise<string | null> {
   const plain = withoutComments(text);
-  const [open, attributes, isEmpty] = /<zone\b([^>]*?)(\/?)>/.exec(plain) ?? [];
+  const [open, attributes, isEmpty] = /<zone\b([^<>]*?)(\/?)>/.exec(plain) ?? [];
   const ends = plain.match(/<\/zone>/g)?.length ?? 0;
   if (open === undefined || ends !== (isEmpty === '/' ? 0 : 1)) return null;
   if (/\btarget\s*=\s*["']ACCEPT["']/.test(attributes!)) return text;
@@ -99,7 +100,7 @@ async function isLetIn(files: TargetFiles, zone: string, packet: Packet): Promis
   const { source } = packet;
   if (source !== null) {
     for (const rule of rules) {
-      const from = attributeOf(/<source\b[^>]*>/.exec(rule)?.[0] ?? '', 'address');
+      const from = attributeOf(/<source\b[^<>]*>/.exec(rule)?.[0] ?? '', 'address');
       if (from === source && /<accept\b/.test(rule) && (await opens(files, rule, packet))) {
         return true;
       }
@@ -110,17 +111,17 @@ async function isLetIn(files: TargetFiles, zone: string, packet: Packet): Promis
 }
 
 function rulesOf(zone: string): string[] {
-  return zone.match(/<rule\b[\s\S]*?<\/rule>/g) ?? [];
+  return zone.match(/<rule\b(?:(?!<rule\b)[\s\S])*?<\/rule>/g) ?? [];
 }
 
 /** Whether a piece of a zone names the packet's port, by number or by a service that has it. */
 async function opens(files: TargetFiles, text: string, { port }: Packet): Promise<boolean> {
-  for (const [element] of text.matchAll(/<port\b[^>]*>/g)) {
+  for (const [element] of text.matchAll(/<port\b[^<>]*>/g)) {
     if (attributeOf(element, 'protocol') === 'tcp' && hasPort(attributeOf(element, 'port'), port)) {
       return true;
     }
   }
-  for (const [element] of text.matchAll(/<service\b[^>]*>/g)) {
+  for (const [element] of text.matchAll(/<service\b[^<>]*>/g)) {
     const name = attributeOf(element, 'name') ?? '';
     if ((await portsOfService(files, name)).some((ports) => hasPort(ports, port))) return true;
   }
@@ -144,7 +145,7 @@ async function portsOfService(files: TargetFiles, service: string): Promise<stri
     (await read(files, `${SHIPPED}/services/${service}.xml`));
   // Every firewalld comes with it.
   if (text === null) return service === 'ssh' ? ['22'] : [];
-  return (withoutComments(text).match(/<port\b[^>]*>/g) ?? [])
+  return (withoutComments(text).match(/<port\b[^<>]*>/g) ?? [])
     .filter((element) => attributeOf(element, 'protocol') === 'tcp')
     .flatMap((element) => attributeOf(element, 'port') ?? []);
 }
@@ -162,7 +163,7 @@ function hasPort(ports: string | null, port: number): boolean {
 
 /** The same text, every other place where it was, with comments made blank. */
 function withoutComments(text: string): string {
-  return text.replaceAll(/<!--[\s\S]*?-->/g, (comment) => ' '.repeat(comment.length));
+  return text.replaceAll(/<!--(?:(?!<!--)[\s\S])*?-->/g, (comment) => ' '.repeat(comment.length));
 }
 
 async function listed(files: TargetFiles, folder: string, ending: string): Promise<string[]> {

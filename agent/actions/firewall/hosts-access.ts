@@ -57,7 +57,7 @@ function rulesOf(text: string, file: 'allow' | 'deny'): Rule[] {
     .split('\n')
     .flatMap((line) => {
       // An IPv6 address stands in brackets, and only there a colon parts no fields.
-      const fields = line.match(/(?:\[[^\]]*\]|[^:[])+/g)?.map((field) => field.trim()) ?? [];
+      const fields = line.match(/(?:\[[^\][]*\]|[^:[])+/g)?.map((field) => field.trim()) ?? [];
       const [daemons, clients, ...options] = fields;
       if (daemons === undefined || clients === undefined || line.trimStart().startsWith('#')) {
         return [];
@@ -95,7 +95,7 @@ function fitOf(clients: string, comer: Comer): Fit {
   if (named.includes('EXCEPT')) return 'maybe';
   if (named.includes('ALL')) return 'yes';
   const fits = named.map((client): Fit => {
-    const address = /^\[?([\d.]+|[\da-f:.]*:[\da-f:.]*)\]?(\/[\d.]+)?$/i.exec(client);
+    const address = /^\[?([\d.]+|(?=[\da-f.]*:)[\da-f:.]+)\]?(\/[\d.]+)?$/i.exec(client);
     if (address === null || address[1]!.endsWith('.')) return 'maybe';
     return sourceFit(comer, `${address[1]}${prefixOf(address[2])}`);
   });

@@ -38,7 +38,7 @@ async function configuredPorts({ files }: Target): Promise<number[]> {
 }
 
 function portsIn(text: string): number[] {
-  const ports = [...text.matchAll(/^\s*port[\s=]+(\d{1,5})\s*$/gim)].map(([, port]) =>
+  const ports = [...text.matchAll(/^[ \t]*port[ \t=]+(\d{1,5})[ \t]*$/gim)].map(([, port]) =>
     Number(port),
   );
   return [...new Set(ports)].filter((port) => port > 0 && port < 65_536);

@@ -15,10 +15,11 @@ const END = '### END RULES ###';
  */
 export async function ufwFileRepairs({ target, packets }: FilesLook): Promise<FileRepairs> {
   const settings = (await target.files.read('/etc/ufw/ufw.conf').catch(() => null)) ?? '';
-  if (!/^\s*ENABLED\s*=\s*["']?yes["']?\s*$/im.test(settings)) return nothingToRepair;
+  if (!/^[ \t]*ENABLED[ \t]*=[ \t]*["']?yes["']?[ \t]*$/im.test(settings)) return nothingToRepair;
   const defaults = (await target.files.read('/etc/default/ufw').catch(() => null)) ?? '';
-  const policy = /^\s*DEFAULT_INPUT_POLICY\s*=\s*["']?(\w+)/m.exec(defaults)?.[1] ?? 'DROP';
-  const hasVersion6 = !/^\s*IPV6\s*=\s*["']?no/im.test(defaults);
+  const policy =
+    /^[ \t]*DEFAULT_INPUT_POLICY[ \t]*=[ \t]*["']?(\w+)/m.exec(defaults)?.[1] ?? 'DROP';
+  const hasVersion6 = !/^[ \t]*IPV6[ \t]*=[ \t]*["']?no/im.test(defaults);
   const steps = [];
   const removals: string[][] = [];
   for (const version of hasVersion6 ? ([4, 6] as const) : ([4] as const)) {

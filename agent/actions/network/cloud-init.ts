@@ -61,7 +61,9 @@ async function writtenByCloudInit({ files }: NetworkLook): Promise<string | null
 
 async function isSwitchedOff({ files }: NetworkLook): Promise<boolean> {
   for (const path of [SETTINGS, ...(await filesIn(files, FOLDER, /\.cfg$/))]) {
-    if (/^network:\s*(?:\{\s*|\n\s+)config:\s*disabled/m.test((await readText(files, path)) ?? ''))
+    if (
+      /^network:\s*(?:\{\s*|\n[ \t]+)config:\s*disabled/m.test((await readText(files, path)) ?? '')
+    )
       return true;
   }
   return false;

@@ -236,5 +236,7 @@ function withOption(text: string, stanza: Stanza, name: string, value: string): 
     return lines.toSpliced(stanza.line.index + 1, 0, `    ${name} ${value}`).join('\n');
   }
   if (line.words[1] === value) return text;
-  return lines.with(line.index, lines[line.index]!.replace(/(\S+\s+)\S+/, `$1${value}`)).join('\n');
+  return lines
+    .with(line.index, lines[line.index]!.replace(/^(\s*\S+\s+)\S+/, `$1${value}`))
+    .join('\n');
 }

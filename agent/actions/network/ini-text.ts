@@ -12,8 +12,9 @@ function entriesOf(text: string): Entry[] {
   return text.split('\n').flatMap((line, index): Entry[] => {
     const [, header] = /^\s*\[([^\]]+)\]\s*$/.exec(line) ?? [];
     if (header !== undefined) section = header;
-    const [, key, value] = /^\s*([^#;=[\s][^=]*?)\s*=\s*(.*?)\s*$/.exec(line) ?? [];
-    return key === undefined ? [] : [{ section, key, value: value!, index }];
+    const [, key, value] = /^\s*([^#;=[\s][^=]*)=(.*)$/s.exec(line) ?? [];
+    if (key === undefined) return [];
+    return [{ section, key: key.trimEnd(), value: value!.trim(), index }];
   });
 }
 

@@ -95,7 +95,7 @@ export async function managersOf(files: TargetFiles): Promise<Manager[]> {
 
 /** Whether a file of netplan hands its interfaces to NetworkManager. */
 export function isManagedByNetworkManager(text: string): boolean {
-  return /^\s*renderer:\s*NetworkManager\s*$/m.test(text);
+  return /^[ \t]*renderer:[ \t]*NetworkManager[ \t]*$/m.test(text);
 }
 
 /** Plain files of a folder whose names fit, by path. */

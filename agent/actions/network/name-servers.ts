@@ -25,7 +25,7 @@ export async function nameServerRepairs({
 }: NetworkLook): Promise<NetworkRepairs> {
   const text = await readText(files, FILE);
   const link = await files.readLink(FILE);
-  const now = [...(text ?? '').matchAll(/^\s*nameserver\s+(\S+)/gm)].map(([, name]) => name!);
+  const now = [...(text ?? '').matchAll(/^[ \t]*nameserver[ \t]+(\S+)/gm)].map(([, name]) => name!);
   const wanted = facts.nameservers;
   const keeper = link === null ? undefined : KEEPERS.find(({ folder }) => folder.test(`/${link}`));
   const isKept = keeper !== undefined && (await isEnabled(files, keeper.unit));
@@ -60,7 +60,7 @@ function changesFor(
 ): Change[] {
   const list = servers.map((server) => `nameserver ${server}\n`).join('');
   const file = (path: string, before: string): Change => {
-    const kept = before.replaceAll(/^\s*nameserver\s.*\n?/gm, '');
+    const kept = before.replaceAll(/^[ \t]*nameserver[ \t].*\n?/gm, '');
     const end = kept === '' || kept.endsWith('\n') ? '' : '\n';
     return {
       kind: 'file',

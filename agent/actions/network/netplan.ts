@@ -115,7 +115,7 @@ function reshaped(text: string, index: number, isRight: (draft: string) => boole
   const lines = text.split('\n');
   const line = lines[index]!;
   const forms = [
-    line.replace(/^(\s*(?:-\s+)?[\w-]+:\s+)(\S.*?)\s*$/, '$1[$2]'),
+    line.replace(/^(\s*(?:-\s+)?[\w-]+:\s+)(\S(?:.*\S)?)\s*$/, '$1[$2]'),
     line.replace(/^(\s*(?:-\s+)?[\w-]+):(?=\S)/, '$1: '),
     `${line.trimEnd()}]`,
     `${line.trimEnd()}"`,

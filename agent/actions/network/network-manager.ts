@@ -127,8 +127,8 @@ async function ifcfgRepairs({ files }: NetworkLook): Promise<NetworkRepairs> {
   const [path] = paths;
   if (path === undefined || paths.length > 1) return nothingToRepair;
   const text = (await readText(files, path)) ?? '';
-  if (!/^\s*ONBOOT\s*=\s*["']?no["']?\s*$/im.test(text)) return nothingToRepair;
-  const after = text.replace(/^(\s*ONBOOT\s*=).*$/im, '$1yes');
+  if (!/^[ \t]*ONBOOT[ \t]*=[ \t]*["']?no["']?[ \t]*$/im.test(text)) return nothingToRepair;
+  const after = text.replace(/^([ \t]*ONBOOT[ \t]*=).*$/im, '$1yes');
   return {
     faults: [
       {

@@ -18,8 +18,9 @@ const COMMAND = /^\s*(?:(?:pre|post)-)?(?:up|down)\s/;
 const IN_COMMANDS = /pass|psk|secret|key|auth|wep|private|shared|token|^enc$/i;
 /** A section of a keyfile in which every value is secret. */
 const SECRETS_SECTION = /^\[vpn-secrets\]/;
+const DIGITS = /(?<!\d)\d+$/;
 /** A file's name: keys in base64 hold no dot. */
-const KEY_FILE = /^\s*[=:]?\s*(["']?)(?:file:\/\/)?\/[^"']*\.(?:pem|key|der|p12|pfx)\1$/;
+const KEY_FILE = /^\s*(?:[=:]\s*)?(["']?)(?:file:\/\/)?\/[^"']*\.(?:pem|key|der|p12|pfx)\1$/;
 
 /**
  * Configuration of a network in which … stands for what is secret: what follows the name of a secret on its line,
@@ -73,7 +74,7 @@ function endOfName(line: string): number | null {
 /** Whether it stands behind `=` or `:` as a value, or a further word of one, and no `{` or `,` begins a name there. */
 function isValue(line: string, index: number): boolean {
   const before = line.slice(0, index);
-  return /[:=]\s*["']?[^{}[\],:=]*$/.test(before);
+  return /[:=][^{}[\],:=]*$/.test(before);
 }
 
 function endOfAnyName(line: string): number | null {
@@ -84,13 +85,13 @@ function endOfAnyName(line: string): number | null {
 function isSecret(word: string): boolean {
   const name = compact(word);
   if (PUBLIC.test(name)) return false;
-  const last = word.toLowerCase().replace(/\d+$/, '').split(/[-_.]/).at(-1) ?? '';
+  const last = word.toLowerCase().replace(DIGITS, '').split(/[-_.]/).at(-1) ?? '';
   return SECRET.test(name) || MISSPELT.some((one) => differsInOneLetter(last, one));
 }
 
 /** `wep_key0`, `WEPKey` and `wep-key` are one name. */
 function compact(word: string): string {
-  return word.toLowerCase().replace(/\d+$/, '').replaceAll(/[-_.]/g, '');
+  return word.toLowerCase().replace(DIGITS, '').replaceAll(/[-_.]/g, '');
 }
 
 function isPublic(line: string): boolean {

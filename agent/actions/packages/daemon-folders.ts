@@ -46,8 +46,8 @@ async function ownerOf(
   const users = new Set<string>();
   for (const [unit] of list.matchAll(UNITS)) {
     const text = (await files.read(unit).catch(() => null)) ?? '';
-    if (/^\s*DynamicUser\s*=\s*(?:yes|true|1|on)\s*$/im.test(text)) return null;
-    users.add(/^\s*User\s*=\s*(\S+)\s*$/m.exec(text)?.[1] ?? 'root');
+    if (/^[ \t]*DynamicUser[ \t]*=[ \t]*(?:yes|true|1|on)[ \t]*$/im.test(text)) return null;
+    users.add(/^[ \t]*User[ \t]*=[ \t]*(\S+)[ \t]*$/m.exec(text)?.[1] ?? 'root');
   }
   const [user] = users;
   if (users.size !== 1) return null;

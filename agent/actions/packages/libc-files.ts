@@ -22,7 +22,7 @@ export async function lostLibcFiles(files: TargetFiles): Promise<PackagedFile[]>
 
 function readSums(text: string): { path: string; md5: string }[] {
   return text.split('\n').flatMap((line) => {
-    const [, md5, path] = /^([0-9a-f]{32}) {2}(.+)$/.exec(line) ?? [];
+    const [, md5, path] = /^([0-9a-f]{32}) {2}(.{1,1024})$/.exec(line) ?? [];
     return path !== undefined && NEEDED.test(path) ? [{ path: `/${path}`, md5: md5! }] : [];
   });
 }

@@ -65,8 +65,8 @@ async function familyOf(files: TargetFiles): Promise<RpmManager | null> {
   for (const path of OS_RELEASE) {
     const text = await files.read(path);
     if (text === null) continue;
-    const ids = [...text.matchAll(/^(?:ID|ID_LIKE)=["']?([^"'\n]*)["']?\s*$/gm)]
-      .flatMap(([, words]) => words!.split(/\s+/))
+    const ids = [...text.matchAll(/^(?:ID|ID_LIKE)=(.*)$/gm)]
+      .flatMap(([, words]) => words!.split(/[\s"']+/))
       .map((id) => id.replace(/-.*$/, ''));
     const found = ids.find((id) => Object.hasOwn(RPM_FAMILIES, id));
     return found === undefined ? null : RPM_FAMILIES[found]!;

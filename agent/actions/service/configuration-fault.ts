@@ -12,7 +12,7 @@ export interface ConfigurationPlace {
 }
 
 /** Configuration lies there; a place elsewhere is one in a program. */
-const FILE = String.raw`(?<file>\/etc\/[^\s:'"()[\],]+)`;
+const FILE = String.raw`(?<file>\/etc\/[^\s:'"()[\],]{1,1024})`;
 const FORMS = [
   // nginx, BIND, Unbound, HAProxy, PHP-FPM
   new RegExp(`${FILE}:(?<line>\\d+)`),

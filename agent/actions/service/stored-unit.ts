@@ -103,7 +103,7 @@ function parseSettings(text: string): Setting[] {
     .flatMap((line): Setting[] => {
       const [, title] = /^\s*\[(.*)\]\s*$/.exec(line) ?? [];
       if (title !== undefined) section = title;
-      const [, key, value] = /^\s*([A-Za-z]+)\s*=\s*(.*?)\s*$/.exec(line) ?? [];
-      return key === undefined ? [] : [{ section, key, value: value! }];
+      const [, key, value] = /^\s*([A-Za-z]+)\s*=(.*)$/s.exec(line) ?? [];
+      return key === undefined ? [] : [{ section, key, value: value!.trim() }];
     });
 }

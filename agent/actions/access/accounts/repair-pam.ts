@@ -172,7 +172,7 @@ function isJumpedOver(lines: readonly string[], at: number): boolean {
   const type = typeOf(lines[at]!);
   const before = lines.slice(0, at).filter((line) => typeOf(line) === type);
   const jumpsOf = (line: string) =>
-    [...(/\[([^\]]*)\]/.exec(line)?.[1] ?? '').matchAll(/=(\d+)/g)]
+    [...(/^[^[]*\[([^\]]*)\]/.exec(line)?.[1] ?? '').matchAll(/=(\d+)/g)]
       .map(([, count]) => Number(count))
       .filter((count) => count > 0);
   // What it jumps over itself is what refuses: without it everybody would be refused.

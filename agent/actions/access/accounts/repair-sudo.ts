@@ -104,16 +104,16 @@ function commentOut(file: SudoFile, at: number): void {
   while (first > 0 && file.lines[first - 1]!.endsWith('\\')) first--;
   while (last < file.lines.length - 1 && file.lines[last]!.endsWith('\\')) last++;
   for (let line = first; line <= last; line++) {
-    const text = file.lines[line]!.replace(/\\+$/, '');
+    const text = file.lines[line]!.replace(/(?<!\\)\\+$/, '');
     if (!text.trimStart().startsWith('#')) file.lines[line] = `# ${text}`;
   }
 }
 
 /** `FILE:LINE:COLUMN: what`, and the older `>>> FILE: what near line LINE <<<`. */
 function placeOf(said: string): { path: string; line: number; what: string } | null {
-  const now = /^(\/[^:\n]+):(\d+)(?::\d+)?: (.+)$/m.exec(said);
+  const now = /^(\/[^:\n\r\u2028\u2029]+):(\d+)(?::\d+)?: (.+)$/m.exec(said);
   if (now !== null) return { path: now[1]!, line: Number(now[2]), what: now[3]! };
-  const old = /^>>> (\/[^:\n]+): (.+?) near line (\d+)/m.exec(said);
+  const old = /^>>> (\/[^:\n\r\u2028\u2029]+): (.+?) near line (\d+)/m.exec(said);
   return old === null ? null : { path: old[1]!, line: Number(old[3]), what: old[2]! };
 }
 

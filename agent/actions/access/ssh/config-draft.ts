@@ -4,6 +4,7 @@ import type { Target } from '../../../target/open-target.ts';
 import { SSHD_CONFIG } from '../../diagnostics/ssh/sshd-settings.ts';
 import type { Change } from '../../files/change-steps.ts';
 import { readState } from '../../files/file-state.ts';
+import { fitsPattern } from '../../../target/name-pattern.ts';
 
 const SSH_FOLDER = '/etc/ssh';
 const DEPTH_MAX = 16;
@@ -129,11 +130,8 @@ async function readBytes(
 
 /** Keyword and arguments as sshd_config(5) parts them; empty for comments. */
 export function parseLine(text: string): { keyword: string; args: string } {
-  const [, keyword = '', args = ''] =
-    /^\s*([A-Za-z][A-Za-z0-9]*)\s*[=\s]\s*(.*?)\s*$/.exec(text) ?? [];
-  if (keyword !== '') return { keyword: keyword.toLowerCase(), args };
-  const [, alone = ''] = /^\s*([A-Za-z][A-Za-z0-9]*)\s*$/.exec(text) ?? [];
-  return { keyword: alone.toLowerCase(), args: '' };
+  const [, keyword = '', rest = ''] = /^\s*([A-Za-z][A-Za-z0-9]*)((?:[=\s].*)?)$/s.exec(text) ?? [];
+  return { keyword: keyword.toLowerCase(), args: rest.replace(/^\s*=?/, '').trim() };
 }
 
 /** Files that an Include names, in glob(7)'s order; what is not absolute lies in /etc/ssh. */
@@ -148,12 +146,9 @@ async function expand(files: Target['files'], args: string): Promise<string[]> {
       found.push(pattern);
       continue;
     }
-    const expression = name
-      .replaceAll(/[.+^${}()|\\]/g, String.raw`\$&`)
-      .replaceAll('*', '.*')
-      .replaceAll('?', '.');
-    const matching = new RegExp(`^(?!\\.)${expression}$`);
-    const names = (await files.list(folder)).filter((one) => matching.test(one));
+    const names = (await files.list(folder)).filter(
+      (one) => !one.startsWith('.') && fitsPattern(name, one, true),
+    );
     found.push(...names.map((one) => `${folder}/${one}`));
   }
   return found;

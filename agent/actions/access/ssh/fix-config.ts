@@ -45,7 +45,7 @@ export async function fixConfig(
 
 /** Both ways in which sshd names a line: `FILE: line N:` and `FILE line N:`. */
 function placeOf(said: string, draft: ConfigDraft): Pick<Directive, 'file' | 'line'> | null {
-  for (const [, file = '', number = ''] of said.matchAll(/(\/\S+?):? line (\d+)/g)) {
+  for (const [, file = '', number = ''] of said.matchAll(/(?<!\S)(\/\S+?):? line (\d+)/g)) {
     const place = { file, line: Number(number) - 1 };
     const text = draft.line(place);
     if (text !== undefined && parseLine(text).keyword !== '') return place;

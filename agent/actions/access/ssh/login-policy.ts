@@ -51,7 +51,7 @@ async function hasKey(target: Target, account: Account, settings: Settings): Pro
   if (elsewhere) return true;
   for (const path of await keyFiles(target, account, settings)) {
     const text = await target.files.read(path).catch(() => null);
-    if (/^(?!\s*#).*\b(?:ssh-|ecdsa-|sk-)\S+ +AAAA/m.test(text ?? '')) return true;
+    if (/^(?![ \t]*#)(?:.*[ \t])?(?:ssh-|ecdsa-|sk-)\S+ +AAAA/m.test(text ?? '')) return true;
   }
   return false;
 }

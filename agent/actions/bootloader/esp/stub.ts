@@ -2,7 +2,7 @@ import { ActionError } from '../../../runner/action.ts';
 import type { Volume } from '../../../target/offline/volumes.ts';
 import type { TargetLayout } from '../../../target/open-target.ts';
 
-const STUB_MAX_CHARACTERS = 64 * 1024;
+const STUB_MAX_CHARACTERS = 16 * 1024;
 
 /**
  * What is wrong with the few lines by which GRUB on an EFI partition finds its menu, as the end of a sentence;
@@ -10,7 +10,8 @@ const STUB_MAX_CHARACTERS = 64 * 1024;
  */
 export function stubFault(text: string | null, volumes: readonly Volume[]): string | null {
   if (text === null || text.trim() === '') return 'is missing.';
-  const search = /^\s*search(?:\.fs_uuid|\s.*--fs-uuid)\s.*?\b([0-9a-fA-F][0-9a-fA-F-]{7,35})\b/gm;
+  const search =
+    /^[ \t]*search(?:\.fs_uuid|[ \t].*--fs-uuid)[ \t].*?\b([0-9a-fA-F][0-9a-fA-F-]{7,35})\b/gm;
   const named = [...text.slice(0, STUB_MAX_CHARACTERS).matchAll(search)].map(([, uuid]) => uuid!);
   const known = new Set(volumes.map(({ uuid }) => uuid?.toLowerCase()));
   if (named.length === 0 || named.some((uuid) => known.has(uuid.toLowerCase()))) return null;

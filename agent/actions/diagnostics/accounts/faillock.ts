@@ -54,9 +54,11 @@ export async function readFaillock(
   if (texts.length === 0) return null;
   const said = (name: string, value: string) =>
     texts.flatMap((text) =>
-      [...text.matchAll(new RegExp(String.raw`^(?!\s*#).*?\b${name}\s*=\s*(${value})`, 'gm'))].map(
-        ([, found]) => found!,
-      ),
+      [
+        ...text.matchAll(
+          new RegExp(String.raw`^(?![ \t]*#).*?\b${name}[ \t]*=[ \t]*(${value})`, 'gm'),
+        ),
+      ].map(([, found]) => found!),
     );
   return {
     folders: [...new Set([DEFAULT_FOLDER, ...said('dir', String.raw`/[^\s\]]+`)])].slice(0, 8),

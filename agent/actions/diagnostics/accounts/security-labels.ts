@@ -12,7 +12,7 @@ export const securityLabels: Probe = {
   offline: true,
   limitMs: 2_000,
   async look({ files, run }) {
-    const mode = /^\s*SELINUX\s*=\s*(\w+)/m.exec((await files.read(SETTINGS)) ?? '')?.[1];
+    const mode = /^[ \t]*SELINUX[ \t]*=[ \t]*(\w+)/m.exec((await files.read(SETTINGS)) ?? '')?.[1];
     if (mode !== 'enforcing' && mode !== 'permissive') {
       throw new NotApplicable('SELinux is not used here');
     }

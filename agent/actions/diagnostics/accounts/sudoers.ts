@@ -28,7 +28,7 @@ export const sudoers: Probe = {
     const checked = await run(argv);
     if (checked.exitStatus === 0) return findings.length > 0 ? { findings } : nothingFound;
     const said = `${checked.err}\n${checked.out}`.trim();
-    const [, file, line] = /(\/[^:\s]+):(\d+):/.exec(said) ?? [];
+    const [, file, line] = /(?<![^:\s])(\/[^:\s]+):(\d+):/.exec(said) ?? [];
     findings.push({
       rule: 'auth.sudoers',
       severity: 'warning',

@@ -38,7 +38,7 @@ export const bootChain: Probe = {
     const { file, text } = config;
     const linux = entries(text, /^\s*linux(?:16|efi)?\s+(\S+)/);
     const initrds = entries(text, /^\s*initrd(?:16|efi)?\s+(\S+)/);
-    const usesBls = /^\s*blscfg\b/m.test(text);
+    const usesBls = /^[ \t]*blscfg\b/m.test(text);
     if (linux.length === 0 && !usesBls) return { findings: [missingConfig(kernels, file)], facts };
     return {
       findings: [

@@ -26,7 +26,7 @@ export const firewallFile: Probe = {
   async look(context) {
     const { exitStatus, err, command } = await context.observe('nft-file');
     if (exitStatus === 0) return nothingFound;
-    const [, file, line] = /^(\/[^:\n]+):(\d+):/m.exec(err) ?? [];
+    const [, file, line] = /^(\/[^:\n\r\u2028\u2029]+):(\d+):/m.exec(err) ?? [];
     // Anything else is trouble of the check, not of the file.
     if (file === undefined) throw new ProbeFailure(`${command}: ${err.trim().slice(0, 200)}`);
     return {

@@ -11,7 +11,9 @@ export const nameServers: Probe = {
   async look({ files }) {
     const text = await files.read(FILE);
     const link = await files.readLink(FILE);
-    const servers = [...(text ?? '').matchAll(/^\s*nameserver\s+(\S+)/gm)].map(([, name]) => name!);
+    const servers = [...(text ?? '').matchAll(/^[ \t]*nameserver[ \t]+(\S+)/gm)].map(
+      ([, name]) => name!,
+    );
     const facts = { nameServers: servers.slice(0, 16).map((name) => name.slice(0, 100)) };
     if (servers.length > 0) return { findings: [], facts };
     const why =

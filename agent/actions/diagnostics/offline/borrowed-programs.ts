@@ -14,7 +14,7 @@ const LOADER_FILES = ['/etc/ld.so.cache', '/etc/ld.so.preload'];
 /** Where packages of this machine have programs, libraries and what belongs to them; nobody's own files. */
 const PROGRAM_FOLDER = /^(?:bin|sbin|lib\w*|share)$/;
 /** How sshd, visudo and nft name a line: `FILE line 3`, `FILE:3`, `FILE: syntax error near line 3`. */
-const PLACE = /(\/[^\s:'"]+)(?::|:? line |:[^\n]* line )\d+/g;
+const PLACE = /(\/[^\s:'"]{1,4096})(?::|:? line |:[^\n]{0,300} line )\d+/g;
 
 type Look = (argv: readonly string[], options?: LookOptions) => Promise<CommandResult>;
 type Seen = Pick<Target, 'root' | 'files'>;

@@ -38,7 +38,8 @@ async function judge(files: TargetFiles, unit: string, folder: string): Promise<
   for (const file of [main, ...names.map((name) => `${folder}/${name}`)]) {
     const text = (await files.read(file).catch(() => null)) ?? '';
     for (const [at, line] of text.split('\n').entries()) {
-      const [, key, value] = /^\s*(Type|ExecStart)\s*=\s*(.*?)\s*$/.exec(line) ?? [];
+      const [, key, value] =
+        /^\s*(Type|ExecStart)\s*=(.*)$/s.exec(line)?.map((part) => part.trim()) ?? [];
       if (key === 'Type') type = value!;
       // An empty value takes back all that came before it (systemd.service(5)).
       else if (key !== undefined && value === '') commands = [];

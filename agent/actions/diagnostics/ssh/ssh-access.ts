@@ -1,3 +1,4 @@
+import { fitsPattern } from '../../../target/name-pattern.ts';
 import { isLoginShell, readPeople, type Account, type People } from '../accounts/account-files.ts';
 import { commandEvidence, fileEvidence, type NewFinding } from '../finding.ts';
 import { ProbeFailure, type Probe } from '../probe.ts';
@@ -151,7 +152,5 @@ export function isAllowed(
 /** Patterns of sshd_config(5): `*` and `?`; what follows an @ is about the client's host. */
 function matches(pattern: string, name: string): boolean {
   const [user = ''] = pattern.split('@');
-  const literal = user.replaceAll(/[^\w*?]/g, String.raw`\$&`);
-  const expression = literal.replaceAll('*', '.*').replaceAll('?', '.');
-  return new RegExp(`^${expression}$`).test(name);
+  return fitsPattern(user, name);
 }

@@ -23,9 +23,9 @@ export async function socketPorts(files: TargetFiles, socket: string): Promise<n
   let ports: number[] = [];
   for (const one of [path, ...dropIns.map((name) => `${folder}/${name}`)]) {
     for (const line of ((await files.read(one)) ?? '').split('\n')) {
-      const [, value] = /^\s*ListenStream\s*=\s*(.*?)\s*$/.exec(line) ?? [];
+      const [, value] = /^\s*ListenStream\s*=(.*)$/s.exec(line)?.map((part) => part.trim()) ?? [];
       if (value === undefined) continue;
-      const port = Number(/(\d+)$/.exec(value)?.[1]);
+      const port = Number(/(?<!\d)(\d+)$/.exec(value)?.[1]);
       // An empty value forgets those before.
       ports = value === '' ? [] : [...ports, port];
     }

@@ -32,7 +32,7 @@ function judgeSshd({ exitStatus, err, command }: SshdAnswer): NewFinding[] {
     ];
   }
   if (exitStatus !== 0) {
-    const [, file, line] = /(\/\S+?):? line (\d+)/.exec(said) ?? [];
+    const [, file, line] = /(?<!\S)(\/\S+?):? line (\d+)/.exec(said) ?? [];
     const isPlace = file !== undefined && line !== undefined;
     return [
       {

@@ -114,7 +114,7 @@ function readSummary(done: Parameters<RpmManager['readSimulation']>[0]): RpmTran
 function elements(xml: string, name: string): Record<string, string>[] {
   return [...xml.matchAll(new RegExp(`<${name} ([^>]*)>`, 'g'))].map(([, attributes]) =>
     Object.fromEntries(
-      [...attributes!.matchAll(/([a-z-]+)="([^"]*)"/g)].map(([, key, value]) => [
+      [...attributes!.matchAll(/(?<![a-z-])([a-z-]+)="([^"]*)"/g)].map(([, key, value]) => [
         key!,
         plain(value!),
       ]),
