@@ -12,7 +12,8 @@ import { GRUB_CFG, initramfsOf } from './boot-menu.ts';
 import { entryName, hexadecimal } from './firmware/boot-entries.ts';
 import type { EspState, EspWrite } from './esp/inspect-esps.ts';
 import type { BootState } from './inspect-boot.ts';
-import { namesInBoot, regionsOf, savedDigest } from './saved-boot.ts';
+import { namesInBoot } from './boot-attributes.ts';
+import { regionsOf, savedDigest } from './saved-boot.ts';
 
 const BOUND_SECONDS = 15 * 60;
 /** Without it the module for the partition table is left out where GRUB cannot see the table itself. */
@@ -95,7 +96,12 @@ export async function planBoot(
         digest: contentDigest(Buffer.from(JSON.stringify([faults, versions, wanted]))),
       },
       ...(writesBoot(state)
-        ? [{ what: 'boot sectors, core image and /boot', digest: await savedDigest(target, state) }]
+        ? [
+            {
+              what: 'boot sectors, core image and /boot',
+              digest: await savedDigest(context, target, state),
+            },
+          ]
         : []),
       ...esps.flatMap(espPreconditions),
       ...entryPreconditions(state),

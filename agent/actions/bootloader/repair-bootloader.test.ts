@@ -19,7 +19,7 @@ afterEach(() => jobs.close());
 /** The fault laboratory takes each of these through the whole product, a sample of them by default. */
 const onlyWithAll = ({ skip }: TestContext) => skip(!isWhole, 'only with --all');
 
-/** What is in /boot and in the boot sectors: content, mode and owner. */
+/** What is in /boot and in the boot sectors: content, mode, owner and extended attributes. */
 async function bootState(): Promise<string[]> {
   const head = (await disk.readBytes(0, 512)).toString('hex');
   const lines: string[] = [];
@@ -33,8 +33,12 @@ async function bootState(): Promise<string[]> {
       if ((mode & 0o170000) === 0o040000) walk(system, own);
     }
   };
-  await disk.inside(async (system) => walk(system, 'boot'));
-  return [head, ...lines];
+  const attributes = await disk.inside(async (system) => {
+    walk(system, 'boot');
+    return system.hostOk(['getfattr', '-R', '-h', '-d', '-m', '-', '--absolute-names', 'R/boot']);
+  });
+  const listed = attributes.replaceAll(/^# file: \/tmp\/[^/]+/gm, '# file: ');
+  return [head, ...lines, ...listed.split('\n\n').toSorted()];
 }
 
 async function expectRepairedAndPutBack(
@@ -218,6 +222,36 @@ describe('what starts a system on a disk', () => {
       const was = await bootState();
       const done = await jobs.order({ plan: planned.bytes });
       expect([done.outcome, done.reason]).toEqual(['failed', 'changed_since_plan']);
+      expect(await bootState()).toEqual(was);
+    },
+    LIMIT_MS,
+  );
+
+  it(
+    'keeps the attributes of what is made anew, gives what is new its label, and is put back with all of them',
+    async () => {
+      const label = 'system_u:object_r:boot_t:s0';
+      const labelled = ['setfattr', '--name', 'security.selinux', '--value', label, '{}', '+'];
+      await disk.inside(async (system) => {
+        system.write('etc/selinux/config', 'SELINUX=enforcing\nSELINUXTYPE=targeted\n');
+        await system.hostOk(['find', 'R/boot', '-exec', ...labelled]);
+        await system.hostOk(['setfattr', '-n', 'user.keep', '-v', 'yes', 'R/boot/grub/grub.cfg']);
+        await system.hostOk(['chown', '0:4', 'R/boot/grub/grub.cfg']);
+        rmSync(system.path('boot/grub/i386-pc/boot.mod'));
+      });
+      const was = await bootState();
+      const parameters = { parts: ['loader', 'config'] };
+      const { bytes } = await jobs.plan(parameters);
+      const done = await jobs.order({ plan: bytes, parameters });
+      expect([done.outcome, done.result?.outcome], done.said).toEqual(['succeeded', 'repaired']);
+      const now = await bootState();
+      const menu = now.find((line) => line.startsWith('boot/grub/grub.cfg'));
+      expect(menu).toContain(' 0:4 ');
+      const attributes = now.filter((line) => line.startsWith('# file: '));
+      expect(attributes.find((block) => block.includes('grub.cfg'))).toContain('user.keep="yes"');
+      const lines = now.filter((line) => / (?:4|10)0\d{3} /.test(line));
+      expect(attributes.filter((block) => block.includes(label))).toHaveLength(lines.length + 1);
+      await jobs.undo(done.id);
       expect(await bootState()).toEqual(was);
     },
     LIMIT_MS,

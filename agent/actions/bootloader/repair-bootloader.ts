@@ -17,6 +17,7 @@ import { findSavedBackups } from '../files/saved-backups.ts';
 import { checkBackupPlace, makeBackupFolder } from '../filesystem/backup-place.ts';
 import { scratchFolder } from '../filesystem/scratch-space.ts';
 import { requireSamePlan } from '../same-plan.ts';
+import { withAttributesKept } from './boot-attributes.ts';
 import { GRUB_CFG } from './boot-menu.ts';
 import {
   addEntries,
@@ -67,7 +68,7 @@ export const bootloaderRepair: ActionImplementation = {
     }
     return withTarget(context, { write: true }, async (target) => {
       await requireFirmware(target.layout!, folder);
-      await requireBootUnchanged(target, folder);
+      await requireBootUnchanged(context, target, folder);
       await context.step(texts.undo, async (confirm) => {
         await confirm([]);
         await putBack(context, target, folder);
@@ -105,7 +106,7 @@ async function apply(
     await context.step(texts.verify, async (confirm) => {
       await confirm([]);
       await verify(context, target, state);
-      await noteBootAfter(target, folder);
+      await noteBootAfter(context, target, folder);
     });
   } catch (error) {
     if (error instanceof StoppedError || context.signal.aborted) throw error;
@@ -128,7 +129,9 @@ async function makePart(
   await context.step(texts[part], async (confirm) => {
     await confirm([]);
     const covers = part === 'initramfs' ? await settingsForAnyMachine(context, target) : [];
-    for (const argv of commandsOf(part, state)) await inside(context, target, argv, covers);
+    await withAttributesKept(context, target, async () => {
+      for (const argv of commandsOf(part, state)) await inside(context, target, argv, covers);
+    });
     if (part !== 'loader') return;
     await writeEsps(target, folder, 'after');
     // Last: an entry never starts what is not there.
@@ -140,8 +143,8 @@ async function makePart(
 async function putBack(context: ActionContext, target: Target, folder: string): Promise<void> {
   await takeBackEntries(context, target.layout!, folder);
   await takeBackChanges(context, target.root, folder);
-  await restoreBoot(context, target, folder);
   await writeEsps(target, folder, 'before');
+  await restoreBoot(context, target, folder);
 }
 
 /** What must be so for a boot to get through; grub-install and grub-mkconfig end with 0 also without it. */
@@ -193,5 +196,5 @@ async function inside(
   }
   if (!makesMenu) return;
   if (done.truncated) throw new ActionError('tool_failed', 'the boot menu is longer than any');
-  await writeMenu(target, done.out);
+  await writeMenu(context, target, done.out);
 }

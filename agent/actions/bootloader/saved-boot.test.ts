@@ -2,7 +2,8 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSyn
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { run } from '../../../test/harness/process.ts';
+import { must, run } from '../../../test/harness/process.ts';
+import { CommandStartError } from '../../process/command-start-error.ts';
 import type { ActionContext } from '../../runner/action.ts';
 import type { Target } from '../../target/open-target.ts';
 import { TargetRoot } from '../../target/target-root.ts';
@@ -23,17 +24,24 @@ const WINDOW = { offset: MIB, bytes: 32 * MIB };
 
 const context = {
   signal: new AbortController().signal,
-  async run(argv, { input } = {}) {
+  async run(argv, { input, directory } = {}) {
     const {
       status,
       stdout: out,
       stderr: err,
     } = await run([...argv], {
       input: input?.toString() ?? '',
+      ...(directory !== undefined && { cwd: directory }),
     });
     return { exitStatus: status, signal: null, timedOut: false, out, err, truncated: false };
   },
 } as Partial<ActionContext> as ActionContext;
+
+/** As on a machine where the package attr is not installed. */
+const withoutAttributeTools: ActionContext['run'] = (argv, options) =>
+  argv[0] === 'getfattr'
+    ? Promise.reject(new CommandStartError('not_found', 'getfattr'))
+    : context.run(argv, options);
 
 let folder: string;
 let image: string;
@@ -94,16 +102,79 @@ describe('what was saved of /boot', () => {
         writeFileSync(join(boot, 'grub.cfg'), 'old');
         await save();
         writeFileSync(join(boot, 'grub.cfg'), 'new');
-        await noteBootAfter(target, saved());
-        await requireBootUnchanged(target, saved());
+        await noteBootAfter(context, target, saved());
+        await requireBootUnchanged(context, target, saved());
         await restoreBoot(context, target, saved());
         expect(readFileSync(join(boot, 'lost+found.old/keep'), 'utf8')).toBe('kept');
         expect(readFileSync(join(boot, 'grub.cfg'), 'utf8')).toBe('old');
         expect(readdirSync(boot)).toHaveLength(4202);
         writeFileSync(join(boot, 'lost+found.old/keep'), 'changed');
-        await expect(requireBootUnchanged(target, saved())).rejects.toMatchObject({
+        await expect(requireBootUnchanged(context, target, saved())).rejects.toMatchObject({
           reason: 'changed_since',
         });
+      }),
+    LIMIT_MS,
+  );
+
+  it(
+    'comes back with attributes that the repair took or gave, also where the content is the same',
+    () =>
+      withBoot(async (boot, target, save) => {
+        const menu = join(boot, 'grub.cfg');
+        writeFileSync(menu, 'menu');
+        writeFileSync(join(boot, 'vmlinuz'), 'kernel');
+        const label = 'system_u:object_r:boot_t:s0';
+        await must(['setfattr', '--name', 'security.selinux', '--value', label, menu]);
+        const attributes = () => must(['getfattr', '--dump', '--match=-', '-R', boot]);
+        const before = await attributes();
+        await save();
+        rmSync(menu);
+        writeFileSync(menu, 'menu');
+        await must(['setfattr', '--name', 'user.made', join(boot, 'vmlinuz')]);
+        await noteBootAfter(context, target, saved());
+        await requireBootUnchanged(context, target, saved());
+        await must(['setfattr', '--name', 'user.since', menu]);
+        await expect(requireBootUnchanged(context, target, saved())).rejects.toMatchObject({
+          reason: 'changed_since',
+        });
+        await restoreBoot(context, target, saved());
+        expect(await attributes()).toBe(before);
+      }),
+    LIMIT_MS,
+  );
+
+  it(
+    'comes back with its attributes where nobody can read them, and is not said to be back without them',
+    () =>
+      withBoot(async (boot, target, save) => {
+        const blind = { ...context, run: withoutAttributeTools } as ActionContext;
+        const menu = join(boot, 'grub.cfg');
+        const state = { disks: target.layout!.disks, layout: target.layout } as BootState;
+        writeFileSync(menu, 'menu');
+        await must(['setfattr', '--name', 'user.keep', '--value', 'yes', menu]);
+        await saveBoot(blind, target, state, saved());
+        rmSync(menu);
+        writeFileSync(menu, 'menu');
+        await noteBootAfter(blind, target, saved());
+        await requireBootUnchanged(context, target, saved());
+        await restoreBoot(blind, target, saved());
+        expect(await must(['getfattr', '--only-values', '-n', 'user.keep', menu])).toBe('yes');
+        rmSync(saved(), { recursive: true });
+        mkdirSync(saved());
+        await save();
+        await noteBootAfter(context, target, saved());
+        await expect(requireBootUnchanged(blind, target, saved())).rejects.toMatchObject({
+          reason: 'tool_missing',
+        });
+        const unable: ActionContext['run'] = async (argv, options) => {
+          const done = await context.run(argv, options);
+          const err = "tar: setxattrat: Cannot set 'user.keep' extended attribute for file";
+          return argv[0] === 'tar' ? { ...done, err } : done;
+        };
+        writeFileSync(menu, 'new');
+        await expect(
+          restoreBoot({ ...context, run: unable } as ActionContext, target, saved()),
+        ).rejects.toMatchObject({ reason: 'not_written' });
       }),
     LIMIT_MS,
   );
@@ -134,7 +205,7 @@ describe('what was saved of /boot', () => {
         const state = (volumes: unknown[]) =>
           ({ disks: [disk], layout: { volumes, disks: [disk] } }) as unknown as BootState;
         expect(regionsOf(state([volume]))).toEqual([{ disk: image, offset: 0, bytes: 0 }]);
-        const digest = () => savedDigest(target, state([]));
+        const digest = () => savedDigest(context, target, state([]));
         writeFileSync(join(boot, 'grub.cfg'), 'planned');
         const planned = await digest();
         expect(await digest()).toBe(planned);

@@ -1,6 +1,5 @@
 import { createHash } from 'node:crypto';
-import { constants, createReadStream } from 'node:fs';
-import { lstat, mkdir, open, readdir, readFile, readlink, rm } from 'node:fs/promises';
+import { lstat, mkdir, open, readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { digest } from '../../../proto/documents/fields.ts';
@@ -9,20 +8,20 @@ import type { Target } from '../../target/open-target.ts';
 import { contentDigest } from '../files/file-state.ts';
 import { readDevice, syncDevice, writeDevice } from '../filesystem/device-io.ts';
 import { syncAndDigest, writeBackup } from '../filesystem/durable-write.ts';
+import { bootPath, namesInBoot, UNDO_FOLDER } from './boot-attributes.ts';
+import { isAsSaved, isSameTree, treesInBoot } from './boot-trees.ts';
 import { biosBootPartition, HEAD_BYTES } from './boot-sectors.ts';
 import type { BootState } from './inspect-boot.ts';
 
 const RECORD = 'boot.json';
-/** What is saved and put back as a whole: everything a repair writes lies in it. */
-const FOLDER = '/boot';
 const ARCHIVE = 'boot.tar';
 /** What the repair left, for an undo to tell whether somebody changed it since. */
 const AFTER = 'boot-after.json';
-/** An empty folder in /boot while an undo is under way: what lies around it is a mixture then. */
-const UNDO_FOLDER = '.intervene-undo';
 const TAR_ATTRIBUTES = ['--numeric-owner', '--xattrs', '--xattrs-include=*', '--acls'];
 const COPY_WITHIN_MS = 10 * 60_000;
 
+/** Of files. `attributes`: missing where nobody could read them. */
+const stateFields = { digest, attributes: digest.optional() };
 const recordSchema = z.strictObject({
   version: z.literal(1),
   disk: z.string(),
@@ -36,16 +35,16 @@ const recordSchema = z.strictObject({
   ),
   archive: digest,
   /** Everything in /boot that a repair may write to. */
-  names: z.array(z.strictObject({ name: z.string(), digest })),
+  names: z.array(z.strictObject({ name: z.string(), ...stateFields })),
 });
 type BootRecord = z.output<typeof recordSchema>;
 const afterSchema = z.strictObject({
   version: z.literal(1),
-  digest,
+  ...stateFields,
   names: z.array(z.string()),
 });
-/** Of /boot, but no matter of a repair: other file systems, and what belongs to a file system itself. */
-const LEFT_ALONE = new Set(['efi', 'lost+found', UNDO_FOLDER]);
+
+type Running = Pick<ActionContext, 'run'>;
 
 interface Region {
   disk: string;
@@ -73,12 +72,6 @@ function regionsOn(layout: BootState['layout'], disk: BootState['disks'][number]
   ];
 }
 
-/** All names in /boot that are saved and put back, sorted. */
-export async function namesInBoot(target: Pick<Target, 'root'>): Promise<string[]> {
-  const names = await readdir(await bootPath(target));
-  return names.filter((name) => !LEFT_ALONE.has(name)).toSorted();
-}
-
 /** Saves raw stretches and everything in /boot, durably; nothing is changed. */
 export async function saveBoot(
   context: ActionContext,
@@ -98,12 +91,9 @@ export async function saveBoot(
     regions.push({ file, ...region, before: saved.digest });
   }
   const boot = await bootPath(target);
-  const names: BootRecord['names'] = [];
-  for (const name of await namesInBoot(target)) {
-    names.push({ name, digest: await treeDigest(boot, name) });
-  }
+  const names = await treesInBoot(context, target);
   const words = ['--create', '--file', join(folder, ARCHIVE), '--directory', boot];
-  await tar(context, words, names);
+  await tar(context, words, names, 'not_saved');
   const archive = await syncAndDigest(join(folder, ARCHIVE));
   backups.push(archive);
   const record: BootRecord = {
@@ -118,9 +108,10 @@ export async function saveBoot(
 }
 
 /**
- * Puts everything back: what the repair made goes, what it changed goes and comes out of the archive again, so
- * that /boot needs no more room than it took before; then the raw stretches. May be cut off anywhere and begun
- * again; of a job that saved none it does nothing. Throws ActionError `backup_damaged` before anything is changed.
+ * Puts everything back: the raw stretches; then what the repair made goes, what it changed goes and comes out of
+ * the archive again, so that /boot needs no more room than it took before. May be cut off anywhere and begun
+ * again; of a job that saved none it does nothing. Throws ActionError `backup_damaged` before anything is changed,
+ * and `not_written` where something is not as it was.
  */
 export async function restoreBoot(
   context: ActionContext,
@@ -144,24 +135,12 @@ export async function restoreBoot(
   }
   const boot = await bootPath(target);
   const mark = join(boot, UNDO_FOLDER);
-  const now = await namesInBoot(target);
+  const now = await treesInBoot(context, target);
   // Of a repair that was cut off nobody noted what it made.
-  const made = (await readAfter(folder))?.names ?? now;
-  const differing: BootRecord['names'] = [];
-  for (const one of record.names) {
-    const isSame = now.includes(one.name) && (await treeDigest(boot, one.name)) === one.digest;
-    if (!isSame) differing.push(one);
-  }
+  const made = (await readAfter(folder))?.names ?? now.map(({ name }) => name);
+  const byName = new Map(now.map((one) => [one.name, one]));
+  const differing = record.names.filter((one) => !isSameTree(byName.get(one.name), one));
   await mkdir(mark, { recursive: true, mode: 0o700 });
-  const before = new Set(record.names.map(({ name }) => name));
-  const gone = made.filter((name) => !before.has(name));
-  for (const name of [...gone, ...differing.map((one) => one.name)]) {
-    await rm(join(boot, name), { recursive: true, force: true });
-  }
-  if (differing.length > 0) {
-    const words = ['--extract', '--file', join(folder, ARCHIVE), '--directory', boot];
-    await tar(context, [...words, '--same-owner', '--same-permissions'], differing);
-  }
   for (const { content, offset, loop } of regions) {
     const handle = await open(loop, 'r+');
     try {
@@ -171,8 +150,29 @@ export async function restoreBoot(
       await handle.close();
     }
   }
+  const before = new Set(record.names.map(({ name }) => name));
+  const gone = made.filter((name) => !before.has(name));
+  for (const name of [...gone, ...differing.map((one) => one.name)]) {
+    await rm(join(boot, name), { recursive: true, force: true });
+  }
+  if (differing.length > 0) {
+    const words = ['--extract', '--file', join(folder, ARCHIVE), '--directory', boot];
+    await tar(context, [...words, '--same-owner', '--same-permissions'], differing, 'not_written');
+    await requirePutBack(context, target, differing);
+  }
   // Last: as long as it is there, an undo is under way.
   await rm(mark, { recursive: true, force: true });
+}
+
+async function requirePutBack(
+  context: Running,
+  target: Target,
+  wanted: BootRecord['names'],
+): Promise<void> {
+  const byName = new Map((await treesInBoot(context, target)).map((one) => [one.name, one]));
+  const wrong = wanted.find((one) => !isAsSaved(byName.get(one.name), one));
+  if (wrong === undefined) return;
+  throw new ActionError('not_written', `/boot/${wrong.name} is not what was saved of it`);
 }
 
 /** One that wrote to EFI partitions alone saved nothing of /boot. */
@@ -181,42 +181,67 @@ async function hasSavedBoot(folder: string): Promise<boolean> {
 }
 
 /** Over all that is saved, as it is now. */
-export function savedDigest(target: Target, state: BootState): Promise<string> {
-  return bootDigest(target, regionsOf(state));
+export async function savedDigest(
+  context: Running,
+  target: Target,
+  state: BootState,
+): Promise<string> {
+  const { digest, attributes } = await bootDigests(context, target, regionsOf(state));
+  return contentDigest(Buffer.from(`${digest} ${attributes}`));
 }
 
 /** Notes boot sectors and /boot as the repair has left them. */
-export async function noteBootAfter(target: Target, folder: string): Promise<void> {
+export async function noteBootAfter(
+  context: Running,
+  target: Target,
+  folder: string,
+): Promise<void> {
   if (!(await hasSavedBoot(folder))) return;
-  const digest = await bootDigest(target, regionsIn(await readRecord(folder)));
+  const digests = await bootDigests(context, target, regionsIn(await readRecord(folder)));
   const names = await namesInBoot(target);
-  await writeBackup(join(folder, AFTER), JSON.stringify({ version: 1, digest, names }));
+  await writeBackup(join(folder, AFTER), JSON.stringify({ version: 1, ...digests, names }));
 }
 
 /**
  * Throws ActionError `changed_since` when boot sectors or /boot are not as the repair left them: a kernel that
  * was installed since would go with the undo. Of a repair or an undo that was cut off nobody can tell.
  */
-export async function requireBootUnchanged(target: Target, folder: string): Promise<void> {
+export async function requireBootUnchanged(
+  context: Running,
+  target: Target,
+  folder: string,
+): Promise<void> {
   const after = await readAfter(folder);
   if (after === null) return;
   const isBegun = await lstat(join(await bootPath(target), UNDO_FOLDER)).catch(ignoreMissing);
   if (isBegun !== undefined) return;
-  const record = await readRecord(folder);
-  if ((await bootDigest(target, regionsIn(record))) === after.digest) return;
+  const now = await bootDigests(context, target, regionsIn(await readRecord(folder)));
+  if (after.attributes !== undefined && now.attributes === undefined) {
+    const why = 'getfattr (package attr) is not there, which the repair was made with: install it';
+    throw new ActionError('tool_missing', why);
+  }
+  const isSame = after.attributes === undefined || now.attributes === after.attributes;
+  if (isSame && now.digest === after.digest) return;
   throw new ActionError(
     'changed_since',
     'boot sectors or /boot were changed after the repair: putting the old state back would destroy that',
   );
 }
 
-/** Over the raw stretches and every name, mode, owner and content in /boot but the EFI partition. */
-async function bootDigest(target: Target, regions: readonly Region[]): Promise<string> {
+/** Over the raw stretches and everything in /boot that is saved. */
+async function bootDigests(
+  context: Running,
+  target: Target,
+  regions: readonly Region[],
+): Promise<{ digest: string; attributes?: string }> {
   const hash = createHash('sha256');
   for (const region of regions) hash.update(await readRegion(target, region));
-  const boot = await bootPath(target);
-  for (const name of await namesInBoot(target)) hash.update(await treeDigest(boot, name));
-  return `sha256:${hash.digest('hex')}`;
+  const trees = await treesInBoot(context, target);
+  for (const tree of trees) hash.update(tree.digest);
+  const all = `sha256:${hash.digest('hex')}`;
+  if (trees.some((tree) => tree.attributes === undefined)) return { digest: all };
+  const attributes = trees.map((tree) => tree.attributes).join(' ');
+  return { digest: all, attributes: contentDigest(Buffer.from(attributes)) };
 }
 
 async function readRegion(target: Target, { disk, offset, bytes }: Region): Promise<Buffer> {
@@ -239,25 +264,6 @@ function regionsIn({ disk, regions }: BootRecord): Region[] {
   return regions.map((region) => ({ ...region, disk: region.disk ?? disk }));
 }
 
-/** Over every name, mode, owner and content of what a name in a folder is. */
-async function treeDigest(folder: string, named: string): Promise<string> {
-  const hash = createHash('sha256');
-  const add = async (name: string): Promise<void> => {
-    const path = join(folder, name);
-    const { mode, uid, gid } = await lstat(path);
-    hash.update(`\0${name}\0${mode}\0${uid}\0${gid}\0`);
-    const kind = mode & constants.S_IFMT;
-    if (kind === constants.S_IFLNK) hash.update(await readlink(path));
-    if (kind === constants.S_IFREG) {
-      for await (const piece of createReadStream(path)) hash.update(piece as Buffer);
-    }
-    if (kind !== constants.S_IFDIR) return;
-    for (const below of (await readdir(path)).toSorted()) await add(`${name}/${below}`);
-  };
-  await add(named);
-  return `sha256:${hash.digest('hex')}`;
-}
-
 async function readAfter(folder: string): Promise<z.output<typeof afterSchema> | null> {
   const text = await readFile(join(folder, AFTER), 'utf8').catch(ignoreMissing);
   return text === undefined ? null : afterSchema.parse(JSON.parse(text));
@@ -271,18 +277,12 @@ function ignoreMissing(error: NodeJS.ErrnoException): undefined {
   if (error.code !== 'ENOENT') throw error;
 }
 
-/** Where /boot of the target really lies; it never leads out of it. */
-async function bootPath({ root }: Pick<Target, 'root'>): Promise<string> {
-  const folder = await root.openFolder(FOLDER);
-  await folder.close();
-  return join(root.path, folder.path);
-}
-
 /** `names` are told on standard input: there may be more of them than fit into an argv. */
 async function tar(
   context: ActionContext,
   words: readonly string[],
   names: BootRecord['names'],
+  reason: 'not_saved' | 'not_written',
 ): Promise<void> {
   const list = ['--null', '--verbatim-files-from', '--files-from=-'];
   const done = await context.run(['tar', ...words, ...TAR_ATTRIBUTES, ...list], {
@@ -290,6 +290,7 @@ async function tar(
     input: names.map(({ name }) => `${name}\0`).join(''),
     timeoutMs: COPY_WITHIN_MS,
   });
-  if (done.exitStatus === 0) return;
-  throw new ActionError('not_saved', `tar: ${done.err.trim().slice(0, 500)}`);
+  // What it cannot do with attributes it says, and ends with 0.
+  if (done.exitStatus === 0 && !/\bCannot\b/.test(done.err)) return;
+  throw new ActionError(reason, `tar: ${done.err.trim().slice(0, 500)}`);
 }

@@ -246,7 +246,8 @@ export function copyOpen(
   return runCp(context, from, to, [`--preserve=${ATTRIBUTES}`, ...more]);
 }
 
-function copyAttributes(context: Running, from: FileHandle, to: FileHandle): Promise<void> {
+/** Mode, owner and extended attributes. Throws as `copyOpen`. */
+export function copyAttributes(context: Running, from: FileHandle, to: FileHandle): Promise<void> {
   return runCp(context, from, to, ['--attributes-only', '--preserve=mode,ownership,xattr']);
 }
 
