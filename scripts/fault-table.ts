@@ -75,7 +75,7 @@ export function faultPage(
     '',
     '- **repaired**: made on a disk with a whole Debian, found by a diagnosis, repaired by a plan, with the whole product; looked at with the',
     '  tool people would use; nothing on the disk but what the plan lists changed; nothing left to do; undone; killed (kill -9) and undone.',
-    '  **booted**: started in QEMU afterwards, too.',
+    '  **booted**: started in QEMU afterwards, too. What starts a system (B01 to B15) is repaired as Debian and its kin have it, not as RHEL and SUSE have it.',
     '- **told**: found, told of, and left alone, because a repair would destroy what is left.',
     '- **apart**: made and proven by a test of its own: on a running system, in a virtual machine, on a smaller disk.',
     '- **recorded**: cannot be made here, and why; its rule is proven by what the tools print on a machine that has it.',

@@ -7,6 +7,7 @@ import { ActionError, type ActionContext } from '../../runner/action.ts';
 import type { Target, TargetLayout } from '../../target/open-target.ts';
 import { DEFAULTS, defaultOf, entryOf, savedChoiceFault, withDefault } from './boot-choice.ts';
 import { bootDisks, bootVolume, readBootSectors } from './boot-sectors.ts';
+import { foreignBoot, REPAIRED_BY_HAND } from './foreign-boot.ts';
 import { GRUB_CFG, initramfsOf, kernelVersions, menuFaults } from './boot-menu.ts';
 import { inspectEsps, isWithoutFiles, type EspState } from './esp/inspect-esps.ts';
 import {
@@ -60,13 +61,18 @@ export interface BootChoice {
 
 /**
  * Looks at everything a boot goes through. Throws ActionError `boot_not_supported` for a loader other than
- * GRUB 2 and for one on a disk without partitions, `no_kernel` where there is nothing to start, `kernel_missing`
+ * GRUB 2 as Debian has it and for one on a disk without partitions, `no_kernel` where there is nothing to start, `kernel_missing`
  * for one that was asked for, and `no_loader_files` where an EFI partition lacks what the system has no copy of.
  */
 export async function inspectBoot(context: ActionContext, target: Target): Promise<BootState> {
   const { layout, files } = target;
   if (layout === null) {
     throw new ActionError('target_missing', 'name the disk of the system: --disk');
+  }
+  const foreign = await foreignBoot(files);
+  if (foreign !== null) {
+    const what = 'the boot of this system is not looked at, and not repaired from outside';
+    throw new ActionError('boot_not_supported', `${what}, since ${foreign}. ${REPAIRED_BY_HAND}`);
   }
   const { parts, kernel } = bootloaderRepairParameters.parse(context.spec.parameters);
   const disks = bootDisks(layout);

@@ -4,6 +4,8 @@ import { afterEach, beforeEach, describe, expect, it, type TestContext } from 'v
 import { isWhole } from '../../../test/fixtures/matrix.ts';
 import { bootsToLogin, FaultDisk, type MountedSystem } from '../../../test/lab/index.ts';
 import { must } from '../../../test/harness/process.ts';
+import { REPAIRED_BY_HAND } from './foreign-boot.ts';
+import { layAsRhel } from './testing/foreign-system.ts';
 import { BootJobs } from './testing/boot-jobs.ts';
 
 const LIMIT_MS = 600_000;
@@ -57,6 +59,17 @@ describe('what starts a system on a disk', () => {
     async (test) => {
       onlyWithAll(test);
       expect((await jobs.plan()).steps).toEqual([]);
+    },
+    LIMIT_MS,
+  );
+
+  it(
+    'is left to people who know it where RHEL has made it, with what they do',
+    async () => {
+      await disk.inside((system) => layAsRhel(system));
+      const refused = await jobs.order({ mode: 'plan' });
+      expect([refused.outcome, refused.reason]).toEqual(['failed', 'boot_not_supported']);
+      expect(refused.said).toContain(REPAIRED_BY_HAND);
     },
     LIMIT_MS,
   );

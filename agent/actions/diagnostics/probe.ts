@@ -12,6 +12,8 @@ import type { TargetFiles } from '../../target/target-files.ts';
 export interface ProbeResult {
   findings: Omit<Finding, 'area'>[];
   facts?: DiagnosticFacts;
+  /** What it could not look at, and why; counts as `probe_failed`. */
+  notLookedAt?: string;
 }
 
 /** What a probe looks with; nothing of it changes anything. */

@@ -61,7 +61,8 @@ async function runProbe(
     Object.assign(collected.facts, result.facts);
     const { area } = probe;
     collected.findings.push(...result.findings.map((found) => bounded({ ...found, area })));
-    report('done', '');
+    if (result.notLookedAt === undefined) report('done', '');
+    else report('probe_failed', result.notLookedAt);
   } catch (error) {
     const detail = error instanceof Error ? error.message : String(error);
     if (error instanceof NotApplicable) report('not_applicable', detail);

@@ -3,9 +3,9 @@ import { dnfManager } from './rpm/dnf.ts';
 import { zypperManager } from './rpm/zypper.ts';
 import { ActionError } from '../../runner/action.ts';
 import type { Target } from '../../target/open-target.ts';
+import { osIds } from '../../target/os-ids.ts';
 import { TargetFiles } from '../../target/target-files.ts';
 
-const OS_RELEASE = ['/etc/os-release', '/usr/lib/os-release'];
 const DPKG = '/var/lib/dpkg';
 const RPM_FAMILIES: Readonly<Record<string, RpmManager>> = {
   fedora: dnfManager,
@@ -62,16 +62,8 @@ export async function managerOf({
 }
 
 async function familyOf(files: TargetFiles): Promise<RpmManager | null> {
-  for (const path of OS_RELEASE) {
-    const text = await files.read(path);
-    if (text === null) continue;
-    const ids = [...text.matchAll(/^(?:ID|ID_LIKE)=(.*)$/gm)]
-      .flatMap(([, words]) => words!.split(/[\s"']+/))
-      .map((id) => id.replace(/-.*$/, ''));
-    const found = ids.find((id) => Object.hasOwn(RPM_FAMILIES, id));
-    return found === undefined ? null : RPM_FAMILIES[found]!;
-  }
-  return null;
+  const found = (await osIds(files)).find((id) => Object.hasOwn(RPM_FAMILIES, id));
+  return found === undefined ? null : RPM_FAMILIES[found]!;
 }
 
 /** The name of the program that it is, perhaps under a link; null when it is not there. */

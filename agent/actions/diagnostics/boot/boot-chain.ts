@@ -1,7 +1,9 @@
 import type { Stats } from 'node:fs';
 import { readBlockDevices } from '../filesystems/block-devices.ts';
 import { GRUBENV, savedChoiceFault } from '../../bootloader/boot-choice.ts';
+import { foreignBoot } from '../../bootloader/foreign-boot.ts';
 import { fileEvidence, type NewFinding } from '../finding.ts';
+import { byHandOnly } from './by-hand.ts';
 import { NotApplicable, type Probe, type ProbeContext } from '../probe.ts';
 
 const CONFIGS = ['/boot/grub/grub.cfg', '/boot/grub2/grub.cfg'];
@@ -24,6 +26,7 @@ export const bootChain: Probe = {
   limitMs: 4_200,
   async look(context) {
     const { files } = context;
+    const foreign = await foreignBoot(files);
     const bootMode = (await files.stat('/sys/firmware/efi')) === null ? 'bios' : 'uefi';
     const facts = { bootMode } as const;
     const folders = await Promise.all(
@@ -34,22 +37,24 @@ export const bootChain: Probe = {
       throw new NotApplicable('it has no boot loader and no kernel of its own');
     }
     const config = await findConfig(context);
-    if (config === null) return { findings: [missingConfig(kernels)], facts };
+    const judged = (findings: NewFinding[]) =>
+      foreign === null ? { findings, facts } : { findings: findings.map(byHandOnly), facts };
+    if (config === null) return judged([missingConfig(kernels, CONFIGS[foreign === null ? 0 : 1])]);
     const { file, text } = config;
     const linux = entries(text, /^\s*linux(?:16|efi)?\s+(\S+)/);
     const initrds = entries(text, /^\s*initrd(?:16|efi)?\s+(\S+)/);
     const usesBls = /^[ \t]*blscfg\b/m.test(text);
-    if (linux.length === 0 && !usesBls) return { findings: [missingConfig(kernels, file)], facts };
-    return {
-      findings: [
-        ...(await missingKernels(files, file, linux)),
-        ...(await badInitrds(files, file, initrds)),
-        ...(await staleRoots(context, file, linux)),
-        ...(await savedEntry(files)),
-        ...(bootMode === 'uefi' ? await missingLoader(files) : []),
-      ],
-      facts,
-    };
+    if (linux.length === 0 && !usesBls) return judged([missingConfig(kernels, file)]);
+    const result = judged([
+      ...(await missingKernels(files, file, linux)),
+      ...(await badInitrds(files, file, initrds)),
+      ...(await staleRoots(context, file, linux)),
+      ...(await savedEntry(files)),
+      ...(bootMode === 'uefi' ? await missingLoader(files) : []),
+    ]);
+    if (!usesBls) return result;
+    const notLookedAt = `${file} takes its entries from /boot/loader/entries, which are not looked at`;
+    return { ...result, notLookedAt };
   },
 };
 

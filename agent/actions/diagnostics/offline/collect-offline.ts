@@ -6,10 +6,12 @@ import { withDisks, type OpenDisks } from '../../../target/offline/open-disks.ts
 import { openSystem, type Target } from '../../../target/open-target.ts';
 import { bootDisks, mayStart, readBootSectors } from '../../bootloader/boot-sectors.ts';
 import { inspectDevice } from '../../../target/block-device.ts';
+import { foreignBoot } from '../../bootloader/foreign-boot.ts';
 import { findDamagedTable, type DamagedTable } from '../../bootloader/partition-table.ts';
+import { byHandOnly } from '../boot/by-hand.ts';
 import { bounded, commandEvidence, cut, fileEvidence, type NewFinding } from '../finding.ts';
 import { judgeDisksOfOrder } from '../hardware/require-sound-disks.ts';
-import type { LookOptions, Probe } from '../probe.ts';
+import { ProbeFailure, type LookOptions, type Probe } from '../probe.ts';
 import { runProbes, type Collected } from '../run-probes.ts';
 import { configurations, judgeConfigurations } from '../services/configurations.ts';
 import { BorrowedPrograms, inTarget } from './borrowed-programs.ts';
@@ -83,8 +85,15 @@ async function judgeDisksAndSystem(
   // Of a /boot on RAID or LVM only the system on it says that it is one.
   const others = bootDisks(target.layout!).filter((disk) => !starting.includes(disk));
   await judgeBootCode(context, open, others, collected);
-  await lookAt(context, collected, boot('efi'), () => judgeEfiPartitions(context, target));
-  await lookAt(context, collected, boot('initramfs'), () => judgeInitramfs(target));
+  const foreign = await foreignBoot(target.files);
+  if (foreign !== null) collected.findings = collected.findings.map(byHandOnly);
+  const judgeBoot = (what: string, judge: () => Promise<NewFinding[]>) =>
+    lookAt(context, collected, boot(what), async () => {
+      if (foreign === null) return judge();
+      throw new ProbeFailure(`its boot is of a kind that is not known here: ${foreign}`);
+    });
+  await judgeBoot('efi', () => judgeEfiPartitions(context, target));
+  await judgeBoot('initramfs', () => judgeInitramfs(target));
   await judgeSystem(context, target, probes, look, collected);
   if (!probes.includes(configurations)) return;
   await lookAt(context, collected, configurations, () => judgeConfigurations(context, target));

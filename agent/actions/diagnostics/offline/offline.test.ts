@@ -9,6 +9,8 @@ import { FaultDisk, imageDigest, type LayoutName } from '../../../../test/lab/in
 import { must } from '../../../../test/harness/process.ts';
 import { ended, JobsFixture, output } from '../../../jobs/jobs-fixture.ts';
 import type { Jobs } from '../../../jobs/job.ts';
+import { REPAIRED_BY_HAND } from '../../bootloader/foreign-boot.ts';
+import { layAsRhel } from '../../bootloader/testing/foreign-system.ts';
 
 let fixture: JobsFixture;
 let jobs: Jobs;
@@ -120,6 +122,20 @@ describe('a diagnosis of a system on a disk', () => {
       ],
     );
     expect(rules(found).filter((text) => text.startsWith('pkg.'))).toEqual([]);
+  }, 300_000);
+
+  it('says that it cannot look at a boot that RHEL has, and suggests no repair that would be refused', async () => {
+    const found = await broken(
+      'bios-gpt',
+      async (disk) => {
+        await disk.inside((system) => layAsRhel(system));
+        await disk.writeBytes(0, Buffer.alloc(440));
+      },
+      ['boot.efi', 'boot.initramfs', 'boot.chain'],
+    );
+    const own = found.filter(({ area }) => area === 'boot');
+    expect(rules(own).map((text) => text.split(' ')[0])).toEqual(['boot.no_mbr_code']);
+    expect(own).toMatchObject([{ suggestion: null, byHand: REPAIRED_BY_HAND }]);
   }, 300_000);
 
   it('goes on where the root file system cannot be opened', async () => {
