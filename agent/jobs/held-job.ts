@@ -39,7 +39,8 @@ export class HeldJob implements Job {
   private length = 0;
   private ending: EndedRecord | null = null;
   private stopWanted: Extract<RunnerCommand, { type: 'stop' }> | null = null;
-  private readonly goesOn = Promise.withResolvers<void>();
+  /** Of orders to stop that wait for the runner to say that it goes on to the end of its step. */
+  private goesOn: (() => void)[] = [];
   private recovering: Promise<void> | null = null;
   private isConnected: boolean | null = null;
   private deathReason = 'runner_died';
@@ -103,10 +104,12 @@ export class HeldJob implements Job {
     if (mode === 'after_step') return;
     const timer = new AbortController();
     const tooLong = sleep(CANCEL_WITHIN_MS, true, { signal: timer.signal }).catch(() => false);
-    const isEnough = Promise.race([this.end.promise, this.goesOn.promise]).then(() => false);
+    const goesOn = new Promise<void>((resolve) => this.goesOn.push(resolve));
+    const isEnough = Promise.race([this.end.promise, goesOn]).then(() => false);
     const mustKill = await Promise.race([isEnough, tooLong]);
     timer.abort();
-    if (mustKill && !this.isClosed) await this.kill('killed');
+    const note = `It did not obey an order to stop (${why}), and was killed.`;
+    if (mustKill && !this.isClosed) await this.kill('killed', note);
   }
 
   /**
@@ -250,7 +253,9 @@ export class HeldJob implements Job {
         this.changed();
         break;
       case 'stopping':
-        if (event.mode === 'now' && event.bound === 'step') this.goesOn.resolve();
+        if (event.mode === 'now' && event.bound === 'step') {
+          for (const goOn of this.goesOn.splice(0)) goOn();
+        }
         break;
       case 'refused':
         break;

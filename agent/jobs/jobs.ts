@@ -36,6 +36,7 @@ import { forgetRunner, renameJobFolder } from './runner-record.ts';
 import { sandboxArguments } from './sandbox.ts';
 import { systemCallFilter } from './system-call-filter.ts';
 import { deviceNodePath, resolveSandboxPaths, type SandboxPlaces } from './sandbox-paths.ts';
+import { TimeLimit } from './time-limit.ts';
 import { dismissSpare, SPARE_PREFIX, SpareKeeper } from './spare.ts';
 import { SPOOL_FILE } from './spool-writer.ts';
 import { removeLeftovers } from '../target/offline/stack/leftovers.ts';
@@ -60,6 +61,8 @@ export interface JobsOptions {
   timings?: Partial<RunnerTimings>;
   /** How long a runner waits for its start while no agent is there; default 30 s. */
   startWithinMs?: number;
+  /** How long after its time limit a job may still run before the agent ends it; default 15 s. */
+  overrunGraceMs?: number;
 }
 
 /** See `Jobs`. */
@@ -78,6 +81,8 @@ class HeldJobs implements Jobs {
   private readonly making = new Set<string>();
   private readonly listeners = new Set<(job: Job) => void>();
   private readonly guards = new Map<string, GuardKeeper>();
+  private readonly limits = new Set<TimeLimit>();
+  private readonly overrunGraceMs: number | undefined;
   private readonly spares: SpareKeeper;
   private readonly log: JobsLog;
   private isConnected: boolean | null = null;
@@ -96,6 +101,7 @@ class HeldJobs implements Jobs {
     this.timings = { ...runnerTimings, ...options.timings };
     this.folder = join(stateDirectory, 'jobs');
     this.log = options.log;
+    this.overrunGraceMs = options.overrunGraceMs;
     this.spares = new SpareKeeper(this.places, this.program, options.log);
   }
 
@@ -159,6 +165,7 @@ class HeldJobs implements Jobs {
       throw new JobStartError('no runner could be started', { cause: error });
     }
     await job.whenStarted();
+    this.limit(job, spec);
     return job;
   }
 
@@ -221,6 +228,7 @@ class HeldJobs implements Jobs {
   async close(): Promise<void> {
     for (const job of this.held.values()) job.close();
     for (const guard of this.guards.values()) guard.stop();
+    for (const limit of this.limits) limit.stop();
     await this.spares.close();
   }
 
@@ -251,6 +259,13 @@ class HeldJobs implements Jobs {
 
   private keepGuard(job: HeldJob, spec: JobSpec | null): void {
     if (spec !== null && isGuarded(spec)) this.guards.set(job.id, new GuardKeeper(job));
+  }
+
+  private limit(job: HeldJob, spec: JobSpec | null): void {
+    if (spec === null || job.ended !== null) return;
+    const limit = new TimeLimit(job, spec, this.overrunGraceMs);
+    this.limits.add(limit);
+    job.onChange(() => job.ended !== null && this.limits.delete(limit));
   }
 
   private async startRunner(
@@ -324,7 +339,9 @@ class HeldJobs implements Jobs {
     if (job.ended !== null && !(await hasSpool(directory))) return;
     this.add(job);
     if (job.ended !== null) return;
-    this.keepGuard(job, await readSpec(directory));
+    const spec = await readSpec(directory);
+    this.keepGuard(job, spec);
+    this.limit(job, spec);
     await Promise.race([job.recover(), sleep(LOAD_WITHIN_MS)]);
   }
 }

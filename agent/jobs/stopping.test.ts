@@ -86,6 +86,23 @@ test('a runner that does not obey is killed, and the job says that it was', asyn
   expect(sleepers(seconds)).toEqual([]);
 });
 
+test('a runner whose event loop is blocked is ended when its time is over, also by the next agent', async () => {
+  const agent = fixture.agent({ overrunGraceMs: 200 });
+  const seconds = uniqueSeconds();
+  const blocked = () => fixture.command(['sleep', seconds], { maxRuntimeSeconds: 1 });
+  const first = await agent.start(blocked(), {});
+  process.kill(fixture.runnerPid(first.id), 'SIGSTOP');
+  expect(await ended(first)).toMatchObject({ outcome: 'interrupted', reason: 'killed' });
+  expect((await output(first, 'note')).toString()).toContain('(time_limit), and was killed');
+  const second = await jobs.start(blocked(), {});
+  process.kill(fixture.runnerPid(second.id), 'SIGSTOP');
+  await jobs.close();
+  const next = fixture.agent({ overrunGraceMs: 200 });
+  await next.load();
+  expect(await ended(next.get(second.id)!)).toMatchObject({ reason: 'killed' });
+  expect(sleepers(seconds)).toEqual([]);
+}, 60_000);
+
 test('a lock kills everything within a second', async () => {
   const seconds = uniqueSeconds();
   const script = `trap "" TERM; setsid -f sleep ${seconds}; sleep ${seconds}`;
