@@ -1,11 +1,15 @@
 import { ActionError } from '../../runner/action.ts';
 import type { Target } from '../../target/open-target.ts';
 import { initramfsOf } from './boot-menu.ts';
+import { initramfsFault } from './initramfs-archive.ts';
 
 /** A machine that is emulated, or in trouble, takes minutes for what takes another a second. */
 const LOOK_WITHIN_MS = 10 * 60_000;
 /** Shorter than any that finds a root file system. */
 const INITRAMFS_MIN_BYTES = 1024 * 1024;
+const INITRAMFS_MAX_BYTES = 512 * 1024 * 1024;
+/** Of initramfs-tools; a system whose initramfs is made by dracut has none. */
+const LISTER = '/usr/bin/lsinitramfs';
 
 /** What opens each layer that a root may lie on. */
 const OPENERS: readonly [layer: RegExp, program: RegExp][] = [
@@ -15,7 +19,8 @@ const OPENERS: readonly [layer: RegExp, program: RegExp][] = [
 ];
 
 /**
- * lsinitramfs ends with 0 whatever it finds: its words and its list tell (initramfs-tools). Throws ActionError
+ * lsinitramfs ends with 0 whatever it finds: its words and its list tell (initramfs-tools). Where the system has
+ * none, one that its kernel can unpack counts as whole. Throws ActionError
  * `look_timed_out`: one that was not read to its end is not for that reason broken.
  */
 export async function isInitramfsWhole(
@@ -25,6 +30,10 @@ export async function isInitramfsWhole(
   const path = initramfsOf(version);
   const found = await files.stat(path).catch(() => null);
   if (found === null || !found.isFile() || found.size < INITRAMFS_MIN_BYTES) return false;
+  if ((await files.stat(LISTER)) === null) {
+    const bytes = await files.readBytes(path, INITRAMFS_MAX_BYTES);
+    return bytes === null || (await initramfsFault(bytes)) === null;
+  }
   const listed = await runInside(['lsinitramfs', path], {
     output: 'capture',
     readOnly: true,

@@ -127,7 +127,10 @@ export async function inspectBoot(context: ActionContext, target: Target): Promi
     .map(({ disk }) => disk);
   if (mends && installsOn.length > 0) requireReadable(layout);
   const brokenInitramfs = forces('initramfs') ? versions : asks('initramfs') ? broken : [];
-  if (brokenInitramfs.length > 0) requireOpenRoot(layout);
+  if (brokenInitramfs.length > 0) {
+    requireOpenRoot(layout);
+    await requireMaker(target, brokenInitramfs[0]!);
+  }
   return {
     layout,
     disks,
@@ -200,6 +203,16 @@ function requireOpenRoot({ system }: TargetLayout): void {
     'boot_not_supported',
     `the root lies on ${describeVolume(system.root)}: an initramfs that opens it is not made from outside. ` +
       'Start the system from a rescue medium of its distribution, and run update-initramfs within it',
+  );
+}
+
+async function requireMaker({ files }: Target, version: string): Promise<void> {
+  if ((await files.stat('/usr/sbin/mkinitramfs').catch(() => null)) !== null) return;
+  throw new ActionError(
+    'boot_not_supported',
+    `this system has no mkinitramfs, so what makes ${initramfsOf(version)} is not known here. Within the system, ` +
+      'or from a rescue medium of its distribution: dracut -f --kver VERSION, or install initramfs-tools again. ' +
+      'The other parts can be ordered without it (parts)',
   );
 }
 

@@ -87,7 +87,7 @@ export async function planBoot(
     target: { ...target.ids, kernels: versions },
     summary:
       wanted.length === 0 && defaults.steps.length === 0
-        ? 'Nothing to do: loader, initramfs and boot menu are there, and fit together.'
+        ? nothingToDo(left)
         : `Make anew: ${[...parts, ...chosen].join(', ')}. Every other file stays as it is.`,
     findings: [...wanted.flatMap((part) => faults[part]), ...left].slice(0, 50),
     preconditions: [
@@ -116,6 +116,11 @@ export async function planBoot(
   steps.splice(menu < 0 ? steps.length : menu, 0, ...defaults.steps.map(({ step }) => step));
   body.steps = [saveStep(context, backupBytes, state), ...steps, verifyStep()];
   return { body, defaults, backupBytes };
+}
+
+function nothingToDo(left: readonly string[]): string {
+  if (left.length > 0) return 'Nothing to do in what is looked at; the findings say what is left.';
+  return 'Nothing to do: loader, initramfs and boot menu are there, and fit together.';
 }
 
 function defaultsSteps({ choice }: BootState) {

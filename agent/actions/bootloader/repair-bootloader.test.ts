@@ -1,12 +1,10 @@
-import { createHash } from 'node:crypto';
-import { lstatSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { afterEach, beforeEach, describe, expect, it, type TestContext } from 'vitest';
 import { isWhole } from '../../../test/fixtures/matrix.ts';
-import { bootsToLogin, FaultDisk, type MountedSystem } from '../../../test/lab/index.ts';
+import { bootsToLogin, FaultDisk } from '../../../test/lab/index.ts';
 import { must } from '../../../test/harness/process.ts';
-import { REPAIRED_BY_HAND } from './foreign-boot.ts';
-import { layAsRhel } from './testing/foreign-system.ts';
 import { BootJobs } from './testing/boot-jobs.ts';
+import { bootStateOf } from './testing/boot-state.ts';
 
 const LIMIT_MS = 600_000;
 
@@ -21,27 +19,7 @@ afterEach(() => jobs.close());
 /** The fault laboratory takes each of these through the whole product, a sample of them by default. */
 const onlyWithAll = ({ skip }: TestContext) => skip(!isWhole, 'only with --all');
 
-/** What is in /boot and in the boot sectors: content, mode, owner and extended attributes. */
-async function bootState(): Promise<string[]> {
-  const head = (await disk.readBytes(0, 512)).toString('hex');
-  const lines: string[] = [];
-  const walk = (system: MountedSystem, path: string): void => {
-    for (const name of readdirSync(system.path(path)).toSorted()) {
-      const own = `${path}/${name}`;
-      const { mode, uid, gid } = lstatSync(system.path(own));
-      const content = (mode & 0o170000) === 0o100000 ? readFileSync(system.path(own)) : '';
-      const hash = createHash('sha256').update(content).digest('hex');
-      lines.push(`${own} ${mode.toString(8)} ${uid}:${gid} ${hash}`);
-      if ((mode & 0o170000) === 0o040000) walk(system, own);
-    }
-  };
-  const attributes = await disk.inside(async (system) => {
-    walk(system, 'boot');
-    return system.hostOk(['getfattr', '-R', '-h', '-d', '-m', '-', '--absolute-names', 'R/boot']);
-  });
-  const listed = attributes.replaceAll(/^# file: \/tmp\/[^/]+/gm, '# file: ');
-  return [head, ...lines, ...listed.split('\n\n').toSorted()];
-}
+const bootState = () => bootStateOf(disk);
 
 async function expectRepairedAndPutBack(
   steps: string[],
@@ -59,17 +37,6 @@ describe('what starts a system on a disk', () => {
     async (test) => {
       onlyWithAll(test);
       expect((await jobs.plan()).steps).toEqual([]);
-    },
-    LIMIT_MS,
-  );
-
-  it(
-    'is left to people who know it where RHEL has made it, with what they do',
-    async () => {
-      await disk.inside((system) => layAsRhel(system));
-      const refused = await jobs.order({ mode: 'plan' });
-      expect([refused.outcome, refused.reason]).toEqual(['failed', 'boot_not_supported']);
-      expect(refused.said).toContain(REPAIRED_BY_HAND);
     },
     LIMIT_MS,
   );
@@ -241,36 +208,6 @@ describe('what starts a system on a disk', () => {
   );
 
   it(
-    'keeps the attributes of what is made anew, gives what is new its label, and is put back with all of them',
-    async () => {
-      const label = 'system_u:object_r:boot_t:s0';
-      const labelled = ['setfattr', '--name', 'security.selinux', '--value', label, '{}', '+'];
-      await disk.inside(async (system) => {
-        system.write('etc/selinux/config', 'SELINUX=enforcing\nSELINUXTYPE=targeted\n');
-        await system.hostOk(['find', 'R/boot', '-exec', ...labelled]);
-        await system.hostOk(['setfattr', '-n', 'user.keep', '-v', 'yes', 'R/boot/grub/grub.cfg']);
-        await system.hostOk(['chown', '0:4', 'R/boot/grub/grub.cfg']);
-        rmSync(system.path('boot/grub/i386-pc/boot.mod'));
-      });
-      const was = await bootState();
-      const parameters = { parts: ['loader', 'config'] };
-      const { bytes } = await jobs.plan(parameters);
-      const done = await jobs.order({ plan: bytes, parameters });
-      expect([done.outcome, done.result?.outcome], done.said).toEqual(['succeeded', 'repaired']);
-      const now = await bootState();
-      const menu = now.find((line) => line.startsWith('boot/grub/grub.cfg'));
-      expect(menu).toContain(' 0:4 ');
-      const attributes = now.filter((line) => line.startsWith('# file: '));
-      expect(attributes.find((block) => block.includes('grub.cfg'))).toContain('user.keep="yes"');
-      const lines = now.filter((line) => / (?:4|10)0\d{3} /.test(line));
-      expect(attributes.filter((block) => block.includes(label))).toHaveLength(lines.length + 1);
-      await jobs.undo(done.id);
-      expect(await bootState()).toEqual(was);
-    },
-    LIMIT_MS,
-  );
-
-  it(
     'is made anew in the parts that are ordered, and the plan says what is left',
     async (test) => {
       onlyWithAll(test);
@@ -320,6 +257,11 @@ describe('what starts a system on a disk', () => {
       const menu = await must(['debugfs', '-R', 'cat /boot/grub/grub.cfg', whole]);
       expect(menu).toContain('root=UUID=');
       expect(await head()).toBe(start);
+      const again = await jobs.planOf(await jobs.order({ mode: 'plan', target }));
+      expect([again.steps, again.plan.summary]).toEqual([
+        [],
+        'Nothing to do in what is looked at; the findings say what is left.',
+      ]);
       const undone = await jobs.order({ target, mode: 'undo', undoes: done.id });
       expect([undone.outcome, undone.result?.outcome], undone.said).toEqual([
         'succeeded',
