@@ -1,3 +1,4 @@
+import { dirname } from 'node:path';
 import { ActionError } from '../../runner/action.ts';
 import type { Target } from '../../target/open-target.ts';
 import { TargetPathError } from '../../target/target-root.ts';
@@ -5,7 +6,7 @@ import type { Account } from '../diagnostics/accounts/account-files.ts';
 import { attributesOf } from '../files/attributes.ts';
 import type { Change } from '../files/change-steps.ts';
 import { readState, type FileAttributes } from '../files/file-state.ts';
-import { admits, keyLine, withoutOptions, type PublicKey } from './public-key.ts';
+import { admits, keyLine, linesWithKeys, withoutOptions, type PublicKey } from './public-key.ts';
 
 const OTHERS_WRITE = 0o022;
 
@@ -47,7 +48,8 @@ export async function addKey(
     return addRootsKey(target, file, key);
   }
   const before = await readState(target.root, file, true);
-  const text = before?.bytes.toString('latin1') ?? '';
+  const part = before === null ? whole : await partFor(target, account, file, before);
+  const text = part(before?.bytes.toString('latin1') ?? '');
   if (admits(text, key)) return [];
   const owner = { uid: account.uid, gid: account.gid };
   return [
@@ -62,7 +64,7 @@ export async function addKey(
       ...(before !== null && { corrects: usable(before, account, 0o600) }),
       straight: true,
       liftsFlags: true,
-      shown: withoutOptions,
+      shown: (all) => withoutOptions(part(all)),
     },
   ];
 }
@@ -92,7 +94,9 @@ function withKey(text: string, key: PublicKey): Buffer {
 
 /**
  * Gives home, `.ssh` and keys the modes and owners without which sshd passes over the keys (StrictModes of
- * sshd_config(5)), and the account the right to read them. Only what is wrong is touched.
+ * sshd_config(5)), and the account the right to read them. Only what is wrong is touched. Throws ActionError
+ * `keys_of_others` for what an account may have put in their place to be given it: it can rename what lies in a
+ * folder of its own, whomever it belongs to.
  */
 export async function fixKeyModes(
   target: Target,
@@ -104,14 +108,82 @@ export async function fixKeyModes(
   for (const [path, least] of [
     [home, 0o100],
     [folder, 0o700],
-    [file, 0o600],
   ] as const) {
     const found = await target.files.lstat(path);
     if (found === null || except.includes(path)) continue;
     const wanted = usable(attributesOf(found), account, least);
+    if (path === folder && wanted.uid !== undefined)
+      await requireOwnContent(target, account, folder);
     changes.push({ kind: 'attributes', path, straight: true, ...wanted });
   }
+  if (!except.includes(file)) changes.push(...(await keyFileChanges(target, account, file)));
   return changes;
+}
+
+/** A file that belongs to somebody else is not given away: a new one gets what the account may have of it. */
+async function keyFileChanges(target: Target, account: Account, file: string): Promise<Change[]> {
+  const found = await target.files.lstat(file);
+  if (found === null) return [];
+  const part = await partFor(target, account, file, attributesOf(found));
+  const wanted = usable(attributesOf(found), account, 0o600);
+  if (found.uid === account.uid || (part === whole && wanted.uid === undefined)) {
+    return [{ kind: 'attributes', path: file, straight: true, ...wanted }];
+  }
+  const before = (await readState(target.root, file, true))!;
+  const content = Buffer.from(part(before.bytes.toString('latin1')), 'latin1');
+  if (content.length === 0 && before.bytes.length > 0) {
+    throw othersKeys(account, file, before.uid, 'holds no keys');
+  }
+  return [
+    {
+      kind: 'file',
+      path: file,
+      content,
+      mode: 0o600,
+      corrects: { mode: 0o600, uid: account.uid, gid: account.gid },
+      straight: true,
+      liftsFlags: true,
+      shown: (all) => withoutOptions(part(all)),
+    },
+  ];
+}
+
+const whole = (text: string) => text;
+
+/** What the account may be given of a file in the place of its keys: all that it can read, else lines with keys. */
+async function partFor(
+  target: Target,
+  account: Account,
+  file: string,
+  { uid, mode }: FileAttributes,
+): Promise<(text: string) => string> {
+  const isReadable =
+    uid === account.uid ||
+    account.uid === 0 ||
+    ((mode & 0o004) !== 0 && (await isEnterable(target, account, dirname(file))));
+  return isReadable ? whole : linesWithKeys;
+}
+
+/** Whether the account can read what lies there and others may read. */
+async function isEnterable(target: Target, account: Account, folder: string): Promise<boolean> {
+  const found = await target.files.lstat(folder);
+  return found === null || found.uid === account.uid || (found.mode & 0o001) !== 0;
+}
+
+async function requireOwnContent(target: Target, account: Account, folder: string): Promise<void> {
+  if (account.uid === 0) return;
+  for (const name of await target.files.list(folder)) {
+    const found = await target.files.lstat(`${folder}/${name}`);
+    if (name === 'authorized_keys' || found === null || found.uid === account.uid) continue;
+    throw othersKeys(account, folder, found.uid, `holds ${name}`);
+  }
+}
+
+function othersKeys({ name }: Account, path: string, uid: number, why: string): ActionError {
+  return new ActionError(
+    'keys_of_others',
+    `${path} does not belong to ${name} and ${why}, of the user with number ${uid}: look whose it is, then give it to ${name} (chown) or move it away`,
+  );
 }
 
 /** @param least what the owner must be able to do */

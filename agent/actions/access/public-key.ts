@@ -47,6 +47,17 @@ export function admits(text: string, { type, blob }: PublicKey): boolean {
   });
 }
 
+/** The lines of authorized_keys(5) that hold a key, whatever else the text is. */
+export function linesWithKeys(text: string): string {
+  const isKey = (word: string, at: number, words: readonly string[]) =>
+    TYPES.test(word) && isOfType(words[at + 1] ?? '', word);
+  return text
+    .split('\n')
+    .filter((line) => !line.trimStart().startsWith('#') && line.split(/\s+/).some(isKey))
+    .map((line) => `${line}\n`)
+    .join('');
+}
+
 /** For plans: authorized_keys(5) without options, which may hold what is nobody's business. */
 export function withoutOptions(text: string): string {
   return text

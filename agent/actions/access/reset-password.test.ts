@@ -257,8 +257,9 @@ describe("the client's key in place of a password", () => {
   });
 
   it('is added to those that are there, and wrong modes are put right', async () => {
+    const blob = 'AAAAC3NzaC1lZDI1NTE5AAAAIJ6tQbxzKp0ydTmU2u8zjmVqbQ7Jc7xg5v8c1rUjg3eX';
     await disk.sh(`
-      mkdir home/ann/.ssh; printf 'from="10.0.0.1",environment="TOKEN=canary" ssh-ed25519 AAAA ann' > home/ann/.ssh/authorized_keys
+      mkdir home/ann/.ssh; printf 'from="10.0.0.1",environment="TOKEN=canary" ssh-ed25519 ${blob} ann' > home/ann/.ssh/authorized_keys
       chmod 777 home/ann home/ann/.ssh; chmod 660 home/ann/.ssh/authorized_keys; chown 0:0 home/ann/.ssh/authorized_keys
       sed -i 's/^ann:!:19000:0:99999:7:::/ann:!:0:0:99999:7::1:/' etc/shadow`);
     const before = await disk.look();
@@ -268,7 +269,7 @@ describe("the client's key in place of a password", () => {
     const done = await run({ user: 'ann' });
     expect(done.result).toMatchObject({ outcome: 'key_installed' });
     expect(await disk.read('/home/ann/.ssh/authorized_keys')).toBe(
-      `from="10.0.0.1",environment="TOKEN=canary" ssh-ed25519 AAAA ann\n${publicKey}\n`,
+      `from="10.0.0.1",environment="TOKEN=canary" ssh-ed25519 ${blob} ann\n${publicKey}\n`,
     );
     expect(await disk.sh('stat -c "%a %u" home/ann home/ann/.ssh home/ann/.ssh/*')).toBe(
       '755 1000\n755 0\n640 1000\n',
