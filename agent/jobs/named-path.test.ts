@@ -1,4 +1,6 @@
 import {
+  chmodSync,
+  chownSync,
   linkSync,
   mkdirSync,
   mkdtempSync,
@@ -17,6 +19,8 @@ import type { ScriptedStep } from '../runner/testing/scripted-step.ts';
 import type { JobSpec } from './job-spec.ts';
 import type { Job, Jobs } from './job.ts';
 import { ended, jobId, JobsFixture, output } from './jobs-fixture.ts';
+import { findAction } from '../../proto/actions/catalogue.ts';
+import { resolveSandboxPaths } from './sandbox-paths.ts';
 import { bindBackups, checkNamedPath, ForbiddenPathError } from './named-path.ts';
 
 let folder: string;
@@ -133,6 +137,44 @@ describe('the backups of a job', () => {
     const spec = repair({ backupDirectory: join(folder, 'kept') });
     mkdirSync(join(folder, 'kept', `intervene-${spec.job}`));
     await expect(bindBackups(spec, places())).rejects.toThrow(ForbiddenPathError);
+  });
+});
+
+describe('a place for backups that others than root can change', () => {
+  const kept = () => join(folder, 'kept');
+  const check = (backupDirectory: string, change: Partial<JobSpec> = {}) => {
+    const spec = { ...repair({ backupDirectory }), ...change };
+    return resolveSandboxPaths(findAction('service.configure')!, spec, folder, places());
+  };
+
+  test.each<[string, () => string]>([
+    ['is that of a user', () => (chownSync(kept(), 1000, 0), kept())],
+    ['may be written by a group', () => (chmodSync(kept(), 0o770), kept())],
+    [
+      'lies in one of a user',
+      () => (mkdirSync(join(kept(), 'in')), chownSync(kept(), 1000, 0), join(kept(), 'in')),
+    ],
+    [
+      'would be made in one that everybody writes',
+      () => (chmodSync(kept(), 0o1777), join(kept(), 'new')),
+    ],
+  ])('is refused for jobs of every profile where it %s', async (_, make) => {
+    await expect(check(make())).rejects.toThrow('others than root can change');
+  });
+
+  test('is refused for an undo where that is so of the job’s own', async () => {
+    const undoes = jobId();
+    mkdirSync(join(kept(), `intervene-${undoes}`));
+    await check(kept(), { mode: 'undo', undoes });
+    chownSync(join(kept(), `intervene-${undoes}`), 1000, 0);
+    await expect(check(kept(), { mode: 'undo', undoes })).rejects.toThrow(ForbiddenPathError);
+  });
+
+  test('is none below a folder in which everybody may make their own, and only that', async () => {
+    chmodSync(kept(), 0o1777);
+    mkdirSync(join(kept(), 'own'), { mode: 0o755 });
+    await expect(check(join(kept(), 'own'))).resolves.toBeDefined();
+    await expect(check('/etc/none')).rejects.toThrow('kept from them');
   });
 });
 

@@ -40,21 +40,58 @@ export async function checkNamedPath(given: string, places: SandboxPlaces): Prom
   if (real !== given) {
     throw new ForbiddenPathError(`${given} leads over a symlink to ${real}: name that instead`);
   }
+  await refuseKept(real, places);
+  return real;
+}
+
+async function refuseKept(path: string, places: SandboxPlaces): Promise<void> {
   const { stateDirectory, programDirectory, nodePath, protectedPaths } = places;
   const own = [stateDirectory, programDirectory, dirname(nodePath), ...protectedPaths];
-  for (const path of [...SYSTEM_FOLDERS, ...own]) {
-    const kept = await realpath(path).catch(() => path);
-    if (isWithin(real, kept) || isWithin(kept, real)) {
-      throw new ForbiddenPathError(`${given} is not for jobs: ${kept} is kept from them`);
+  for (const name of [...SYSTEM_FOLDERS, ...own]) {
+    const kept = await realpath(name).catch(() => name);
+    if (isWithin(path, kept) || isWithin(kept, path)) {
+      throw new ForbiddenPathError(`${path} is not for jobs: ${kept} is kept from them`);
     }
   }
-  return real;
 }
 
 /** Throws ForbiddenPathError when the name has parts that say nothing or lead back. */
 export function checkPlainName(given: string): void {
   if (normalize(given) === given && (given === '/' || !given.endsWith('/'))) return;
   throw new ForbiddenPathError(`${given} is not a plain path: name ${normalize(given)} instead`);
+}
+
+/**
+ * Makes sure that nobody but root can put anything in the place of backups, which an undo writes as root. Null when
+ * the order names no folder for them, or one that is not there. Throws ForbiddenPathError.
+ */
+export async function checkBackupDirectory(
+  { mode, undoes, parameters }: Pick<JobSpec, 'mode' | 'undoes' | 'parameters'>,
+  places: SandboxPlaces,
+): Promise<string | null> {
+  const given = parameters['backupDirectory'];
+  if (typeof given !== 'string') return null;
+  const base = await checkNamedPath(given, places);
+  if (base === null) await refuseKept(given, places);
+  await requireRootsAlone(mode === 'undo' ? join(given, `intervene-${undoes}`) : given);
+  return base;
+}
+
+/** Of a folder that is not there that holds for the one in which it would be made. */
+async function requireRootsAlone(path: string): Promise<void> {
+  let last = path;
+  while ((await lstat(last).catch(() => null)) === null) last = dirname(last);
+  for (let at = last; ; at = dirname(at)) {
+    const { uid, mode } = await lstat(at);
+    // Above, what is root's can be replaced by nobody else where the folder is sticky.
+    const isOpen = (mode & 0o022) !== 0 && (at === last || (mode & 0o1000) === 0);
+    if (uid !== 0 || isOpen || (await realpath(at)) !== at) {
+      throw new ForbiddenPathError(
+        `${path} is no place for backups: others than root can change ${at}; name a folder that, like all above it, only root may write`,
+      );
+    }
+    if (at === '/') return;
+  }
 }
 
 /**
@@ -65,9 +102,7 @@ export async function bindBackups(
   spec: Pick<JobSpec, 'job' | 'mode' | 'undoes' | 'parameters'>,
   places: SandboxPlaces,
 ): Promise<BackupBinding | null> {
-  const given = spec.parameters['backupDirectory'];
-  if (typeof given !== 'string') return null;
-  const base = await checkNamedPath(given, places);
+  const base = await checkBackupDirectory(spec, places);
   if (base === null) return null;
   if (spec.mode === 'undo') {
     const path = join(base, `intervene-${spec.undoes}`);

@@ -6,7 +6,7 @@ import type { ActionDeclaration } from '../../proto/actions/declaration.ts';
 import { uuidV7 } from '../../proto/documents/fields.ts';
 import { GuardFolder } from '../guard/guard-folder.ts';
 import type { JobSpec } from './job-spec.ts';
-import { bindBackups, checkNamedPath, checkPlainName } from './named-path.ts';
+import { bindBackups, checkBackupDirectory, checkNamedPath, checkPlainName } from './named-path.ts';
 import { observedFolder } from './observer.ts';
 import { ALL_DISKS } from '../../proto/documents/kinds/order.ts';
 import { observedFor } from './observations.ts';
@@ -78,6 +78,7 @@ export async function resolveSandboxPaths(
   const observes = declaration.capabilities.includes('observe');
   const hidden = HIDDEN_DIRECTORIES.filter((path) => !observes || path !== '/etc/ssh');
   const state = places.stateDirectory;
+  await checkBackupDirectory(spec, places);
   return {
     ...host,
     hiddenDirectories: isConfined ? await existing(hidden, 'directory') : [],
