@@ -53,7 +53,7 @@ export interface BootState {
 
 export interface BootChoice {
   id: string;
-  /** Null: it says so already. */
+  /** As latin1, so that no byte is another when it is written; null: it says so already. */
   defaults: string | null;
   /** Whether the menu starts it already. */
   isInMenu: boolean;
@@ -284,7 +284,7 @@ async function chooseKernel(
     const why = 'repair the menu first, and plan again';
     throw new ActionError('kernel_missing', `the boot menu has no entry for ${version}: ${why}`);
   }
-  const text = (await files.read(DEFAULTS).catch(() => null)) ?? '';
+  const text = (await files.readWhole(DEFAULTS))?.toString('latin1') ?? '';
   const isInMenu = defaultOf(menu) === entry.id;
   return { id: entry.id, defaults: withDefault(text, entry.id), isInMenu };
 }

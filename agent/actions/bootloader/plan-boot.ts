@@ -125,7 +125,7 @@ function nothingToDo(left: readonly string[]): string {
 
 function defaultsSteps({ choice }: BootState) {
   if (choice === null || choice.defaults === null) return [];
-  const content = Buffer.from(choice.defaults);
+  const content = Buffer.from(choice.defaults, 'latin1');
   return [
     {
       id: 'defaults',

@@ -137,6 +137,13 @@ describe('what starts a system on a disk', () => {
         return names.split('\n')[0]!.slice('/boot/vmlinuz-'.length);
       });
       await expectRepairedAndPutBack(['defaults', 'config'], { kernel });
+      // Longer than what is read of most files, and no UTF-8.
+      const own = Buffer.from(`${'# f\xfcr uns\n'.repeat(32 * 1024)}GRUB_TIMEOUT=1\n`, 'latin1');
+      await disk.inside((system) => system.write('etc/default/grub', own));
+      await jobs.repair(['defaults', 'config'], { kernel });
+      const after = await disk.look((system) => readFileSync(system.path('etc/default/grub')));
+      expect(after.subarray(0, own.length).equals(own)).toBe(true);
+      expect(after.toString('latin1', own.length)).toMatch(/^GRUB_DEFAULT="[^"\n]+"\n$/);
       const missing = await jobs.order({ mode: 'plan', parameters: { kernel: '9.9' } });
       expect([missing.outcome, missing.reason]).toEqual(['failed', 'kernel_missing']);
     },
