@@ -50,7 +50,9 @@ export async function prepareChange(
 ): Promise<PreparedChange> {
   const name = basename(change.path);
   const madeFolders =
-    change.content === null ? [] : await missingFolders(root, dirname(change.path));
+    change.content === null
+      ? []
+      : await missingFolders(root, dirname(change.path), change.straight);
   const inside = await openFolderOf(root, change.path, change.straight);
   const copy = join(place.folder, copyName(place.index));
   const backups: SavedBackup[] = [];
@@ -104,7 +106,7 @@ export async function makeChange(
   { change, saved }: PreparedChange,
 ): Promise<void> {
   if (change.content !== null) {
-    await makeFolders(root, dirname(change.path), change.folders);
+    await makeFolders(root, dirname(change.path), change.folders, change.straight);
     await labelFolders(context, root, saved.madeFolders, change.label);
   }
   const folder = await openFolderOf(root, change.path, change.straight);

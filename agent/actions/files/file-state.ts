@@ -34,15 +34,24 @@ export async function openFolderOf(
   path: string,
   straight = false,
 ): Promise<TargetFolder | null> {
-  const folder = await root.openFolder(dirname(path)).catch((error: unknown) => {
+  return openFolderAt(root, dirname(path), straight);
+}
+
+/** `openFolderOf` of the folder itself. */
+export async function openFolderAt(
+  root: TargetRoot,
+  path: string,
+  straight = false,
+): Promise<TargetFolder | null> {
+  const folder = await root.openFolder(path).catch((error: unknown) => {
     if (error instanceof TargetPathError && error.why === 'missing') return null;
     throw asActionError(error);
   });
-  if (folder === null || !straight || folder.path === dirname(path)) return folder;
+  if (folder === null || !straight || folder.path === path) return folder;
   await folder.close();
   throw new ActionError(
     'not_a_plain_file',
-    `${dirname(path)} leads over a symlink to ${folder.path}; nothing was changed`,
+    `${path} leads over a symlink to ${folder.path}; nothing was changed`,
   );
 }
 

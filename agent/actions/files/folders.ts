@@ -1,17 +1,22 @@
 import { mkdir, rmdir } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
-import { TargetPathError, type TargetFolder, type TargetRoot } from '../../target/target-root.ts';
+import { ActionError } from '../../runner/action.ts';
+import type { TargetRoot } from '../../target/target-root.ts';
 import { openUnfollowed, setAttributes } from './attributes.ts';
-import type { FileAttributes } from './file-state.ts';
+import { openFolderAt, openFolderOf, type FileAttributes } from './file-state.ts';
 
 /** For everybody to read, and root's. */
 export const NEW_FOLDER: FileAttributes = { mode: 0o755, uid: 0, gid: 0 };
 
-/** The folders on the way to one that are not there yet, the outermost first. */
-export async function missingFolders(root: TargetRoot, path: string): Promise<string[]> {
+/** The folders on the way to one that are not there yet, the outermost first. `straight` as for a change of a file. */
+export async function missingFolders(
+  root: TargetRoot,
+  path: string,
+  straight?: boolean,
+): Promise<string[]> {
   const missing: string[] = [];
   for (let at = path; at !== '/'; at = dirname(at)) {
-    const found = await openIfThere(root, at);
+    const found = await openFolderAt(root, at, straight);
     if (found !== null) {
       await found.close();
       break;
@@ -29,9 +34,11 @@ export async function makeFolders(
   root: TargetRoot,
   path: string,
   attributes: FileAttributes = NEW_FOLDER,
+  straight?: boolean,
 ): Promise<void> {
-  for (const missing of await missingFolders(root, path)) {
-    const parent = await root.openFolder(dirname(missing));
+  for (const missing of await missingFolders(root, path, straight)) {
+    const parent = await openFolderOf(root, missing, straight);
+    if (parent === null) throw new ActionError('changed_since', `${dirname(missing)} has gone`);
     try {
       await mkdir(parent.entry(basename(missing)), { mode: attributes.mode });
       const made = await openUnfollowed(parent, basename(missing));
@@ -50,9 +57,13 @@ export async function makeFolders(
 }
 
 /** Removes folders that were made, the last first, as far as nothing else lies in them. */
-export async function removeFolders(root: TargetRoot, paths: readonly string[]): Promise<void> {
+export async function removeFolders(
+  root: TargetRoot,
+  paths: readonly string[],
+  straight?: boolean,
+): Promise<void> {
   for (const path of paths.toReversed()) {
-    const parent = await openIfThere(root, dirname(path));
+    const parent = await openFolderOf(root, path, straight);
     if (parent === null) continue;
     try {
       await rmdir(parent.entry(basename(path)));
@@ -64,11 +75,4 @@ export async function removeFolders(root: TargetRoot, paths: readonly string[]):
       await parent.close();
     }
   }
-}
-
-async function openIfThere(root: TargetRoot, path: string): Promise<TargetFolder | null> {
-  return root.openFolder(path).catch((error: unknown) => {
-    if (error instanceof TargetPathError && error.why === 'missing') return null;
-    throw error;
-  });
 }

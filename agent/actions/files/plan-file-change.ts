@@ -70,7 +70,8 @@ export async function planFileChange(
 ): Promise<PlannedFileChange> {
   const { path, content } = change;
   const { before, flags } = await lookAt(root, change, context);
-  const folders = content === null ? [] : await missingFolders(root, dirname(path));
+  const folders =
+    content === null ? [] : await missingFolders(root, dirname(path), change.straight);
   const isNeeded =
     content === null
       ? before !== null

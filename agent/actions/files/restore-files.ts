@@ -78,7 +78,7 @@ export async function restoreFile(
   await removeDraft(root, file.saved);
   // A job that was cut off may have left the old file without its flags.
   if (file.standing === 'after' || flags !== undefined) await restore(context, root, folder, file);
-  if (!existed) await removeFolders(root, madeFolders);
+  if (!existed) await removeFolders(root, madeFolders, straight);
   if (stateDigest(await readState(root, path, straight, maxBytes)) === before) return;
   throw new ActionError('undo_incomplete', `${path} is not as it was before the job`);
 }
@@ -91,8 +91,8 @@ async function restore(
 ): Promise<void> {
   const { path, straight } = saved;
   const name = basename(path);
-  const found = await openFolderOf(root, path, straight);
-  const folder = found ?? (await root.openFolder(dirname(path)));
+  const folder = await openFolderOf(root, path, straight);
+  if (folder === null) throw new ActionError('undo_incomplete', `${dirname(path)} is not there`);
   try {
     await withoutFlags(context, folder, name, saved.flags, async () => {
       if (standing !== 'after') return;
