@@ -23,6 +23,12 @@ describe.each(actions.map((action) => [action.id, action] as const))('%s', (id, 
     expect(isClassWithin(action.planClass, action.class)).toBe(true);
   });
 
+  it('plans as class B at least where programs of the target run', () => {
+    const all = [...action.capabilities, ...(action.offline?.capabilities ?? [])];
+    const runsPrograms = action.plans && all.includes('runs-target-programs');
+    expect(runsPrograms && action.planClass === 'A').toBe(false);
+  });
+
   it('can be undone only when a plan says how', () => {
     expect(action.undo === 'none' || (action.plans && action.changes)).toBe(true);
   });

@@ -124,7 +124,7 @@ export const packagesInstall: ActionDeclaration = {
   sentence:
     'Install or update named packages from the sources your server uses already. Nothing is removed, and your configuration files are kept.',
   class: 'B',
-  planClass: 'A',
+  planClass: 'B',
   plans: true,
   changes: true,
   undo: 'yes',
@@ -144,7 +144,7 @@ export const packagesRepair: ActionDeclaration = {
   sentence:
     'Finish packages that were left half installed, and bring in what installed packages lack. Nothing is removed, and your configuration files are kept.',
   class: 'B',
-  planClass: 'A',
+  planClass: 'B',
   plans: true,
   changes: true,
   undo: 'none',
