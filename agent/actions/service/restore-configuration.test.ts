@@ -1,4 +1,4 @@
-import { appendFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { appendFileSync, chmodSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -121,6 +121,25 @@ describe("a daemon's configuration on a disk", () => {
           const undone = await order({ mode: 'undo', undoes: done.id, parameters });
           expect(undone.result, undone.said).toMatchObject({ outcome: 'restored' });
           expect(await textOf(SITE)).toBe(before);
+        },
+      ),
+    LIMIT_MS,
+  );
+
+  it(
+    'is not shown where not everybody may read it',
+    () =>
+      broken(
+        (system) => {
+          appendFileSync(system.path(SITE), '# canary\nnonsense\n');
+          chmodSync(system.path(SITE), 0o640);
+        },
+        async () => {
+          const { plan } = await planned(ENABLED);
+          const [change] = plan.steps[0]!.changes as { type: 'diff'; diff: string }[];
+          expect(change!.diff).toMatch(/^-\(\d+ lines that not everybody may read: sha256:\w+\)$/m);
+          expect(change!.diff).toMatch(/^\+\(\d+ lines that/m);
+          expect(JSON.stringify(plan)).not.toContain('canary');
         },
       ),
     LIMIT_MS,

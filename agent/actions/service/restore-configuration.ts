@@ -8,7 +8,8 @@ import type { TriedSystem } from '../../target/offline/try-inside.ts';
 import type { Target } from '../../target/open-target.ts';
 import type { TargetFiles } from '../../target/target-files.ts';
 import { fileRepair, type FileRepairPlan } from '../files/file-repair.ts';
-import { openFolderOf, readState, type FileState } from '../files/file-state.ts';
+import { contentDigest, openFolderOf, readState, type FileState } from '../files/file-state.ts';
+import { counted } from '../filesystem/counted.ts';
 import { scratchFolder } from '../filesystem/scratch-space.ts';
 import { recordedConffile, type RecordedConffile } from '../packages/conffiles.ts';
 import { findInArchives, type FoundContent } from '../packages/find-lost-file.ts';
@@ -71,6 +72,8 @@ async function inspect(context: ActionContext, target: Target): Promise<FileRepa
   const { bytes, mode, from } = await requireOriginal(context, target, recorded);
   const draft = { path, bytes, mode: before?.mode ?? mode };
   await requireSound(context, target, service, draft, before);
+  const isOpen = await mayOthersRead(target.files, path, draft.mode);
+  const shown = isOpen ? {} : { shown: withoutContent };
   return {
     summary: `Put ${path} back as ${recorded.package} brought it. All that people have written there is kept by this job alone, and the undo brings it back. ${unit} is neither started nor stopped.`,
     findings: [wrongText(wrong), `${from} has the file of ${recorded.package}`],
@@ -78,13 +81,27 @@ async function inspect(context: ActionContext, target: Target): Promise<FileRepa
       {
         id: 'file',
         description: `Put ${path} back as its package brought it`.slice(0, 500),
-        changes: [{ kind: 'file', path, content: bytes, mode }],
+        changes: [{ kind: 'file', path, content: bytes, mode, ...shown }],
         verify: 'It has the sum that its package came with.',
       },
     ],
     target: { unit },
     verify,
   };
+}
+
+/** Who plans sees no more of a file than every user of the server does: it may hold a password. */
+async function mayOthersRead(files: TargetFiles, path: string, mode: number): Promise<boolean> {
+  if ((mode & 0o004) === 0) return false;
+  for (let folder = dirname(path); folder !== '/'; folder = dirname(folder)) {
+    if ((((await files.stat(folder))?.mode ?? 0) & 0o001) === 0) return false;
+  }
+  return true;
+}
+
+function withoutContent(text: string): string {
+  const lines = text.split('\n').length - (text.endsWith('\n') ? 1 : 0);
+  return `(${counted(lines, 'line', 'lines')} that not everybody may read: ${contentDigest(Buffer.from(text))})\n`;
 }
 
 async function serviceOf(files: TargetFiles, unit: string): Promise<CheckedService> {
