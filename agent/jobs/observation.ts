@@ -14,6 +14,7 @@ export interface Observation {
 export const observationNames = [
   'addresses',
   'block-devices',
+  'folders',
   'homes',
   'iptables',
   'ip6tables',

@@ -26,6 +26,10 @@ export interface ObserverSpec {
 }
 
 const HOMES_MAX = 32;
+/** Mode in hexadecimal, owner, path. */
+const STAT_FORMAT = '%f %u %n';
+/** In their places the runner of a diagnosis has folders of its own. */
+const HIDDEN_FOLDERS = ['/home', '/tmp', '/var/tmp'];
 const NFT_FILE = '/etc/nftables.conf';
 const DISKS_MAX = 16;
 const UNIT_PROPERTIES = [
@@ -120,8 +124,13 @@ export async function observerSpecs(files = new TargetFiles()): Promise<Observer
       powers: ['network', 'CAP_NET_ADMIN', 'CAP_NET_RAW'],
     },
     {
+      name: 'folders',
+      argv: ['stat', '--format', STAT_FORMAT, '--', ...HIDDEN_FOLDERS.filter(existsSync)],
+      powers: [],
+    },
+    {
       name: 'homes',
-      argv: homes.length === 0 ? null : ['stat', '--format', '%f %u %n', '--', ...homes],
+      argv: homes.length === 0 ? null : ['stat', '--format', STAT_FORMAT, '--', ...homes],
       powers: ['CAP_DAC_READ_SEARCH'],
     },
     ...hardwareSpecs(),

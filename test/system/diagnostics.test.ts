@@ -32,7 +32,13 @@ describe('a server with systemd that is diagnosed', () => {
     expect(result.durationMs).toBeLessThan(5_000);
     expect(result.facts).toMatchObject({ hostname: server.debian.name, sshPorts: [22] });
     const rules = new Set(result.findings.map(({ rule }) => rule));
-    const well = ['svc.failed_unit', 'svc.masked_unit', 'ssh.config_bad', 'ssh.not_listening'];
+    const well = [
+      'sys.modes',
+      'svc.failed_unit',
+      'svc.masked_unit',
+      'ssh.config_bad',
+      'ssh.not_listening',
+    ];
     for (const rule of [...well, 'ssh.unit_off', 'fw.blocks_mgmt', 'pkg.half_configured']) {
       expect(rules).not.toContain(rule);
     }

@@ -1,4 +1,5 @@
 import type { Target } from '../../../target/open-target.ts';
+import type { SeenMode } from '../../diagnostics/seen-modes.ts';
 import type { Change } from '../../files/change-steps.ts';
 
 /** Nobody logs in without these, whatever else is right: folders to pass through, files to be looked up in. */
@@ -29,17 +30,18 @@ const MASS = 10;
 /**
  * Modes and owners of a short list of paths that are damaged. What a mode has less than it must have is
  * given, and the right of everybody to write is taken; whatever else an administrator chose stays.
+ *
+ * @param seen what cannot be looked at through `files`, as somebody else saw it
  */
-export async function damagedPaths({
-  files,
-}: Pick<Target, 'files'>): Promise<{ changes: Change[]; findings: string[] }> {
+export async function damagedPaths(
+  { files }: Pick<Target, 'files'>,
+  seen: ReadonlyMap<string, SeenMode> = new Map(),
+): Promise<{ changes: Change[]; findings: string[] }> {
   const changes: Change[] = [];
   const findings: string[] = [];
   for (const [path, least] of PATHS) {
-    const found = await files.lstat(path);
-    // A symlink, as /bin on a merged system, has no mode of its own.
-    if (found === null || (!found.isDirectory() && !found.isFile())) continue;
-    if (found.isFile() && found.nlink !== 1) continue;
+    const found = seen.get(path) ?? (await plainAt(files, path));
+    if (found === null || isLink(found)) continue;
     const now = found.mode & 0o7777;
     const open = (least & STICKY) === 0 ? now & ~OTHERS_WRITE : now;
     const mode = open | least;
@@ -53,6 +55,15 @@ export async function damagedPaths({
     );
   }
   return { changes, findings };
+}
+
+/** One, as /bin on a merged system, has no mode of its own. */
+const isLink = ({ mode }: SeenMode) => (mode & 0o170000) === 0o120000;
+
+async function plainAt(files: Target['files'], path: string): Promise<SeenMode | null> {
+  const found = await files.lstat(path);
+  if (found?.isDirectory() === true) return found;
+  return found?.isFile() === true && found.nlink === 1 ? found : null;
 }
 
 async function isMassDamage(files: Target['files']): Promise<boolean> {

@@ -1,6 +1,7 @@
 import { damagedPaths } from '../../access/ssh/damaged-paths.ts';
 import { fileEvidence } from '../finding.ts';
-import type { Probe } from '../probe.ts';
+import { NotApplicable, type Probe, type ProbeContext } from '../probe.ts';
+import { parseModes, type SeenMode } from '../seen-modes.ts';
 
 /** The few paths whose mode or owner shuts everybody out, or lets everybody in. */
 export const systemModes: Probe = {
@@ -8,8 +9,8 @@ export const systemModes: Probe = {
   area: 'accounts',
   offline: true,
   limitMs: 1_000,
-  async look({ files }) {
-    const { changes, findings } = await damagedPaths({ files });
+  async look({ files, observe }) {
+    const { changes, findings } = await damagedPaths({ files }, await foldersSeen(observe));
     return {
       findings: changes.map(({ path }, at) => ({
         rule: 'sys.modes',
@@ -24,3 +25,13 @@ export const systemModes: Probe = {
     };
   },
 };
+
+/** Of the running system, whose folders are hidden from whoever looks. */
+async function foldersSeen(observe: ProbeContext['observe']): Promise<Map<string, SeenMode>> {
+  try {
+    return parseModes((await observe('folders')).out);
+  } catch (error) {
+    if (error instanceof NotApplicable) return new Map();
+    throw error;
+  }
+}

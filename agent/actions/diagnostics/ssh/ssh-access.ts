@@ -1,3 +1,4 @@
+import { parseModes, type SeenMode } from '../seen-modes.ts';
 import { fitsPattern } from '../../../target/name-pattern.ts';
 import { isLoginShell, readPeople, type Account, type People } from '../accounts/account-files.ts';
 import { commandEvidence, fileEvidence, type NewFinding } from '../finding.ts';
@@ -7,11 +8,6 @@ import { askSshd } from './sshd-settings.ts';
 const SUGGESTION = { action: 'access.restore-ssh', parameters: {} } as const;
 const S_IFMT = 0o170000;
 const S_IFREG = 0o100000;
-
-interface HomePath {
-  mode: number;
-  uid: number;
-}
 
 /** Whether anybody can log in over SSH at all, and whose keys sshd passes over. */
 export const sshAccess: Probe = {
@@ -24,7 +20,7 @@ export const sshAccess: Probe = {
     if (exitStatus !== 0) throw new ProbeFailure('sshd does not read its configuration');
     const people = await readPeople(context);
     const seen = await context.observe('homes');
-    const homes = parseHomes(seen.out);
+    const homes = parseModes(seen.out);
     const findings: NewFinding[] = [];
     if (settings.get('strictmodes')?.[0] !== 'no') {
       findings.push(...judgeHomes(people.accounts, homes, seen.command));
@@ -62,21 +58,10 @@ export const sshAccess: Probe = {
   },
 };
 
-/** Lines of `mode uid path` as the observation prints them, by path. */
-export function parseHomes(text: string): Map<string, HomePath> {
-  return new Map(
-    text.split('\n').flatMap((line): [string, HomePath][] => {
-      const [, mode, uid, path] = /^([0-9a-f]+) (\d+) (\/.*)$/.exec(line) ?? [];
-      if (path === undefined) return [];
-      return [[path, { mode: Number.parseInt(mode!, 16), uid: Number(uid) }]];
-    }),
-  );
-}
-
 /** sshd passes over keys that others could have put there (StrictModes). */
 function judgeHomes(
   accounts: readonly Account[],
-  homes: ReadonlyMap<string, HomePath>,
+  homes: ReadonlyMap<string, SeenMode>,
   command: string,
 ): NewFinding[] {
   return accounts.filter(isPerson).flatMap(({ name, uid, home }): NewFinding[] => {
@@ -108,7 +93,7 @@ function judgeHomes(
 function whoCanLogIn(
   people: People,
   settings: ReadonlyMap<string, string[]>,
-  homes: ReadonlyMap<string, HomePath>,
+  homes: ReadonlyMap<string, SeenMode>,
 ): Account[] {
   const is = (name: string, value: string) => settings.get(name)?.[0] === value;
   const takesPasswords =
