@@ -75,6 +75,7 @@ it.each<[string, () => unknown]>([
   ['a renderer', () => isManagedByNetworkManager(LINES)],
   ['a menu entry', () => menuEntries(`menuentry '${"' $menuentry_id_option 'a".repeat(20_000)}`)],
   ['a secret', () => withoutSecrets(`key${BLANKS}x`)],
+  ['many words', () => withoutSecrets(`a: ${'b '.repeat(64 * 1024)}`)],
   ['a name', () => withoutSecrets(`${'1'.repeat(64 * 1024)}a: b`)],
 ])('reading %s takes no time that a disk chooses', async (_, read) => {
   expect(await timeOf(read)).toBeLessThan(MOST_MS);

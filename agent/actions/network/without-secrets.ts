@@ -18,6 +18,8 @@ const COMMAND = /^\s*(?:(?:pre|post)-)?(?:up|down)\s/;
 const IN_COMMANDS = /pass|psk|secret|key|auth|wep|private|shared|token|^enc$/i;
 /** A section of a keyfile in which every value is secret. */
 const SECRETS_SECTION = /^\[vpn-secrets\]/;
+/** What is longer is no line that people write, and is not shown. */
+const LINE_MAX = 4096;
 const DIGITS = /(?<!\d)\d+$/;
 /** A file's name: keys in base64 hold no dot. */
 const KEY_FILE = /^\s*(?:[=:]\s*)?(["']?)(?:file:\/\/)?\/[^"']*\.(?:pem|key|der|p12|pfx)\1$/;
@@ -43,7 +45,8 @@ export function withoutSecrets(text: string): string {
         isContinued &&= line.endsWith('\\');
         return `${line.slice(0, own)}…`;
       }
-      const end = isInSecrets ? endOfAnyName(line) : endOfName(line);
+      const isLong = line.length > LINE_MAX;
+      const end = isLong ? own : isInSecrets ? endOfAnyName(line) : endOfName(line);
       indent = end === null ? null : own;
       isContinued = end !== null && line.endsWith('\\');
       return end === null ? line : line.slice(0, end) + valueHidden(line.slice(end));
