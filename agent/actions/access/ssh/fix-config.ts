@@ -1,7 +1,8 @@
+import type { RestoreSshParameters } from '../../../../proto/actions/access.ts';
 import { ActionError } from '../../../runner/action.ts';
 import type { ConfigDraft, Directive } from './config-draft.ts';
 import { parseLine } from './config-draft.ts';
-import { meantKeyword } from './keywords.ts';
+import { meantKeyword, strictValueOf } from './keywords.ts';
 import type { SshdSaid } from './sshd-trial.ts';
 
 const MOST_LINES = 50;
@@ -16,13 +17,15 @@ export interface FixedConfig {
 
 /**
  * Mends the lines that sshd stumbles over, one after the other, until it reads the configuration. A keyword
- * that is mistyped is written right, since leaving it out could open what it was to close; any other line is
- * made a comment, and a Match line with all that stands under it.
+ * that is mistyped is written right, and a wrong value becomes the strictest where sshd's default lets in more,
+ * since leaving the line out could open what it was to close; any other line is made a comment, and a Match
+ * line with all that stands under it.
  *
  * @param check how sshd likes a draft
  */
 export async function fixConfig(
   original: ConfigDraft,
+  { passwords }: Pick<RestoreSshParameters, 'passwords'>,
   check: (draft: ConfigDraft) => Promise<SshdSaid>,
 ): Promise<FixedConfig> {
   let draft = original;
@@ -32,7 +35,7 @@ export async function fixConfig(
     if (passed) return { draft, findings, left: null };
     const place = placeOf(said, draft);
     if (place === null) return { draft, findings, left: said.trim().slice(0, 400) };
-    const meant = await corrected(draft, place, check);
+    const meant = await corrected(draft, place, passwords, check);
     const fixed = meant ?? withoutLine(draft, place);
     const now = fixed.line(place)!.trim();
     const file = `line ${place.line + 1} of ${place.file}`;
@@ -61,21 +64,31 @@ function complaintOf(said: string, { file, line }: Pick<Directive, 'file' | 'lin
   return `${words.slice(0, 200)}${/[.!]$/.test(words) ? '' : '.'}`;
 }
 
-/** With the keyword that was meant, if sshd then complains no more of this line. */
+/** With the keyword that was meant, or else its strictest value, if sshd then complains no more of this line. */
 async function corrected(
   draft: ConfigDraft,
   place: Pick<Directive, 'file' | 'line'>,
+  passwords: boolean,
   check: (draft: ConfigDraft) => Promise<SshdSaid>,
 ): Promise<ConfigDraft | null> {
   const [, indent = '', word = '', rest = ''] =
     /^(\s*)([A-Za-z0-9]+)(.*)$/s.exec(draft.line(place)!) ?? [];
   const meant = meantKeyword(word);
-  if (meant === null || meant.toLowerCase() === word.toLowerCase()) return null;
-  const changed = draft.with(place, `${indent}${meant}${rest}`);
-  const { passed, said } = await check(changed);
-  if (passed) return changed;
-  const next = placeOf(said, changed);
-  return next !== null && next.file === place.file && next.line === place.line ? null : changed;
+  if (meant === null) return null;
+  const isTypo = meant.toLowerCase() !== word.toLowerCase();
+  const strict = strictValueOf(meant, passwords);
+  const texts = [
+    ...(isTypo ? [`${indent}${meant}${rest}`] : []),
+    ...(strict === null ? [] : [`${indent}${isTypo ? meant : word} ${strict}`]),
+  ];
+  for (const text of texts) {
+    const changed = draft.with(place, text);
+    const { passed, said } = await check(changed);
+    if (passed) return changed;
+    const next = placeOf(said, changed);
+    if (next?.file !== place.file || next.line !== place.line) return changed;
+  }
+  return null;
 }
 
 function withoutLine(draft: ConfigDraft, place: Pick<Directive, 'file' | 'line'>): ConfigDraft {

@@ -23,7 +23,43 @@ export const KEYWORDS = [
   .join(' ')
   .split(' ');
 
+/**
+ * The strictest value of what lets in more by default (sshd_config(5)). PubkeyAuthentication is none of them:
+ * keys are how SSH is restored.
+ */
+const STRICTEST: ReadonlyMap<string, string> = new Map([
+  ['allowagentforwarding', 'no'],
+  ['allowstreamlocalforwarding', 'no'],
+  ['allowtcpforwarding', 'no'],
+  ['challengeresponseauthentication', 'no'],
+  ['disableforwarding', 'yes'],
+  ['kbdinteractiveauthentication', 'no'],
+  ['passwordauthentication', 'no'],
+  ['permitlisten', 'none'],
+  ['permitopen', 'none'],
+  ['permitrootlogin', 'no'],
+  ['permituserrc', 'no'],
+]);
+
+/** By which sshd takes passwords. */
+const FOR_PASSWORDS = new Set([
+  'challengeresponseauthentication',
+  'kbdinteractiveauthentication',
+  'passwordauthentication',
+]);
+
 const FARTHEST = 2;
+
+/**
+ * What a wrong value becomes, so that nobody gets more than with a right one; null where sshd's default is as
+ * strict.
+ *
+ * @param passwords whether sshd may take passwords, as it does by default
+ */
+export function strictValueOf(keyword: string, passwords: boolean): string | null {
+  const name = keyword.toLowerCase();
+  return passwords && FOR_PASSWORDS.has(name) ? null : (STRICTEST.get(name) ?? null);
+}
 
 /** The one keyword that a mistyped word is nearest to; null where none is near, or several are. */
 export function meantKeyword(word: string): string | null {

@@ -21,6 +21,8 @@ export interface LoginRepair {
   draft: ConfigDraft;
   keys: Change[];
   findings: string[];
+  /** Who gets in that was kept out, as a list for people. */
+  letIn: string[];
   /** What only a person can decide. */
   left: string[];
 }
@@ -46,7 +48,7 @@ export async function openLogin(
   serve: Serve,
   wishes: Wishes,
 ): Promise<LoginRepair> {
-  const repair: LoginRepair = { draft, keys: [], findings: [], left: [] };
+  const repair: LoginRepair = { draft, keys: [], findings: [], letIn: [], left: [] };
   const account = await whoNeedsIt(target, people, draft, serve, wishes);
   if (account === null) return repair;
   const { name } = account;
@@ -55,6 +57,8 @@ export async function openLogin(
   if (way === null) repair.findings.push(`${name} cannot log in over SSH as things are.`);
   await letPass(repair, account, people, serve, wishes);
   if (repair.left.length === 0) await giveMeans(target, repair, account, people, serve, wishes);
+  const isOpened = repair.draft !== draft || repair.keys.length > 0;
+  if (way === null && isOpened) repair.letIn.unshift(name);
   return repair;
 }
 
@@ -142,6 +146,7 @@ async function giveMeans(
     const opened = await mendSetting(repair.draft, 'PasswordAuthentication', 'yes', isTaken);
     if (opened !== null) {
       repair.findings.push(`sshd takes no passwords, and ${name} has no key.`);
+      repair.letIn.push('whoever else has a password');
       repair.draft = opened;
       return;
     }

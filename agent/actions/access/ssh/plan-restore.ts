@@ -86,7 +86,7 @@ async function mustStart(
 function summaryOf(
   { steps }: PlannedSteps,
   isStarted: boolean,
-  { left, service }: SshRepairs,
+  { letIn, left, service }: SshRepairs,
 ): string {
   const rest = left.length > 0 ? ` Not repaired: ${left.join(' ')}` : '';
   if (steps.length === 0) {
@@ -95,7 +95,8 @@ function summaryOf(
       : 'Nothing to do: nothing keeps people from logging in over SSH.';
   }
   const done = steps.map(({ step }) => step.description.replace(/^./, (one) => one.toLowerCase()));
-  return `Restore SSH: ${done.join('; ')}.${rest}`.slice(0, 2000);
+  const opened = letIn.length > 0 ? ` It lets ${letIn.join(' and ')} in.` : '';
+  return `Restore SSH: ${done.join('; ')}.${opened}${rest}`.slice(0, 2000);
 }
 
 const unchanged = { possible: true, how: 'Nothing is changed.' } as const;

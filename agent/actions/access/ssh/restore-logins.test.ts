@@ -141,6 +141,27 @@ describe('who may log in', () => {
     expect(await stepsOf({ user: 'root' })).toEqual(['configuration']);
   });
 
+  it.each<[script: string, parameters: Parameters, said: string]>([
+    [`echo 'AllowUsers nobodyhere' > etc/ssh/sshd_config.d/a.conf`, {}, 'It lets root in.'],
+    [`echo 'PermitRootLogin maybe' > etc/ssh/sshd_config.d/a.conf`, {}, 'It lets root in.'],
+    [
+      `rm -r root/.ssh; echo 'PasswordAuthentication no' > etc/ssh/sshd_config.d/a.conf`,
+      { passwords: true, user: 'root' },
+      'It lets root and whoever else has a password in.',
+    ],
+  ])('is said in the summary of the plan: %s', async (script, parameters, said) => {
+    await disk.sh(script);
+    const { plan } = await disk.plan(ACTION, parameters);
+    expect(plan.summary).toContain(said);
+  });
+
+  it('is not named in the summary where nobody was kept out', async () => {
+    await disk.sh('touch etc/nologin');
+    expect((await disk.plan(ACTION)).plan.summary).toBe(
+      'Restore SSH: let others than root log in.',
+    );
+  });
+
   it("is the client's key where the grant names one, and only where it is needed", async () => {
     const recipient = { credentialRecipient: { type: 'ssh' as const, publicKey } };
     expect((await disk.plan(ACTION, {}, recipient)).plan.steps).toEqual([]);

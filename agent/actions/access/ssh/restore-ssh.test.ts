@@ -32,6 +32,29 @@ describe('the configuration', () => {
     );
   });
 
+  it.each([
+    ['a wrong value', 'PasswordAuthentication maybe', 'PasswordAuthentication no'],
+    ['a mistyped one with a wrong value', 'AllowTcpForwrding maybe', 'AllowTcpForwarding no'],
+    ['one under a Match', 'Match User ann\n  PermitOpen what', 'Match User ann\n  PermitOpen none'],
+  ])('gets the strictest value where the default lets in more: %s', async (_, wrong, right) => {
+    await expectRepairedAndUndone({
+      script: `echo '${wrong}' > etc/ssh/sshd_config.d/00.conf`,
+      steps: ['configuration'],
+      look: 'cat etc/ssh/sshd_config.d/00.conf',
+      expected: `${right}\n`,
+    });
+  });
+
+  it('takes passwords by default where the order asks for them', async () => {
+    await expectRepairedAndUndone({
+      script: `echo 'PasswordAuthentication maybe' > etc/ssh/sshd_config.d/00.conf`,
+      parameters: { passwords: true },
+      steps: ['configuration'],
+      look: 'cat etc/ssh/sshd_config.d/00.conf',
+      expected: '#PasswordAuthentication maybe\n',
+    });
+  });
+
   itEach<[what: string, fault: Repaired]>(1, [
     [
       'a line that sshd does not know made a comment',

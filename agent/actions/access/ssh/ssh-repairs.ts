@@ -30,6 +30,8 @@ export interface SshRepairs {
   /** All files in which sshd looks for its keys. */
   hostKeyPaths: string[];
   findings: string[];
+  /** Who gets in that was kept out. */
+  letIn: string[];
   /** What this action must not decide. */
   left: string[];
   service: string | null;
@@ -66,7 +68,7 @@ async function judge(
   const paths = await damagedPaths(target);
   const separation = await judgeSeparation(target);
   const { accounts } = separation;
-  const fixed = await fixConfig(original, (draft) => trial.check(draft, accounts));
+  const fixed = await fixConfig(original, parameters, (draft) => trial.check(draft, accounts));
   if (fixed.left !== null) {
     throw new ActionError(
       'config_beyond_repair',
@@ -139,6 +141,7 @@ async function judge(
       ...keyModes.findings,
       ...(nologin.length > 0 ? [`${NOLOGIN} is there: only root may log in.`] : []),
     ],
+    letIn: login.letIn,
     left: [...listening.left, ...login.left],
     service: units.service,
     socket: units.socket,
