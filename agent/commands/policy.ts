@@ -1,7 +1,17 @@
 import { locate } from '../config.ts';
 import type { AgentOptions } from '../config.ts';
+import { actions } from '../../proto/actions/catalogue.ts';
+import { matchesAction } from '../../proto/documents/fields.ts';
+import type { Policy } from '../../proto/documents/kinds/policy.ts';
 import { PolicyFile } from '../trust/policy.ts';
 import { printJson, printLines } from './printing.ts';
+
+/** A pattern that no action fits may be one of a newer agent, or a slip of the pen. */
+function unknownIn({ allow, deny }: Policy): string[] {
+  return [...allow, ...deny].filter(
+    (pattern) => !actions.some(({ id }) => matchesAction(pattern, id)),
+  );
+}
 
 /** 0 when the agent can use the policy, 1 when it refuses everything because of it. */
 export async function policyCheckCommand(
@@ -23,7 +33,10 @@ export async function policyCheckCommand(
       `  Engineers, class C   ${policy['engineers-for-class-c']}; ${policy['engineers-for-class-c-attested']} on an attestation`,
       `  Steps without undo   ${policy['allow-steps-without-undo'] ? 'allowed' : 'refused'}`,
     ];
-    printLines(lines);
+    printLines([
+      ...lines,
+      ...unknownIn(policy).map((pattern) => `! ${pattern} fits no action that this agent knows`),
+    ]);
   } else {
     printLines(
       [

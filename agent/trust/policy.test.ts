@@ -25,6 +25,13 @@ const read = (name = file, user = owner) => new PolicyFile(name, user).read();
 const whyNot = (reading: PolicyReading) => (reading.usable ? 'usable' : reading.why);
 
 describe('a policy file', () => {
+  it('with an entry that there is none of is told which there are', async () => {
+    await writeFile(file, 'version = 1\nallow-no-undo = true\n');
+    expect(whyNot(read())).toMatch(
+      /Unrecognized key: "allow-no-undo"; it may have version, allow, .*allow-steps-without-undo/,
+    );
+  });
+
   it('is read with the digest of its bytes', () => {
     expect(read()).toEqual({
       usable: true,

@@ -61,7 +61,11 @@ function parsePolicy(file: string, bytes: Buffer): PolicyReading {
 function describe(error: unknown): string {
   if (!(error instanceof z.ZodError)) return (error as Error).message.split('\n')[0]!;
   const issue = error.issues[0]!;
-  return `${issue.path.join('.') || 'policy'}: ${issue.message}`;
+  const known =
+    issue.code === 'unrecognized_keys'
+      ? `; it may have ${Object.keys(policySchema.shape).join(', ')}`
+      : '';
+  return `${issue.path.join('.') || 'policy'}: ${issue.message}${known}`;
 }
 
 /** Reads a file that only `owner` can have written. Judges what was opened, not what the name means later. */

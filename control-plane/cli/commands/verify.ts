@@ -74,7 +74,7 @@ export async function verify(
     ),
   );
   terminal.say(
-    'What came after that entry, or was cut off at the end, only the control plane says: entries bear no signature.',
+    'What came after that entry, or was cut off at the end, only the control plane says: entries bear no signature. The numbers of jobs are its words, too.',
   );
   return exitStatus.succeeded;
 }

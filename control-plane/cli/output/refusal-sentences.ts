@@ -48,6 +48,11 @@ const upgradeOne = (): NextStep => ({
   label: 'compare versions',
   command: 'intervene agents list',
 });
+/** Which of its entries is in the way the control plane is not told. */
+const allowThere = ({ action }: RefusedJob): NextStep => ({
+  label: `root on the server looks at it, and has it allow ${action} in /etc/intervene/policy.toml (allow, highest-class, allow-steps-without-undo)`,
+  command: 'intervene-agent policy check',
+});
 const askRoot = (command: string): NextStep => ({ label: 'root on the server runs', command });
 
 /** A sentence for every reason an agent may refuse for. Nothing was started in any of these cases. */
@@ -182,11 +187,11 @@ const refusalTexts: Record<RefusalReason, RefusalText> = {
   },
   policy_missing: {
     happened: (job) => `${job.server} has no policy that allows anything.`,
-    next: () => askRoot('editor /etc/intervene/policy.toml'),
+    next: allowThere,
   },
   policy_denied: {
     happened: (job) => `The local policy of ${job.server} does not allow ${job.action}.`,
-    next: () => askRoot('editor /etc/intervene/policy.toml'),
+    next: allowThere,
   },
   action_unknown: {
     happened: (job) => `The agent on ${job.server} does not know the action ${job.action}.`,

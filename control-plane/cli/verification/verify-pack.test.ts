@@ -6,6 +6,7 @@ import { PACKED_LOG, packed, papers } from '../../../test/fixtures/pack-papers.t
 import type { PaperChanges, Papers } from '../../../test/fixtures/pack-papers.ts';
 import { createTrustWorld, createWorldKey } from '../../../test/fixtures/trust-world.ts';
 import type { PackBody } from '../api/bodies.ts';
+import type { Check } from './check-list.ts';
 import { verifyPack } from './verify-pack.ts';
 
 function findings({ world, pack }: Papers, logs: Parameters<typeof verifyPack>[2] = []): string[] {
@@ -45,6 +46,20 @@ describe('a pack', () => {
     expect(findings(made, [{ name: 'b.log', digest: `sha256:${'2'.repeat(64)}` }])[0]).toContain(
       'b.log',
     );
+  });
+
+  it('is for the ticket that the client signed for, and tells of a server that was named otherwise', async () => {
+    const ticket = await altered((pack) => void (pack.intervention.ticket = 'T-other'));
+    expect(ticket).toContain('is for another ticket than the pack says: "T-other"');
+    const { world, pack } = await papers();
+    pack.intervention.serverName = 'other';
+    const pins = { root: world.root.digest, accountKeys: world.account.digest };
+    expect(verifyPack(pack, pins, [])).toMatchObject({
+      hasFailed: false,
+      checks: expect.arrayContaining([
+        expect.objectContaining({ verdict: 'note', detail: 'the pack calls that server "other"' }),
+      ]) as Check[],
+    });
   });
 
   it('holds for the pinned root and keys alone', async () => {

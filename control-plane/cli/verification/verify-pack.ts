@@ -1,7 +1,8 @@
+import { authorizationName } from '../../../proto/documents/authorization-name.ts';
 import { CheckList } from './check-list.ts';
 import type { Check } from './check-list.ts';
 import type { PackBody } from '../api/bodies.ts';
-import { openAuthorizations, openRevocations } from './pack-authorizations.ts';
+import { openAuthorizations, openRevocations, type Authorization } from './pack-authorizations.ts';
 import { checkChain } from './pack-chain.ts';
 import { checkJob } from './pack-jobs.ts';
 import type { JobFacts } from './pack-jobs.ts';
@@ -35,6 +36,7 @@ export function verifyPack(pack: PackBody, pins: Pins, logs: readonly LogFile[])
   const { agentKeys = [] } = pins;
   const { secrets } = pack;
   checkNames(pack, checks);
+  for (const authorization of authorizations) checkHead(pack, authorization, checks);
   const jobs: JobFacts[] = [];
   const findOrder = (id: string) => jobs.find((job) => job.id === id)?.order;
   const evidence = { trust, authorizations, revoked, server, agentKeys, findOrder, secrets };
@@ -61,6 +63,22 @@ function noteAgents(jobs: readonly JobFacts[], checks: CheckList): void {
       'agent key',
       `that ${key} is the agent of this server, only the engineers' orders say; compare it with intervene-agent status there, or require it with --agent`,
     );
+  }
+}
+
+/** What every authorization says of its case is signed, the head of the pack is not; a server may have been renamed. */
+function checkHead(
+  { intervention: { ticket, serverId, serverName } }: PackBody,
+  { payload }: Authorization,
+  checks: CheckList,
+): void {
+  const subject = authorizationName(payload);
+  if (payload.ticket !== ticket) {
+    checks.fails(subject, `is for another ticket than the pack says: ${JSON.stringify(ticket)}`);
+  }
+  const server = payload.servers.find(({ id }) => id === serverId);
+  if (server !== undefined && server.name !== serverName) {
+    checks.note(subject, `the pack calls that server ${JSON.stringify(serverName)}`);
   }
 }
 
