@@ -82,12 +82,9 @@ describe('keys of an account that do not belong to it', () => {
 
   it('are root’s still where it can read them', async () => {
     keys(0, 0o644, `${SECRET}${LINE}\n`);
-    expect(changeOf(await fixKeyModes(target, ANN))).toEqual({
-      kind: 'attributes',
-      path: '/home/ann/.ssh/authorized_keys',
-      straight: true,
-      mode: 0o644,
-    });
+    const change = changeOf(await fixKeyModes(target, ANN));
+    expect(change).toMatchObject({ kind: 'attributes', mode: 0o644 });
+    expect(change).not.toHaveProperty('uid');
   });
 
   it('are not what lies readable in a folder that is not', async () => {

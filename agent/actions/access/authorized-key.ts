@@ -114,7 +114,7 @@ export async function fixKeyModes(
     const wanted = usable(attributesOf(found), account, least);
     if (path === folder && wanted.uid !== undefined)
       await requireOwnContent(target, account, folder);
-    changes.push({ kind: 'attributes', path, straight: true, ...wanted });
+    changes.push({ kind: 'attributes', path, straight: true, inode: found.ino, ...wanted });
   }
   if (!except.includes(file)) changes.push(...(await keyFileChanges(target, account, file)));
   return changes;
@@ -127,7 +127,7 @@ async function keyFileChanges(target: Target, account: Account, file: string): P
   const part = await partFor(target, account, file, attributesOf(found));
   const wanted = usable(attributesOf(found), account, 0o600);
   if (found.uid === account.uid || (part === whole && wanted.uid === undefined)) {
-    return [{ kind: 'attributes', path: file, straight: true, ...wanted }];
+    return [{ kind: 'attributes', path: file, straight: true, inode: found.ino, ...wanted }];
   }
   const before = (await readState(target.root, file, true))!;
   const content = Buffer.from(part(before.bytes.toString('latin1')), 'latin1');

@@ -16,6 +16,8 @@ export interface AttributeChange extends Partial<FileAttributes> {
   path: string;
   /** See `FileChange.straight`. */
   straight?: true;
+  /** Of what was looked at: nothing else in its place is given away. */
+  inode?: number;
 }
 
 const attributes = z.strictObject({ mode: z.int(), uid: z.int(), gid: z.int() });
@@ -34,7 +36,7 @@ export async function planAttributeChange(
   root: TargetRoot,
   change: AttributeChange,
 ): Promise<PlannedChange> {
-  const { path, straight } = change;
+  const { path, straight, inode } = change;
   const before = await withOpened(root, path, straight, async (handle) => look(handle));
   const after = afterOf(change, before);
   return {
@@ -54,7 +56,8 @@ export async function planAttributeChange(
         backups,
         make: () =>
           withOpened(root, path, straight, async (handle) => {
-            if (!isSame(await look(handle), found)) throw stale(path);
+            const isIt = inode === undefined || (await handle.stat()).ino === inode;
+            if (!isIt || !isSame(await look(handle), found)) throw stale(path);
             await setAttributes(handle, after);
           }),
       };
@@ -79,7 +82,11 @@ export async function findAttributeChange(
   return {
     path,
     standing: now === null ? 'changed' : standingOf(now, before, after),
-    restore: () => withOpened(root, path, straight, (handle) => setAttributes(handle, before)),
+    restore: () =>
+      withOpened(root, path, straight, async (handle) => {
+        if (standingOf(await look(handle), before, after) === 'changed') throw changedSince(path);
+        await setAttributes(handle, before);
+      }),
   };
 }
 
@@ -111,6 +118,10 @@ function isSame(one: FileAttributes, other: FileAttributes): boolean {
 
 function digestOf({ mode, uid, gid }: FileAttributes): string {
   return contentDigest(Buffer.from(`attributes ${mode.toString(8)} ${uid} ${gid}`));
+}
+
+function changedSince(path: string): ActionError {
+  return new ActionError('changed_since', `${path} has been changed after the job`);
 }
 
 function stale(path: string): ActionError {
