@@ -33,7 +33,7 @@ export function consentText(
       `You allow ${whoMay(terms)} on ${servers} until ${formatMoment(terms.expiresAt * 1000, timeZone)}, for ticket ${harmless(terms.ticket)}:`,
     ),
     '',
-    ...terms.actions.flatMap((entry) => entryLines(entry, terms.highestClass, catalogue)),
+    ...terms.actions.flatMap((entry) => entryLines(entry, terms, catalogue)),
     '',
     ...labelled('Class', `${terms.highestClass} at most: ${classMeanings[terms.highestClass]}`),
     ...(terms.highestClass === 'C'
@@ -80,7 +80,7 @@ function whoMay(terms: GrantTerms): string {
 
 function entryLines(
   entry: Grant['actions'][number],
-  highest: ActionClass,
+  { highestClass: highest, acceptsStepsWithoutUndo }: GrantTerms,
   catalogue: readonly ActionDeclaration[],
 ): string[] {
   const matched = catalogue.filter((action) => matchesAction(entry.pattern, action.id));
@@ -88,6 +88,9 @@ function entryLines(
   for (const action of matched) {
     if (isClassWithin(action.class, highest)) {
       lines.push(...labelled(`    ${verbOf(action)}`, action.sentence));
+      if (!acceptsStepsWithoutUndo && isWithoutUndo(action)) {
+        lines.push(...labelled('', 'Refused: it cannot be undone, which is not accepted below.'));
+      }
     } else if (action.plans && isClassWithin(action.planClass, highest)) {
       lines.push(
         ...labelled('    plan', `Only say what it would do: ${lowerFirst(action.sentence)}`),
@@ -103,6 +106,11 @@ function entryLines(
     lines.push(...labelled('    only', `with ${name} = ${values.map(valueText).join(' or ')}`));
   }
   return lines;
+}
+
+/** Wherever it works: what it changes stays. */
+function isWithoutUndo({ changes, undo, offline }: ActionDeclaration): boolean {
+  return changes && undo === 'none' && offline?.undo !== 'yes';
 }
 
 function verbOf(action: ActionDeclaration): string {
