@@ -190,8 +190,14 @@ async function olderCopy({ root }: Target, kind: FileKind): Promise<DatabaseLine
   return lines.entries().every(([, line]) => isEntry(line, kind)) ? lines : null;
 }
 
+/** Those that hold hashes of passwords. */
+export const SECRET_FILES = [SHADOW, GSHADOW];
+
 /** Only what lets others read secrets or write, or keeps everybody from looking names up. */
-function rightAttributes({ isPublic }: FileKind, state: FileState): Partial<FileAttributes> {
+export function rightAttributes(
+  { isPublic }: Pick<FileKind, 'isPublic'>,
+  state: Pick<FileState, 'mode' | 'uid'>,
+): Partial<FileAttributes> {
   const mode = isPublic ? (state.mode & ~0o022) | 0o644 : state.mode & ~0o027;
   return {
     ...(mode !== state.mode && { mode }),

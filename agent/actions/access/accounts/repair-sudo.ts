@@ -11,7 +11,7 @@ import { scratchFolder } from '../../filesystem/scratch-space.ts';
 
 const SUDOERS = '/etc/sudoers';
 const FOLDER = '/etc/sudoers.d';
-const SUDO = '/usr/bin/sudo';
+export const SUDO = '/usr/bin/sudo';
 const VISUDO = '/usr/sbin/visudo';
 const MODE = 0o440;
 const OTHERS_WRITE = 0o022;

@@ -1,10 +1,11 @@
 import { chmod, mkdir, rm, symlink } from 'node:fs/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { names, ProbeFixture, seenBy } from '../testing/probe-fixture.ts';
+import { names, ProbeFixture, recorded, seenBy } from '../testing/probe-fixture.ts';
 import { faillock } from './faillock.ts';
 import { loginAccounts } from './login-accounts.ts';
 import { pam } from './pam.ts';
 import { sudoers } from './sudoers.ts';
+import { systemModes } from './system-modes.ts';
 
 let system: ProbeFixture;
 beforeEach(async () => {
@@ -103,6 +104,8 @@ describe('accounts', () => {
 describe('sudo', () => {
   const GOOD = 'root ALL=(ALL:ALL) ALL\n%sudo ALL=(ALL:ALL) ALL\n';
 
+  beforeEach(() => system.write('usr/bin/sudo', '', 0o4755));
+
   it('is well with a good file', async () => {
     await system.write('etc/sudoers', GOOD, 0o440);
     expect(await system.look(sudoers)).toEqual([]);
@@ -121,6 +124,37 @@ describe('sudo', () => {
 
   it('is not missed where it is not installed', async () => {
     await expect(system.look(sudoers)).rejects.toThrow('not installed');
+    await rm(system.path('usr/bin/sudo'));
+    await system.write('etc/sudoers', GOOD, 0o666);
+    await expect(system.look(sudoers)).rejects.toThrow('not installed');
+  });
+});
+
+describe('files of password hashes', () => {
+  const look = async () =>
+    (await system.look(systemModes, { folders: recorded('') })).filter(({ subject }) =>
+      /shadow/.test(subject),
+    );
+
+  it('are well where root and a group read them', async () => {
+    await accounts(shadow(HASH));
+    expect(await look()).toEqual([]);
+    await chmod(system.path('etc/shadow'), 0);
+    expect(await look()).toEqual([]);
+  });
+
+  it.each([0o666, 0o644, 0o660])('are open to others than root with mode %o', async (mode) => {
+    await accounts(shadow(HASH));
+    await chmod(system.path('etc/shadow'), mode);
+    expect(await look()).toMatchObject([
+      {
+        rule: 'sys.modes',
+        severity: 'critical',
+        subject: '/etc/shadow',
+        evidence: [{ text: `mode 0${mode.toString(8)}, owner 0` }],
+        suggestion: { action: 'access.repair-accounts', parameters: {} },
+      },
+    ]);
   });
 });
 

@@ -1,3 +1,4 @@
+import { SUDO } from '../../access/accounts/repair-sudo.ts';
 import { commandEvidence, fileEvidence, type NewFinding } from '../finding.ts';
 import { NotApplicable, nothingFound, type Probe } from '../probe.ts';
 
@@ -11,7 +12,9 @@ export const sudoers: Probe = {
   async look({ files, run }) {
     const found = await files.stat(FILE);
     const path = await files.locate(FILE);
-    if (found === null || path === null) throw new NotApplicable('sudo is not installed');
+    const isInstalled = (await files.stat(SUDO)) !== null;
+    if (!isInstalled || found === null || path === null)
+      throw new NotApplicable('sudo is not installed');
     const findings: NewFinding[] = [];
     if ((found.mode & 0o022) !== 0 || found.uid !== 0) {
       findings.push({

@@ -11,13 +11,19 @@ interface StorageRule {
   byHand: string;
 }
 
-const NOT_OPENED: StorageRule = {
-  rule: 'disk.not_opened',
-  area: 'filesystems',
-  severity: 'warning',
-  title: (subject) => `${subject} could not be opened: what it holds was not looked at`,
-  byHand: 'Open it by hand on this machine, or from a rescue system that can.',
-};
+function notOpened(byHand: string): StorageRule {
+  return {
+    rule: 'disk.not_opened',
+    area: 'filesystems',
+    severity: 'warning',
+    title: (subject) => `${subject} could not be opened: what it holds was not looked at`,
+    byHand,
+  };
+}
+
+const NOT_OPENED = notOpened('Open it by hand on this machine, or from a rescue system that can.');
+const OTHER_KERNEL =
+  'or start the server from a rescue system whose kernel has it; then look again.';
 
 /** No action repairs these: a disk has to be replaced, a key be given, another kernel be started. */
 const RULES: Partial<Record<StorageProblem['reason'], StorageRule>> = {
@@ -53,6 +59,14 @@ const RULES: Partial<Record<StorageProblem['reason'], StorageRule>> = {
     byHand:
       'Look for the missing disk (lvm pvs -o +pv_missing); never vgreduce --removemissing before its data is given up.',
   },
+  device_mapper_unavailable: notOpened(`Load the module: modprobe dm_mod, ${OTHER_KERNEL}`),
+  raid_unavailable: notOpened(`Load the module: modprobe md_mod, ${OTHER_KERNEL}`),
+  tool_missing: notOpened(
+    'Install the program that is named on this machine, or start the server from a rescue system that has it; then look again.',
+  ),
+  volume_unsupported: notOpened(
+    'Start its system, or open it by hand with the programs of LVM on this machine: what is named opens it.',
+  ),
   disk_key_missing: {
     rule: 'luks.no_key',
     area: 'filesystems',

@@ -1,5 +1,10 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import type { OpenDisks } from '../../../target/offline/open-disks.ts';
+import { must } from '../../../../test/harness/process.ts';
+import { patchFile } from '../../filesystem/testing/image-bytes.ts';
 import type { Volume } from '../../../target/offline/volumes.ts';
 import { judgeVolume } from './volume-state.ts';
 
@@ -25,4 +30,27 @@ it('a repair is suggested for the one file system that is damaged, not for its n
     { volume: '/dev/sdb1' },
   ]);
   expect(await suggested({ volumes, disks: [{}] })).toContainEqual({ partition: 1 });
+});
+
+it('no repair is suggested for what holds no file system and no copy of one', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'ivv-'));
+  try {
+    const empty = join(folder, 'empty.img');
+    const lost = join(folder, 'lost.img');
+    for (const path of [empty, lost]) await writeFile(path, Buffer.alloc(64 * 1024 * 1024));
+    await must(['mkfs.ext4', '-q', '-b', '1024', lost]);
+    await patchFile(lost, 1024, Buffer.alloc(1024));
+    const judge = (path: string) => {
+      const partition = { ...firstPartitionOf('/dev/sda'), partitionType: '0x83', type: null };
+      const volume = { ...partition, node: path };
+      return judgeVolume({ volumes: [volume], disks: [{}] } as never, volume, notRun);
+    };
+    const notRun = () => Promise.reject(new Error('nothing is run'));
+    expect(await judge(empty)).toMatchObject([{ rule: 'fs.unrecognised', suggestion: null }]);
+    expect(await judge(lost)).toMatchObject([
+      { rule: 'fs.ext4_super', suggestion: { action: 'filesystem.repair' } },
+    ]);
+  } finally {
+    await rm(folder, { recursive: true });
+  }
 });

@@ -83,9 +83,13 @@ async function judgeUnrecognised(volume: JudgedVolume, look: Look): Promise<NewF
     volume.problem === null ? await findLostKind(await inspectDevice(volume.node)) : null;
   if (lost === null && !isLinux && volume.problem === null) return [];
   if (lost !== null && lost !== 'ext') return judgePatched(volume, look, lost);
+  // As the repair looks for it: without a superblock and without copies there is nothing to repair.
+  const isRepairable =
+    lost !== null || (await readPrimary(await inspectDevice(volume.node))) !== null;
   const seen = volume.problem ?? (lost === null ? 'nothing recognised' : 'copies of it only');
+  const judged = { ...volume, repair: isRepairable ? volume.repair : null };
   return [
-    finding(volume, {
+    finding(judged, {
       rule: lost === null ? 'fs.unrecognised' : 'fs.ext4_super',
       severity: 'critical',
       title:
