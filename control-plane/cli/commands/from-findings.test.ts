@@ -28,6 +28,16 @@ const badNetwork: Finding = {
 const SUMMARY = 'Nothing is changed: what is wrong cannot be corrected without knowing more.';
 const NEEDED = 'Name whose it is: manager.';
 
+const unbootable: Finding = {
+  ...failedUnit,
+  rule: 'boot.cfg_missing',
+  suggestion: { action: 'bootloader.repair', parameters: {} },
+};
+const badFstab: Finding = {
+  ...failedUnit,
+  rule: 'boot.fstab_missing_device',
+  suggestion: { action: 'boot.repair-fstab', parameters: {} },
+};
 /** The same, but what is wrong with the network needs a word of a person; `later` is what is found at the end. */
 function answeringWithoutSteps(findings: Finding[], later = findings): void {
   let looks = 0;
@@ -123,6 +133,8 @@ describe('intervene plan --from-findings', () => {
       ...failedUnit,
       suggestion: { action: 'access.repair-accounts', parameters },
     });
+    const named = { packages: [['libbar1', 'libfoo1']] };
+    its.farEnd.addGrant({ actions: [{ pattern: 'packages.repair', parameters: named }] });
     const packages = [lacking(), lacking(['libbar1']), lacking(['libfoo1', 'libbar1'])];
     answering([...packages, account({}), account({ user: 'kim' })]);
     const { stdout } = await its.cli.run(['--json', 'plan', 'web-04', '--from-findings']);
@@ -135,11 +147,6 @@ describe('intervene plan --from-findings', () => {
   });
 
   it('proposes for a running system only what works on one, and says where else', async () => {
-    const unbootable: Finding = {
-      ...failedUnit,
-      rule: 'boot.cfg_missing',
-      suggestion: { action: 'bootloader.repair', parameters: {} },
-    };
     answering([unbootable]);
     const live = await its.cli.run(['plan', 'web-04', '--from-findings']);
     expect([live.status, ordered()]).toEqual([0, ['apply diagnostics.collect']]);
@@ -265,10 +272,44 @@ describe('intervene run --from-findings', () => {
     expect(done.stderr).toContain('Stopped at 2 of 2');
   });
 
-  it('does not take --yes alone for what is of class C', async () => {
-    answering([repairing]);
-    const done = await its.cli.run(['run', 'web-04', '--from-findings', '--yes']);
+  it('does not take --yes alone where any repair is of class C, and begins none', async () => {
+    answering([badFstab, unbootable]);
+    const words = ['run', 'web-04', '--from-findings', '--disk', '/dev/sdb', '--yes'];
+    const done = await its.cli.run([...words, '--ticket', 'T-8817'], {
+      columns: 200,
+      color: false,
+    });
     expect([done.status, ordered()]).toEqual([2, ['apply diagnostics.collect']]);
-    expect(done.stderr).toContain('--accept-class-c');
+    expect(done.stderr).toContain('Of class C: bootloader.repair. --yes needs --accept-class-c');
+    expect(done.stderr).toContain(
+      'plan web-04 --from-findings --disk /dev/sdb --ticket T-8817   (read',
+    );
+  });
+
+  it('says what it has done before an error that knows only of itself', async () => {
+    answering([restarting, repairing]);
+    const options = { columns: 200, color: false, answers: ['web-04\r', 'n\r'] };
+    const words = ['run', 'web-04', '--from-findings', '--ticket', 'T-8817'];
+    const done = await its.cli.run(words, options);
+    expect(done.status).toBe(4);
+    expect(done.stderr).toContain('not_confirmed');
+    expect(done.stderr).not.toContain('Nothing was changed');
+    expect(done.stderr).toContain('The repairs before it stay as they are: 1042/3.');
+    expect(done.stderr).toContain('diagnose web-04 --ticket T-8817   (look again)');
+  });
+
+  it('counts as not begun what could not even be prepared', async () => {
+    answering([restarting, repairing]);
+    const others = its.farEnd.onOrder;
+    its.farEnd.onOrder = (job) => {
+      others(job);
+      if (job.order.action === 'filesystem.repair' && job.order.mode === 'apply')
+        its.farEnd.agent = null;
+    };
+    const words = ['run', 'web-04', '--from-findings', '--yes', '--accept-class-c'];
+    const done = await its.cli.run(words, { color: false });
+    expect(done.stderr).toContain(
+      'Stopped at 2 of 2, service.restart; done: 1042/3; not begun: 1 (service.restart)',
+    );
   });
 });

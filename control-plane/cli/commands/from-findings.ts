@@ -5,27 +5,27 @@ import {
 } from '../../../proto/actions/diagnostics.ts';
 import { commandText, shell } from '../../../proto/documents/command-text.ts';
 import { orderClass } from '../../../proto/documents/coverage.ts';
-import type { Order } from '../../../proto/documents/kinds/order.ts';
 import type { Plan } from '../../../proto/documents/kinds/plan.ts';
-import { CliError, usageError } from '../cli-error.ts';
+import { CliError, usageError, type NextStep } from '../cli-error.ts';
 import type { CommandContext } from '../command-context.ts';
 import { compareDiagnoses, keyOf } from '../diagnosis/compare-diagnoses.ts';
 import { proposeRepairs, type Proposal } from '../diagnosis/propose-repairs.ts';
 import {
   isWithoutSteps,
+  plannedAsJson,
   reportRepairs,
   sayPlanned,
   type LeftRepair,
   type PlannedRepair,
   type RepairsDone,
 } from '../diagnosis/repairs-summary.ts';
+import { requirePermitted } from '../diagnosis/require-permitted.ts';
 import { exitStatus } from '../exit-status.ts';
-import { causeOf } from '../jobs/job-trouble.ts';
 import { reportOutcome } from '../jobs/outcome-card.ts';
 import { confirmOrder } from '../orders/confirm-order.ts';
 import type { OrderOptions } from '../orders/order-job.ts';
-import { readOrderOptions, targetWords } from '../orders/order-options.ts';
-import { prepareOrder } from '../orders/prepare-order.ts';
+import { orderWords, readOrderOptions } from '../orders/order-options.ts';
+import { prepareOrder, type Preparation } from '../orders/prepare-order.ts';
 import { targetOfPlan } from '../orders/read-plan.ts';
 import { glyph, styled } from '../output/terminal.ts';
 import { formatCount } from '../output/time-text.ts';
@@ -46,8 +46,9 @@ interface Proposed {
   diagnosis: string;
   found: DiagnosticsResult;
   proposals: Proposal[];
-  target: Order['target'];
   orderOptions: OrderOptions;
+  /** The options of it all, for commands to copy. */
+  words: string[];
 }
 
 /** `intervene plan SERVER --from-findings`: what the repairs of all findings would do; changes nothing. */
@@ -57,12 +58,13 @@ export async function planFromFindings(
   options: FromFindingsOptions,
 ): Promise<number> {
   const { terminal } = context;
-  const proposed = await propose(context, server, options);
+  const proposed = await propose(context, server, 'plan', options);
   if (proposed === null) return exitStatus.failed;
   const planned: PlannedRepair[] = [];
   for (const [at, proposal] of proposed.proposals.entries()) {
     sayProposal(context, proposed, at);
-    const { followed, plan, ticket } = await planOf(context, proposed, proposal, options);
+    const preparation = await prepareOrder(context, proposed.server, proposal.action, options.key);
+    const { followed, plan, ticket } = await planOf(context, preparation, proposed, proposal);
     planned.push({ proposal, job: followed.job, plan });
     if (terminal.json) continue;
     if (plan === null) await reportOutcome(context, followed, ticket);
@@ -71,8 +73,8 @@ export async function planFromFindings(
     }
   }
   if (terminal.json) {
-    terminal.printJson({ diagnosis: proposed.diagnosis, repairs: planned.map(asJson) });
-  } else sayPlanned(terminal, proposed.server, planned, targetWords(proposed.target));
+    terminal.printJson({ diagnosis: proposed.diagnosis, repairs: planned.map(plannedAsJson) });
+  } else sayPlanned(terminal, proposed, planned);
   const isComplete = planned.every(({ plan }) => plan !== null && !isWithoutSteps(plan.plan));
   return isComplete ? exitStatus.succeeded : exitStatus.failed;
 }
@@ -87,27 +89,28 @@ export async function runFromFindings(
   options: FromFindingsOptions,
 ): Promise<number> {
   const { terminal } = context;
-  const proposed = await propose(context, server, options);
+  const proposed = await propose(context, server, 'apply', options);
   if (proposed === null) return exitStatus.failed;
   const progress: RepairsDone = { done: [], left: [], begun: 0 };
   try {
     for (const [at, proposal] of proposed.proposals.entries()) {
       sayProposal(context, proposed, at);
+      const planning = await prepareOrder(context, proposed.server, proposal.action, options.key);
       progress.begun++;
-      const { status, job, unchanged } = await carryOut(context, proposed, proposal, options);
+      const carriedOut = await carryOut(context, planning, proposed, proposal, options);
+      const { status, job, unchanged } = carriedOut;
       if (status !== exitStatus.succeeded) return status;
       if (unchanged === null) progress.done.push(job);
       else progress.left = [...progress.left, { proposal, job, plan: unchanged }];
     }
     if (progress.done.length > 0) await settleLeft(context, proposed, progress, options);
+  } catch (error) {
+    throw afterRepairs(error, proposed, progress.done);
   } finally {
     await reportRepairs(terminal, proposed.proposals, progress);
   }
   if (proposed.proposals.length > 0) {
-    terminal.sayNext(
-      commandText(['intervene', 'diagnose', proposed.server, ...targetWords(proposed.target)]),
-      { label: 'Look again' },
-    );
+    terminal.sayNext(lookAgain(proposed).command, { label: 'Look again' });
   }
   return progress.left.length === 0 ? exitStatus.succeeded : exitStatus.failed;
 }
@@ -140,13 +143,13 @@ interface CarriedOut extends FollowedOrder {
 /** One repair to its end; the job is the one that changed something, or found that nothing is to be changed. */
 async function carryOut(
   context: CommandContext,
+  planning: Preparation,
   proposed: Proposed,
   proposal: Proposal,
   options: FromFindingsOptions,
 ): Promise<CarriedOut> {
   const { action, parameters } = proposal;
-  requireConsent(proposal, options);
-  const { plan, followed, ticket } = await planOf(context, proposed, proposal, options);
+  const { plan, followed, ticket } = await planOf(context, planning, proposed, proposal);
   const { name } = followed.job;
   if (plan === null) {
     const status = await reportOutcome(context, followed, ticket);
@@ -175,10 +178,14 @@ async function carryOut(
   return { ...done, unchanged: null };
 }
 
-/** Null when nothing may be proposed, which has been said. */
+/**
+ * Null when nothing may be proposed, which has been said. Throws where one of the repairs could not be ordered in
+ * this mode, before any is.
+ */
 async function propose(
   context: CommandContext,
   server: string,
+  mode: 'plan' | 'apply',
   options: FromFindingsOptions,
 ): Promise<Proposed | null> {
   const { terminal } = context;
@@ -206,43 +213,27 @@ async function propose(
         : styled('muted', `; ${without.length} without one: intervene diagnose says what to do`),
     );
   }
-  return {
+  const proposed = {
     server: preparation.server.name,
     diagnosis: diagnosed.followed.job.name,
     found: diagnosed.result,
     proposals,
-    target: orderOptions.target,
     orderOptions,
+    words: orderWords(orderOptions, orderOptions.target),
   };
+  const { ticket } = diagnosed;
+  await requirePermitted(context, preparation, { proposals, mode, options: orderOptions, ticket });
+  if (mode === 'apply') requireConsent(proposed, options);
+  return proposed;
 }
 
-function asJson({ proposal, job, plan }: PlannedRepair): object {
-  const isLeft = plan !== null && isWithoutSteps(plan.plan);
-  return {
-    action: proposal.action.id,
-    parameters: proposal.parameters,
-    findings: proposal.findings.map(({ rule, subject }) => ({ rule, subject })),
-    job: job.name,
-    plan: plan === null ? null : { digest: plan.digest, steps: plan.plan.steps.length },
-    reason: job.reason,
-    leftToPerson: isLeft,
-    detail: isLeft ? plan.plan.summary : causeOf(job),
-  };
-}
-
-async function planOf(
+function planOf(
   context: CommandContext,
-  { server, target, orderOptions }: Proposed,
+  preparation: Preparation,
+  { orderOptions: options }: Proposed,
   { action, parameters }: Proposal,
-  options: FromFindingsOptions,
 ): Promise<MadePlan> {
-  const preparation = await prepareOrder(context, server, action, options.key);
-  return makePlan(context, preparation, {
-    action,
-    parameters,
-    options: { ...orderOptions, target },
-    jsonLines: false,
-  });
+  return makePlan(context, preparation, { action, parameters, options, jsonLines: false });
 }
 
 function requireSoundHardware(findings: readonly Finding[], server: string): void {
@@ -257,15 +248,39 @@ function requireSoundHardware(findings: readonly Finding[], server: string): voi
   });
 }
 
-/** Before anything of it is ordered. */
-function requireConsent({ action }: Proposal, options: FromFindingsOptions): void {
-  if (options.yes !== true || action.class !== 'C' || options.acceptClassC === true) return;
+function requireConsent(
+  { server, proposals, words }: Proposed,
+  options: FromFindingsOptions,
+): void {
+  if (options.yes !== true || options.acceptClassC === true) return;
+  const ids = proposals.filter(({ action }) => action.class === 'C').map(({ action }) => action.id);
+  if (ids.length === 0) return;
   throw usageError(
-    `${action.id} is of class C: --yes needs --accept-class-c too, after you have read what ` +
-      'plan --from-findings prints.',
-    [],
+    `Of class C: ${[...new Set(ids)].join(', ')}. --yes needs --accept-class-c too, after you have read ` +
+      'what plan --from-findings prints.',
+    [
+      {
+        label: 'read what would be done',
+        command: commandText(['intervene', 'plan', server, '--from-findings', ...words]),
+      },
+    ],
     'needs_plan',
   );
+}
+
+function lookAgain({ server, words }: Proposed): NextStep {
+  return { label: 'look again', command: commandText(['intervene', 'diagnose', server, ...words]) };
+}
+
+/** The same error where repairs were carried out before it: what it says of itself is not all that happened. */
+function afterRepairs(error: unknown, proposed: Proposed, done: readonly string[]): unknown {
+  if (!(error instanceof CliError) || done.length === 0) return error;
+  const { code, message: happened, exitStatus: status, next, cause } = error;
+  return new CliError({
+    ...{ code, happened, exitStatus: status, cause },
+    safe: `The repairs before it stay as they are: ${done.join(', ')}. Each can be taken back with jobs undo.`,
+    next: [...next, lookAgain(proposed)],
+  });
 }
 
 function sayProposal(context: CommandContext, { proposals }: Proposed, at: number): void {

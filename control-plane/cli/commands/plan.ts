@@ -11,14 +11,14 @@ import { QuietLogView } from '../jobs/log-view.ts';
 import { reportOutcome } from '../jobs/outcome-card.ts';
 import { orderJob } from '../orders/order-job.ts';
 import type { OrderOptions } from '../orders/order-job.ts';
-import { readOrderOptions } from '../orders/order-options.ts';
+import { readOrderOptions, runPlanText } from '../orders/order-options.ts';
 import type { RawOrderOptions } from '../orders/order-options.ts';
 import { parseParameters } from '../orders/parameters.ts';
 import type { Parameters } from '../orders/parameters.ts';
 import { planLines } from '../orders/plan-view.ts';
 import { prepareOrder } from '../orders/prepare-order.ts';
 import type { Preparation } from '../orders/prepare-order.ts';
-import { readPlan, shortDigest } from '../orders/read-plan.ts';
+import { readPlan } from '../orders/read-plan.ts';
 import type { ReadPlan } from '../orders/read-plan.ts';
 import { requireAction } from './actions.ts';
 
@@ -73,9 +73,7 @@ export async function plan(
   if (read === null) return reportOutcome(context, followed, ticket);
   await showPlan(context, read, action, preparation.server.name, 'out', followed.job.name);
   if (read.plan.steps.length === 0) return exitStatus.succeeded;
-  context.terminal.sayNext(
-    shell`intervene run ${preparation.server.name} ${action.id} --plan ${shortDigest(read.digest)}`,
-  );
+  context.terminal.sayNext(runPlanText(preparation.server.name, action, read, orderOptions));
   return exitStatus.succeeded;
 }
 

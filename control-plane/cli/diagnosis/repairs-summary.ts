@@ -1,8 +1,10 @@
-import { commandText, shell } from '../../../proto/documents/command-text.ts';
+import { commandText } from '../../../proto/documents/command-text.ts';
 import type { Plan } from '../../../proto/documents/kinds/plan.ts';
 import type { JobBody } from '../api/bodies.ts';
 import { causeOf } from '../jobs/job-trouble.ts';
-import { shortDigest, type ReadPlan } from '../orders/read-plan.ts';
+import type { OrderOptions } from '../orders/order-job.ts';
+import { runPlanText } from '../orders/order-options.ts';
+import type { ReadPlan } from '../orders/read-plan.ts';
 import { glyph, styled } from '../output/terminal.ts';
 import type { Terminal } from '../output/terminal.ts';
 import type { Proposal } from './propose-repairs.ts';
@@ -52,12 +54,34 @@ function leftAsJson({ proposal: { action, parameters, findings }, job, plan }: L
   };
 }
 
+/** A planned repair as `plan --from-findings --json` prints it. */
+export function plannedAsJson({ proposal, job, plan }: PlannedRepair): object {
+  const isLeft = plan !== null && isWithoutSteps(plan.plan);
+  return {
+    action: proposal.action.id,
+    parameters: proposal.parameters,
+    findings: proposal.findings.map(({ rule, subject }) => ({ rule, subject })),
+    job: job.name,
+    plan: plan === null ? null : { digest: plan.digest, steps: plan.plan.steps.length },
+    reason: job.reason,
+    leftToPerson: isLeft,
+    detail: isLeft ? plan.plan.summary : causeOf(job),
+  };
+}
+
+/** What repairs were planned for. */
+export interface PlannedFor {
+  server: string;
+  orderOptions: OrderOptions;
+  /** The options of it all, for commands to copy. */
+  words: readonly string[];
+}
+
 /** Ends `plan --from-findings`: what carries the repairs out, or which of them could not be planned and why. */
 export function sayPlanned(
   terminal: Terminal,
-  server: string,
+  { server, orderOptions, words }: PlannedFor,
   planned: readonly PlannedRepair[],
-  target: readonly string[],
 ): void {
   if (planned.length === 0) return;
   const unplanned = planned.filter(({ plan }) => plan === null);
@@ -69,7 +93,7 @@ export function sayPlanned(
   sayLeft(terminal, left, planned.length);
   if (unplanned.length === 0) {
     if (left.length === planned.length) return;
-    terminal.sayNext(commandText(['intervene', 'run', server, '--from-findings', ...target]), {
+    terminal.sayNext(commandText(['intervene', 'run', server, '--from-findings', ...words]), {
       label: 'Carry them out, one after the other, each planned again',
     });
     return;
@@ -85,10 +109,9 @@ export function sayPlanned(
   }
   for (const { proposal, plan } of planned) {
     if (plan === null || isWithoutSteps(plan.plan)) continue;
-    terminal.sayNext(
-      shell`intervene run ${server} ${proposal.action.id} --plan ${shortDigest(plan.digest)}`,
-      { label: 'Carry out what was planned' },
-    );
+    terminal.sayNext(runPlanText(server, proposal.action, plan, orderOptions), {
+      label: 'Carry out what was planned',
+    });
   }
 }
 
@@ -107,10 +130,11 @@ export async function reportRepairs(
   proposals: readonly Proposal[],
   { done, left, begun }: RepairsDone,
 ): Promise<void> {
-  const isStopped = done.length + left.length < proposals.length;
+  const settled = done.length + left.length;
+  const isStopped = settled < proposals.length;
   const notBegun = proposals.slice(begun).map(({ action }) => action.id);
   if (terminal.json) {
-    const stoppedAt = isStopped ? begun : null;
+    const stoppedAt = isStopped ? settled + 1 : null;
     await terminal.printJsonLine({
       type: 'repairs',
       of: proposals.length,
@@ -126,8 +150,8 @@ export async function reportRepairs(
   terminal.say('');
   terminal.say(
     glyph('warn', '!'),
-    styled('bold', `Stopped at ${begun} of ${proposals.length}`),
-    `, ${proposals[begun - 1]?.action.id ?? ''}; done: ${done.join(', ') || 'none'}`,
+    styled('bold', `Stopped at ${settled + 1} of ${proposals.length}`),
+    `, ${proposals[settled]?.action.id ?? ''}; done: ${done.join(', ') || 'none'}`,
     `; not begun: ${notBegun.length === 0 ? 'none' : `${notBegun.length} (${notBegun.join(', ')})`}`,
   );
 }

@@ -1,18 +1,17 @@
 import type { ActionDeclaration } from '../../../proto/actions/declaration.ts';
 import { shell } from '../../../proto/documents/command-text.ts';
 import { digestOf } from '../../../proto/documents/document.ts';
-import { keyFingerprint } from '../../../proto/documents/keys.ts';
 import type { Identity } from '../../../proto/documents/fields.ts';
 import type { Order } from '../../../proto/documents/kinds/order.ts';
 import type { GrantBody, JobBody } from '../api/bodies.ts';
-import { usageError } from '../cli-error.ts';
 import type { CommandContext } from '../command-context.ts';
 import { glyph } from '../output/terminal.ts';
 import { formatClock, formatDuration } from '../output/time-text.ts';
 import { submitJob } from '../jobs/submit-job.ts';
 import { buildOrder } from './build-order.ts';
 import { findGiven } from './given-secrets.ts';
-import { chooseGrant, findGrant } from './grant-choice.ts';
+import { choosePermission, requireTicketOf } from './choose-permission.ts';
+import { findGrant, type GrantChoice } from './grant-choice.ts';
 import type { Parameters } from './parameters.ts';
 import type { Preparation } from './prepare-order.ts';
 
@@ -66,26 +65,13 @@ export async function orderJob(
   const { api, server, agent, signer } = preparation;
   const now = context.surroundings.now();
   const given = await findGiven(preparation, wanted.action, options.given);
-  const choose = (grants: readonly GrantBody[]) =>
-    chooseGrant(
-      grants,
-      {
-        server: server.id,
-        agentKey: agent.keyFingerprint,
-        action: wanted.action.id,
-        mode: wanted.mode,
-        parameters: wanted.parameters,
-      },
-      wanted.action,
-      Math.floor(now / 1000),
-      keyFingerprint(signer.key),
-    );
-  const ofTicket = given.grants.filter(({ ticket }) => ticket === options.ticket);
-  const chosenFrom = choose(ofTicket).grant === null ? given.grants : ofTicket;
-  const choice = wanted.authorization === undefined ? choose(chosenFrom) : null;
+  const choice =
+    wanted.authorization === undefined
+      ? choosePermission(context, preparation, given.grants, wanted, options.ticket)
+      : null;
   const authorization = choice ? (choice.grant?.digest ?? null) : (wanted.authorization ?? null);
   const grant = choice?.grant?.body ?? findGrant(given.grants, authorization);
-  requireTicketOf(grant, options.ticket, server.name, wanted.action.id);
+  requireTicketOf(grant, options.ticket, server.name, [wanted.action.id]);
   const { order, envelope } = await buildOrder(
     {
       action: wanted.action,
@@ -125,31 +111,10 @@ export async function orderJob(
   };
 }
 
-/** A job under a permission belongs to the permission's ticket; filed under another, its case would miss it. */
-function requireTicketOf(
-  grant: GrantBody | undefined,
-  ticket: string | undefined,
-  server: string,
-  action: string,
-): void {
-  if (grant === undefined || ticket === undefined || grant.ticket === ticket) return;
-  throw usageError(
-    `--ticket ${ticket}: the permission that covers this, G-${grant.number}, is for ${grant.ticket}. Leave --ticket out.`,
-    [
-      {
-        label: 'or the client permits it for that ticket',
-        command: shell`intervene authorize ${server} --ticket ${ticket} --actions ${action}`,
-        byOther: true,
-      },
-    ],
-    'ticket_mismatch',
-  );
-}
-
 function sayOrdered(
   context: CommandContext,
   job: JobBody,
-  choice: ReturnType<typeof chooseGrant> | null,
+  choice: GrantChoice | null,
   grants: readonly GrantBody[],
 ): void {
   const { terminal, surroundings } = context;

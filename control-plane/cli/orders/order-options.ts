@@ -1,4 +1,4 @@
-import { shell } from '../../../proto/documents/command-text.ts';
+import { commandText, shell } from '../../../proto/documents/command-text.ts';
 import { secretsOf, type ActionDeclaration } from '../../../proto/actions/declaration.ts';
 import { ALL_DISKS, type Order } from '../../../proto/documents/kinds/order.ts';
 import { usageError } from '../cli-error.ts';
@@ -7,6 +7,7 @@ import { suggest } from '../output/suggestion.ts';
 import { parseDuration } from '../output/time-text.ts';
 import type { OrderOptions } from './order-job.ts';
 import { splitPair } from './parameters.ts';
+import { shortDigest, type ReadPlan } from './read-plan.ts';
 import { requireTicket } from './ticket.ts';
 
 /** What `run`, `plan` and `jobs undo` take on the command line about the order itself. */
@@ -69,6 +70,36 @@ export function targetWords(target: Order['target']): string[] {
   if (target?.disk === undefined) return [];
   const { disk, filesystem } = target;
   return ['--disk', disk, ...(filesystem === undefined ? [] : ['--system', filesystem])];
+}
+
+/**
+ * The options that an order was made with, for commands to copy that order the next; without its target where a
+ * plan says it. The file of a secret is not known any more.
+ */
+export function orderWords(
+  options: Pick<OrderOptions, 'expectedSystem' | 'ticket' | 'given' | 'secrets'>,
+  target: Order['target'],
+): string[] {
+  const { hostname, machineId } = options.expectedSystem;
+  return [
+    ...targetWords(target),
+    ...(hostname === undefined ? [] : ['--expect-hostname', hostname]),
+    ...(machineId === undefined ? [] : ['--expect-machine-id', machineId]),
+    ...(options.ticket === undefined ? [] : ['--ticket', options.ticket]),
+    ...options.given.flatMap((name) => ['--given', name]),
+    ...Object.keys(options.secrets).flatMap((name) => ['--secret', `${name}=FILE`]),
+  ];
+}
+
+/** The command that carries a plan out, with the options it was made with. */
+export function runPlanText(
+  server: string,
+  { id }: ActionDeclaration,
+  { digest }: ReadPlan,
+  options: OrderOptions,
+): string {
+  const words = ['--plan', shortDigest(digest), ...orderWords(options, null)];
+  return commandText(['intervene', 'run', server, id, ...words]);
 }
 
 function readEngineers(count: number | undefined): number | undefined {

@@ -73,7 +73,8 @@ function requireEngineer(context: CommandContext): void {
   });
 }
 
-function requireAgent(server: ServerBody, action: ActionDeclaration): AgentBody {
+/** Throws where the server has no agent, or one that does not know the action. */
+export function requireAgent(server: ServerBody, action: ActionDeclaration): AgentBody {
   const { agent } = server;
   if (agent === null) {
     throw new CliError({
