@@ -1,18 +1,9 @@
 import { rmSync } from 'node:fs';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { FaultDisk } from '../../../test/lab/index.ts';
-import { BootJobs } from './testing/boot-jobs.ts';
+import { describe, expect, it } from 'vitest';
+import { disk, jobs, LIMIT_MS, useBootDisk } from './testing/boot-disk.ts';
 import { bootStateOf } from './testing/boot-state.ts';
 
-const LIMIT_MS = 600_000;
-
-let disk: FaultDisk;
-let jobs: BootJobs;
-beforeEach(async () => {
-  disk = await FaultDisk.copy('bios-gpt');
-  jobs = await BootJobs.on(disk);
-}, LIMIT_MS);
-afterEach(() => jobs.close());
+useBootDisk('bios-gpt');
 
 describe('what starts a system on a disk', () => {
   it(

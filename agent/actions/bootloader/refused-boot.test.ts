@@ -1,19 +1,10 @@
 import { readdirSync, rmSync, truncateSync } from 'node:fs';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { FaultDisk } from '../../../test/lab/index.ts';
+import { describe, expect, it } from 'vitest';
 import { REPAIRED_BY_HAND } from './foreign-boot.ts';
-import { BootJobs } from './testing/boot-jobs.ts';
+import { disk, jobs, LIMIT_MS, useBootDisk } from './testing/boot-disk.ts';
 import { layAsRhel } from './testing/foreign-system.ts';
 
-const LIMIT_MS = 600_000;
-
-let disk: FaultDisk;
-let jobs: BootJobs;
-beforeEach(async () => {
-  disk = await FaultDisk.copy('bios-gpt');
-  jobs = await BootJobs.on(disk);
-}, LIMIT_MS);
-afterEach(() => jobs.close());
+useBootDisk('bios-gpt');
 
 describe('what starts a system in another way than Debian', () => {
   it(

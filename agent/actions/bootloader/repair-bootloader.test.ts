@@ -1,20 +1,12 @@
 import { readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
-import { afterEach, beforeEach, describe, expect, it, type TestContext } from 'vitest';
+import { describe, expect, it, type TestContext } from 'vitest';
 import { isWhole } from '../../../test/fixtures/matrix.ts';
-import { bootsToLogin, FaultDisk } from '../../../test/lab/index.ts';
+import { bootsToLogin } from '../../../test/lab/index.ts';
 import { must } from '../../../test/harness/process.ts';
-import { BootJobs } from './testing/boot-jobs.ts';
+import { disk, jobs, LIMIT_MS, takeBootDisk, useBootDisk } from './testing/boot-disk.ts';
 import { bootStateOf } from './testing/boot-state.ts';
 
-const LIMIT_MS = 600_000;
-
-let disk: FaultDisk;
-let jobs: BootJobs;
-beforeEach(async () => {
-  disk = await FaultDisk.copy('bios-gpt');
-  jobs = await BootJobs.on(disk);
-}, LIMIT_MS);
-afterEach(() => jobs.close());
+useBootDisk('bios-gpt');
 
 /** The fault laboratory takes each of these through the whole product, a sample of them by default. */
 const onlyWithAll = ({ skip }: TestContext) => skip(!isWhole, 'only with --all');
@@ -113,8 +105,7 @@ describe('what starts a system on a disk', () => {
       onlyWithAll(test);
       for (const layout of ['bios-btrfs', 'bios-gpt-boot'] as const) {
         await jobs.close();
-        disk = await FaultDisk.copy(layout);
-        jobs = await BootJobs.on(disk);
+        await takeBootDisk(layout);
         const menu = () => disk.look((system) => system.read('boot/grub/grub.cfg'));
         const before = await menu();
         const parameters = { parts: ['loader', 'config'] };

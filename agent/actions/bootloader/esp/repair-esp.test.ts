@@ -1,19 +1,11 @@
 import { createHash } from 'node:crypto';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { isWhole } from '../../../../test/fixtures/matrix.ts';
 import { must } from '../../../../test/harness/process.ts';
-import { bootsToLogin, FaultDisk } from '../../../../test/lab/index.ts';
-import { BootJobs } from '../testing/boot-jobs.ts';
+import { bootsToLogin } from '../../../../test/lab/index.ts';
+import { disk, jobs, LIMIT_MS, useBootDisk } from '../testing/boot-disk.ts';
 
-const LIMIT_MS = 600_000;
-
-let disk: FaultDisk;
-let jobs: BootJobs;
-beforeEach(async () => {
-  disk = await FaultDisk.copy('uefi');
-  jobs = await BootJobs.on(disk);
-}, LIMIT_MS);
-afterEach(() => jobs.close());
+useBootDisk('uefi');
 
 async function espBytes(): Promise<string> {
   const { offset, size } = disk.partition('esp');
