@@ -3,13 +3,17 @@ import { readBlockDevices } from '../filesystems/block-devices.ts';
 import { GRUBENV, savedChoiceFault } from '../../bootloader/boot-choice.ts';
 import { foreignBoot } from '../../bootloader/foreign-boot.ts';
 import { fileEvidence, type NewFinding } from '../finding.ts';
-import { byHandOnly } from './by-hand.ts';
+import { bootByHand, byHandOnly, KERNEL_FIRST } from './by-hand.ts';
 import { NotApplicable, type Probe, type ProbeContext } from '../probe.ts';
 
 const CONFIGS = ['/boot/grub/grub.cfg', '/boot/grub2/grub.cfg'];
 const SUGGESTION = { action: 'bootloader.repair', parameters: {} } as const;
 /** Shorter than any that finds a root file system. */
 const INITRD_MIN_BYTES = 1024 * 1024;
+const OTHER_KERNELS = [
+  '/boot/loader/entries',
+  ...['/boot/EFI/Linux', '/boot/efi/EFI/Linux', '/efi/EFI/Linux'],
+];
 const CONFIG_MAX_BYTES = 512 * 1024;
 
 interface Entry {
@@ -33,15 +37,22 @@ export const bootChain: Probe = {
       ['/boot/grub', '/boot/grub2'].map((path) => files.stat(path)),
     );
     const kernels = (await files.list('/boot')).filter((name) => name.startsWith('vmlinu'));
-    if (folders.every((folder) => folder === null) && kernels.length === 0) {
+    const isRunning = context.volumes === undefined;
+    if (isRunning && folders.every((folder) => folder === null) && kernels.length === 0) {
       throw new NotApplicable('it has no boot loader and no kernel of its own');
     }
     const config = await findConfig(context);
+    const byHand = await bootByHand(files);
     const judged = (findings: NewFinding[]) =>
-      foreign === null ? { findings, facts } : { findings: findings.map(byHandOnly), facts };
+      byHand === null
+        ? { findings, facts }
+        : { findings: findings.map((finding) => byHandOnly(finding, byHand)), facts };
+    if (kernels.length === 0 && (await isWithoutKernel(files, config))) {
+      return judged([noKernel(config)]);
+    }
     if (config === null) return judged([missingConfig(kernels, CONFIGS[foreign === null ? 0 : 1])]);
     const { file, text } = config;
-    const linux = entries(text, /^\s*linux(?:16|efi)?\s+(\S+)/);
+    const linux = linuxEntries(text);
     const initrds = entries(text, /^\s*initrd(?:16|efi)?\s+(\S+)/);
     const usesBls = /^[ \t]*blscfg\b/m.test(text);
     if (linux.length === 0 && !usesBls) return judged([missingConfig(kernels, file)]);
@@ -66,6 +77,37 @@ async function findConfig({ files }: ProbeContext): Promise<{ file: string; text
   return null;
 }
 
+/** Neither where GRUB looks for one, nor where other loaders do (systemd-boot(7)). */
+async function isWithoutKernel(
+  files: ProbeContext['files'],
+  config: { text: string } | null,
+): Promise<boolean> {
+  for (const folder of OTHER_KERNELS) {
+    if ((await files.list(folder).catch(() => [])).length > 0) return false;
+  }
+  for (const { path } of linuxEntries(config?.text ?? '')) {
+    if ((await bootFile(files, path)) !== null) return false;
+  }
+  return true;
+}
+
+function noKernel(config: { file: string; text: string } | null): NewFinding {
+  const [first] = linuxEntries(config?.text ?? '');
+  return {
+    rule: 'boot.no_kernel',
+    severity: 'critical',
+    subject: '/boot',
+    title: 'The next boot has nothing to start: there is no kernel in /boot',
+    evidence: [
+      first === undefined
+        ? fileEvidence('/boot', null, 'kernels: none')
+        : fileEvidence(config!.file, first.line, first.text),
+    ],
+    suggestion: null,
+    byHand: KERNEL_FIRST,
+  };
+}
+
 function missingConfig(kernels: readonly string[], file = CONFIGS[0]!): NewFinding {
   return {
     rule: 'boot.cfg_missing',
@@ -77,6 +119,8 @@ function missingConfig(kernels: readonly string[], file = CONFIGS[0]!): NewFindi
     byHand: 'update-grub, or grub2-mkconfig -o /boot/grub2/grub.cfg',
   };
 }
+
+const linuxEntries = (text: string) => entries(text, /^\s*linux(?:16|efi)?\s+(\S+)/);
 
 function entries(text: string, pattern: RegExp): Entry[] {
   return text.split('\n').flatMap((line, at) => {

@@ -65,8 +65,28 @@ describe('the next boot', () => {
   it('misses its kernel, and an older one less', async () => {
     await rm(system.path('boot/vmlinuz-6.1.0-20-amd64'));
     expect(await look()).toMatchObject([{ rule: 'boot.kernel_missing', severity: 'warning' }]);
+    await system.write('boot/vmlinuz-6.1.0-20-amd64', 'kernel');
     await rm(system.path('boot/vmlinuz-6.1.0-28-amd64'));
-    expect(await look()).toMatchObject([{ severity: 'critical', evidence: [{ line: 3 }] }, {}]);
+    expect(await look()).toMatchObject([{ severity: 'critical', evidence: [{ line: 3 }] }]);
+  });
+
+  it('has nothing to start without a kernel, which no repair brings', async () => {
+    for (const version of ['28', '20']) {
+      await rm(system.path(`boot/vmlinuz-6.1.0-${version}-amd64`));
+    }
+    const nothing = { rule: 'boot.no_kernel', severity: 'critical', suggestion: null };
+    expect(await look()).toMatchObject([{ ...nothing, evidence: [{ file: `/${CFG}`, line: 3 }] }]);
+    await rm(system.path(CFG));
+    expect(await look()).toMatchObject([{ ...nothing, evidence: [{ file: '/boot' }] }]);
+  });
+
+  it('may have its kernel elsewhere than in /boot itself', async () => {
+    for (const version of ['28', '20']) {
+      await rm(system.path(`boot/vmlinuz-6.1.0-${version}-amd64`));
+    }
+    await system.write('vmlinuz', 'kernel');
+    await system.write(CFG, config().replaceAll(/\/boot\/vmlinuz-\S+/g, '/vmlinuz'));
+    expect(await look()).toEqual([]);
   });
 
   it('has no initial file system, or a broken one', async () => {

@@ -8,7 +8,7 @@ import { bootDisks, mayStart, readBootSectors } from '../../bootloader/boot-sect
 import { inspectDevice } from '../../../target/block-device.ts';
 import { foreignBoot } from '../../bootloader/foreign-boot.ts';
 import { findDamagedTable, type DamagedTable } from '../../bootloader/partition-table.ts';
-import { byHandOnly } from '../boot/by-hand.ts';
+import { bootByHand, byHandOnly } from '../boot/by-hand.ts';
 import { bounded, commandEvidence, cut, fileEvidence, type NewFinding } from '../finding.ts';
 import { judgeDisksOfOrder } from '../hardware/require-sound-disks.ts';
 import { ProbeFailure, type LookOptions, type Probe } from '../probe.ts';
@@ -86,7 +86,6 @@ async function judgeDisksAndSystem(
   const others = bootDisks(target.layout!).filter((disk) => !starting.includes(disk));
   await judgeBootCode(context, open, others, collected);
   const foreign = await foreignBoot(target.files);
-  if (foreign !== null) collected.findings = collected.findings.map(byHandOnly);
   const judgeBoot = (what: string, judge: () => Promise<NewFinding[]>) =>
     lookAt(context, collected, boot(what), async () => {
       if (foreign === null) return judge();
@@ -95,6 +94,10 @@ async function judgeDisksAndSystem(
   await judgeBoot('efi', () => judgeEfiPartitions(context, target));
   await judgeBoot('initramfs', () => judgeInitramfs(target));
   await judgeSystem(context, target, probes, look, collected);
+  const byHand = await bootByHand(target.files);
+  if (byHand !== null) {
+    collected.findings = collected.findings.map((finding) => byHandOnly(finding, byHand));
+  }
   if (!probes.includes(configurations)) return;
   await lookAt(context, collected, configurations, () => judgeConfigurations(context, target));
 }

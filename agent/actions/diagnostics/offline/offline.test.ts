@@ -1,4 +1,4 @@
-import { mkdirSync, rmSync } from 'node:fs';
+import { mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import {
   diagnosticsResult,
@@ -9,6 +9,7 @@ import { FaultDisk, imageDigest, type LayoutName } from '../../../../test/lab/in
 import { must } from '../../../../test/harness/process.ts';
 import { ended, JobsFixture, output } from '../../../jobs/jobs-fixture.ts';
 import type { Jobs } from '../../../jobs/job.ts';
+import { KERNEL_FIRST } from '../boot/by-hand.ts';
 import { REPAIRED_BY_HAND } from '../../bootloader/foreign-boot.ts';
 import { layAsRhel } from '../../bootloader/testing/foreign-system.ts';
 
@@ -136,6 +137,25 @@ describe('a diagnosis of a system on a disk', () => {
     const own = found.filter(({ area }) => area === 'boot');
     expect(rules(own).map((text) => text.split(' ')[0])).toEqual(['boot.no_mbr_code']);
     expect(own).toMatchObject([{ suggestion: null, byHand: REPAIRED_BY_HAND }]);
+  }, 300_000);
+
+  it('says that there is no kernel, and suggests no repair that would be refused for it', async () => {
+    const found = await broken('bios-gpt', async (disk) => {
+      await disk.inside((system) => {
+        for (const name of readdirSync(system.path('boot'))) {
+          rmSync(system.path(`boot/${name}`), { recursive: true });
+        }
+      });
+      await disk.writeBytes(0, Buffer.alloc(440));
+    });
+    const own = found.filter(({ area }) => area === 'boot');
+    expect(rules(own)).toEqual(
+      expect.arrayContaining(['boot.no_kernel /boot', expect.stringMatching('^boot.no_mbr_code')]),
+    );
+    for (const { suggestion, byHand } of own) {
+      expect(suggestion).toBeNull();
+      expect(byHand).toBe(KERNEL_FIRST);
+    }
   }, 300_000);
 
   it('goes on where the root file system cannot be opened', async () => {
