@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { DISK_KEY } from '../../../proto/actions/declaration.ts';
 import { commandText, shell } from '../../../proto/documents/command-text.ts';
 import { signDocument } from '../../../proto/documents/document.ts';
 import { GIVEN_SECRET_MAX_BYTES, sealGivenSecret } from '../../../proto/documents/given-secret.ts';
@@ -101,7 +102,9 @@ export async function giveCredential(
   terminal.printName(`C-${credential.number}`);
   terminal.say(glyph('ok', '✓'), `C-${credential.number} is given for ${use}.`);
   if (isPrintable) terminal.say(glyph('warn', '!'), PRINTABLE);
-  const words = ['run', server.name, action.id, '--given', name, ...neededWords(action)];
+  // The key of disks is for nothing else; which of them are meant is the engineer's to say.
+  const disk = name === DISK_KEY ? ['--disk', 'DISK'] : [];
+  const words = ['run', server.name, action.id, ...disk, '--given', name, ...neededWords(action)];
   terminal.sayNext(commandText(['intervene', ...words]), { who: 'an engineer' });
   terminal.sayNext(shell`intervene credentials withdraw C-${credential.number}`, { label: 'Undo' });
 }

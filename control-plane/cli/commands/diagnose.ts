@@ -16,7 +16,7 @@ import { exitStatus } from '../exit-status.ts';
 import { followJob, type FollowedJob } from '../jobs/follow-job.ts';
 import { QuietLogView } from '../jobs/log-view.ts';
 import { reportOutcome } from '../jobs/outcome-card.ts';
-import { orderJob, type OrderOptions } from '../orders/order-job.ts';
+import { orderJob, type OrderedJob, type OrderOptions } from '../orders/order-job.ts';
 import { readOrderOptions } from '../orders/order-options.ts';
 import type { RawOrderOptions } from '../orders/order-options.ts';
 import type { Parameters } from '../orders/parameters.ts';
@@ -47,13 +47,13 @@ export async function diagnose(
   const parameters = areas === undefined ? {} : { areas };
   const orderOptions = readOrderOptions(options, action);
   const preparation = await prepareOrder(context, server, action, options.key);
-  const { followed, ticket, result } = await orderDiagnosis(
+  const { followed, ordered, result } = await orderDiagnosis(
     context,
     preparation,
     parameters,
     orderOptions,
   );
-  if (followed.job.state !== 'succeeded') return reportOutcome(context, followed, ticket);
+  if (followed.job.state !== 'succeeded') return reportOutcome(context, followed, ordered);
   if (result === null) throw unreadable(followed.job);
   const before = await findPrevious(preparation.api, followed.job);
   const previous = before && {
@@ -63,6 +63,7 @@ export async function diagnose(
   const page = {
     server: preparation.server.name,
     target: orderOptions.target,
+    words: ordered.words,
     job: followed.job.name,
     result,
     previous,
@@ -74,7 +75,7 @@ export async function diagnose(
 
 export interface Diagnosis {
   followed: FollowedJob;
-  ticket: string;
+  ordered: OrderedJob;
   /** Null when the job did not succeed, or says what this program cannot read. */
   result: DiagnosticsResult | null;
 }
@@ -89,12 +90,13 @@ export async function orderDiagnosis(
   const action = requireAction('diagnostics.collect');
   const { target } = options;
   const usual = target === null ? RUNTIME_SECONDS : OFFLINE_RUNTIME_SECONDS;
-  const { job, order, ticket } = await orderJob(
+  const ordered = await orderJob(
     context,
     preparation,
     { action, mode: 'apply', parameters, plan: null, undoes: null, target },
     { ...options, timeoutSeconds: options.timeoutSeconds ?? usual },
   );
+  const { job, order } = ordered;
   const followed = await followJob(context, job, {
     view: new QuietLogView(context.terminal, TAIL_LINES),
     from: { offset: 0 },
@@ -103,7 +105,7 @@ export async function orderDiagnosis(
     maxRuntimeSeconds: order.maxRuntimeSeconds,
   });
   const hasSucceeded = followed.job.state === 'succeeded';
-  return { followed, ticket, result: hasSucceeded ? readResult(followed.job) : null };
+  return { followed, ordered, result: hasSucceeded ? readResult(followed.job) : null };
 }
 
 function printAsJson(

@@ -1,9 +1,5 @@
-import {
-  failingHardware,
-  type DiagnosticsResult,
-  type Finding,
-} from '../../../proto/actions/diagnostics.ts';
-import { commandText, shell } from '../../../proto/documents/command-text.ts';
+import type { DiagnosticsResult } from '../../../proto/actions/diagnostics.ts';
+import { commandText } from '../../../proto/documents/command-text.ts';
 import { orderClass } from '../../../proto/documents/coverage.ts';
 import type { Plan } from '../../../proto/documents/kinds/plan.ts';
 import { CliError, usageError, type NextStep } from '../cli-error.ts';
@@ -20,11 +16,12 @@ import {
   type RepairsDone,
 } from '../diagnosis/repairs-summary.ts';
 import { requirePermitted } from '../diagnosis/require-permitted.ts';
+import { requireSoundHardware } from '../diagnosis/sound-hardware.ts';
 import { exitStatus } from '../exit-status.ts';
 import { reportOutcome } from '../jobs/outcome-card.ts';
 import { confirmOrder } from '../orders/confirm-order.ts';
 import type { OrderOptions } from '../orders/order-job.ts';
-import { orderWords, readOrderOptions } from '../orders/order-options.ts';
+import { readOrderOptions } from '../orders/order-options.ts';
 import { prepareOrder, type Preparation } from '../orders/prepare-order.ts';
 import { targetOfPlan } from '../orders/read-plan.ts';
 import { glyph, styled } from '../output/terminal.ts';
@@ -48,7 +45,7 @@ interface Proposed {
   proposals: Proposal[];
   orderOptions: OrderOptions;
   /** The options of it all, for commands to copy. */
-  words: string[];
+  words: readonly string[];
 }
 
 /** `intervene plan SERVER --from-findings`: what the repairs of all findings would do; changes nothing. */
@@ -64,10 +61,10 @@ export async function planFromFindings(
   for (const [at, proposal] of proposed.proposals.entries()) {
     sayProposal(context, proposed, at);
     const preparation = await prepareOrder(context, proposed.server, proposal.action, options.key);
-    const { followed, plan, ticket } = await planOf(context, preparation, proposed, proposal);
+    const { followed, plan, ordered } = await planOf(context, preparation, proposed, proposal);
     planned.push({ proposal, job: followed.job, plan });
     if (terminal.json) continue;
-    if (plan === null) await reportOutcome(context, followed, ticket);
+    if (plan === null) await reportOutcome(context, followed, ordered);
     else {
       await showPlan(context, plan, proposal.action, proposed.server, 'out', followed.job.name);
     }
@@ -149,10 +146,10 @@ async function carryOut(
   options: FromFindingsOptions,
 ): Promise<CarriedOut> {
   const { action, parameters } = proposal;
-  const { plan, followed, ticket } = await planOf(context, planning, proposed, proposal);
+  const { plan, followed, ordered } = await planOf(context, planning, proposed, proposal);
   const { name } = followed.job;
   if (plan === null) {
-    const status = await reportOutcome(context, followed, ticket);
+    const status = await reportOutcome(context, followed, ordered);
     return { status, job: name, unchanged: null };
   }
   await showPlan(context, plan, action, proposed.server, 'talk', name);
@@ -194,11 +191,12 @@ async function propose(
   const preparation = await prepareOrder(context, server, action, options.key);
   const diagnosed = await orderDiagnosis(context, preparation, {}, orderOptions);
   if (diagnosed.result === null) {
-    await reportOutcome(context, diagnosed.followed, diagnosed.ticket);
+    await reportOutcome(context, diagnosed.followed, diagnosed.ordered);
     return null;
   }
   const { findings } = diagnosed.result;
-  requireSoundHardware(findings, preparation.server.name);
+  const { ticket, words } = diagnosed.ordered;
+  requireSoundHardware(findings, preparation.server.name, words);
   const proposals = proposeRepairs(findings, orderOptions.target);
   const without = findings.filter(
     (finding) => !proposals.some((proposal) => proposal.findings.includes(finding)),
@@ -219,9 +217,8 @@ async function propose(
     found: diagnosed.result,
     proposals,
     orderOptions,
-    words: orderWords(orderOptions, orderOptions.target),
+    words,
   };
-  const { ticket } = diagnosed;
   await requirePermitted(context, preparation, { proposals, mode, options: orderOptions, ticket });
   if (mode === 'apply') requireConsent(proposed, options);
   return proposed;
@@ -234,18 +231,6 @@ function planOf(
   { action, parameters }: Proposal,
 ): Promise<MadePlan> {
   return makePlan(context, preparation, { action, parameters, options, jsonLines: false });
-}
-
-function requireSoundHardware(findings: readonly Finding[], server: string): void {
-  const [failing] = failingHardware(findings);
-  if (failing === undefined) return;
-  throw new CliError({
-    code: 'hardware_failing',
-    happened: `${failing.title}. Nothing is repaired on hardware that fails: every write may cost data.`,
-    safe: 'Nothing was ordered.',
-    next: [{ label: 'read the findings', command: shell`intervene diagnose ${server}` }],
-    exitStatus: exitStatus.failed,
-  });
 }
 
 function requireConsent(

@@ -2,16 +2,16 @@ import { findAction } from '../../../proto/actions/catalogue.ts';
 import { declarationFor } from '../../../proto/actions/declaration.ts';
 import { jobConfirm } from '../../../proto/actions/job.ts';
 import { shell } from '../../../proto/documents/command-text.ts';
-import { readUnverified } from '../../../proto/documents/document.ts';
 import type { ApiClient } from '../api/api-client.ts';
 import { reference } from '../api/api-client.ts';
-import type { JobBody, JobDocumentsBody } from '../api/bodies.ts';
+import type { JobBody } from '../api/bodies.ts';
 import { CliError, usageError } from '../cli-error.ts';
 import type { NextStep } from '../cli-error.ts';
 import type { CommandContext } from '../command-context.ts';
 import { exitStatus } from '../exit-status.ts';
 import { confirmation } from '../jobs/confirm-job.ts';
 import { describeTrouble } from '../jobs/job-trouble.ts';
+import { fetchOrder, wordsOfOrder } from '../jobs/stored-order.ts';
 import { isFinal, jobStateTexts } from '../output/job-states.ts';
 import { printFacts } from '../output/table.ts';
 import { glyph, styled } from '../output/terminal.ts';
@@ -63,7 +63,9 @@ export async function showJob(context: CommandContext, [named = '']: string[]): 
     terminal.printJson(job);
     return;
   }
-  const plan = job.planDigest ?? (job.mode === 'apply' ? await orderedPlan(api, job) : null);
+  const order = await fetchOrder(api, job.id);
+  // The digest at a job is that of the plan it made.
+  const plan = job.planDigest ?? order.plan;
   const state = jobStateTexts[job.state];
   printFacts(terminal, [
     ['job', job.name],
@@ -99,7 +101,7 @@ export async function showJob(context: CommandContext, [named = '']: string[]): 
     ['id', job.id],
   ]);
   if (isFinal(job.state) && job.state !== 'succeeded') {
-    const { safe, next } = describeTrouble(job, '');
+    const { safe, next } = describeTrouble(job, wordsOfOrder(order));
     terminal.say(`Safe: ${safe}`);
     const elsewhere = next.find(({ command }) => !command.startsWith('intervene jobs show'));
     terminal.sayNext(elsewhere?.command ?? shell`intervene logs ${job.name}`, byWhom(elsewhere));
@@ -164,8 +166,7 @@ export async function undoJob(
       [{ label: 'see the jobs', command: shell`intervene jobs list --server ${job.serverName}` }],
     );
   }
-  const documents = await api.get<JobDocumentsBody>(`/api/v1/jobs/${reference(job.id)}/documents`);
-  const { payload: undone } = readUnverified('order', Buffer.from(documents.order, 'base64'));
+  const undone = await fetchOrder(api, job.id);
   const action = requireAction(undone.action);
   if (declarationFor(action, undone.target).undo === 'none') {
     throw usageError(
@@ -211,8 +212,7 @@ export async function confirmJob(
   const api = await context.api();
   const job = await getJob(api, named);
   requireWaiting(job);
-  const documents = await api.get<JobDocumentsBody>(`/api/v1/jobs/${reference(job.id)}/documents`);
-  const { payload: order } = readUnverified('order', Buffer.from(documents.order, 'base64'));
+  const order = await fetchOrder(api, job.id);
   const orderOptions = readOrderOptions(options, jobConfirm);
   const preparation = await prepareOrder(context, job.serverId, jobConfirm, options.key);
   const wanted = confirmation(job.id, order.authorization);
@@ -275,13 +275,6 @@ export async function abandonJob(
       `${job.name} is closed; a later receipt of the agent corrects it`,
     );
   return exitStatus.succeeded;
-}
-
-/** The plan that the order names; the digest at a job is that of the plan it made. */
-async function orderedPlan(api: ApiClient, job: JobBody): Promise<string | null> {
-  const path = `/api/v1/jobs/${reference(job.id)}/documents`;
-  const { order } = await api.get<JobDocumentsBody>(path);
-  return readUnverified('order', Buffer.from(order, 'base64')).payload.plan;
 }
 
 async function nameOf(api: ApiClient, job: string): Promise<string> {

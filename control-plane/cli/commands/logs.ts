@@ -16,6 +16,7 @@ import { JsonLogView, TextLogView } from '../jobs/log-view.ts';
 import { RecordedScreenView } from '../jobs/recorded-screen.ts';
 import type { LogView, ProgramChannel } from '../jobs/log-view.ts';
 import { reportOutcome } from '../jobs/outcome-card.ts';
+import { fetchOrder, wordsOfOrder } from '../jobs/stored-order.ts';
 import { isFinal } from '../output/job-states.ts';
 import { openPager } from '../output/pager.ts';
 import { glyph, styled } from '../output/terminal.ts';
@@ -68,13 +69,14 @@ export async function logs(
         : ` · last ${tail} of ${formatCount(job.log.lines, 'line')} (--tail all)`;
     terminal.say(`Following ${job.name}${shown} · Ctrl-C is safe`);
   }
+  const ordered = wordsOfOrder(await fetchOrder(api, job.id));
   const followed = await followJob(context, job, {
     view: viewFor(context, job, options),
     from,
     steps: findAction(job.action)?.plans === true && job.mode !== 'plan',
     maxRuntimeSeconds: RUNTIME_MOST_SECONDS,
   });
-  return reportOutcome(context, followed, '');
+  return reportOutcome(context, followed, ordered);
 }
 
 async function printStored(
@@ -93,7 +95,7 @@ async function printStored(
   if (terminal.json) {
     const { missingBytes } = read;
     const followed = { job: read.job, missingBytes, surplusBytes: 0, digest: null };
-    await reportOutcome(context, followed, '');
+    await reportOutcome(context, followed, { ticket: '', words: [] });
   } else if (read.missingBytes > 0) {
     const lost = formatBytes(read.missingBytes);
     terminal.say(styled('warn', `··· gap: the last ${lost} of this log are not kept ···`));

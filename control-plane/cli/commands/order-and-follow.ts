@@ -74,7 +74,7 @@ async function followOrdered(
   offer: ConfirmationOffer,
 ): Promise<number> {
   const { terminal } = context;
-  const { job, order, ticket } = ordered;
+  const { job, order } = ordered;
   const view = terminal.json
     ? new JsonLogView(terminal, job.id, ALL_CHANNELS)
     : new TextLogView(terminal, {
@@ -90,7 +90,7 @@ async function followOrdered(
     maxRuntimeSeconds: order.maxRuntimeSeconds,
     onLook: (current, interlude) => offer.look(current, interlude),
   });
-  return reportOutcome(context, followed, ticket);
+  return reportOutcome(context, followed, ordered);
 }
 
 /** The recipient of secrets comes from the control plane; the person is told that it is being trusted. */

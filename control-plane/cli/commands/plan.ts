@@ -9,8 +9,7 @@ import { followJob } from '../jobs/follow-job.ts';
 import type { FollowedJob } from '../jobs/follow-job.ts';
 import { QuietLogView } from '../jobs/log-view.ts';
 import { reportOutcome } from '../jobs/outcome-card.ts';
-import { orderJob } from '../orders/order-job.ts';
-import type { OrderOptions } from '../orders/order-job.ts';
+import { orderJob, type OrderedJob, type OrderOptions } from '../orders/order-job.ts';
 import { readOrderOptions, runPlanText } from '../orders/order-options.ts';
 import type { RawOrderOptions } from '../orders/order-options.ts';
 import { parseParameters } from '../orders/parameters.ts';
@@ -59,7 +58,7 @@ export async function plan(
   const {
     plan: read,
     followed,
-    ticket,
+    ordered,
   } = await makePlan(context, preparation, {
     action,
     parameters,
@@ -70,7 +69,7 @@ export async function plan(
     context.terminal.printJson({ ...followed.job, plan: read?.plan ?? null });
     return exitStatusOfJob(followed.job.state);
   }
-  if (read === null) return reportOutcome(context, followed, ticket);
+  if (read === null) return reportOutcome(context, followed, ordered);
   await showPlan(context, read, action, preparation.server.name, 'out', followed.job.name);
   if (read.plan.steps.length === 0) return exitStatus.succeeded;
   context.terminal.sayNext(runPlanText(preparation.server.name, action, read, orderOptions));
@@ -87,7 +86,7 @@ export interface MadePlan {
   /** Null when the plan job did not succeed. */
   plan: ReadPlan | null;
   followed: FollowedJob;
-  ticket: string;
+  ordered: OrderedJob;
 }
 
 export interface WantedPlan {
@@ -103,12 +102,13 @@ export async function makePlan(
   preparation: Preparation,
   { action, parameters, options, jsonLines }: WantedPlan,
 ): Promise<MadePlan> {
-  const { job, order, ticket } = await orderJob(
+  const ordered = await orderJob(
     context,
     preparation,
     { action, mode: 'plan', parameters, plan: null, undoes: null, target: options.target },
     options,
   );
+  const { job, order } = ordered;
   const followed = await followJob(context, job, {
     view: new QuietLogView(context.terminal, TAIL_LINES),
     from: { offset: 0 },
@@ -116,9 +116,9 @@ export async function makePlan(
     jsonLines,
     maxRuntimeSeconds: order.maxRuntimeSeconds,
   });
-  if (followed.job.state !== 'succeeded') return { plan: null, followed, ticket };
+  if (followed.job.state !== 'succeeded') return { plan: null, followed, ordered };
   const read = await fetchPlan(preparation, followed.job.id, followed.job.planDigest);
-  return { plan: read, followed, ticket };
+  return { plan: read, followed, ordered };
 }
 
 /** The plan of a job, its digest computed from the bytes that will be shown. */

@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
-import { commandText, shell } from '../../../proto/documents/command-text.ts';
+import { commandText } from '../../../proto/documents/command-text.ts';
 import { orderClass } from '../../../proto/documents/coverage.ts';
 import type { ActionDeclaration } from '../../../proto/actions/declaration.ts';
 import type { JobBody } from '../api/bodies.ts';
@@ -9,7 +9,7 @@ import { reportOutcome } from '../jobs/outcome-card.ts';
 import { confirmOrder } from '../orders/confirm-order.ts';
 import { findPlan } from '../orders/find-plan.ts';
 import type { OrderOptions } from '../orders/order-job.ts';
-import { readOrderOptions } from '../orders/order-options.ts';
+import { orderWords, readOrderOptions, runPlanText } from '../orders/order-options.ts';
 import type { RawOrderOptions } from '../orders/order-options.ts';
 import { parseParameters } from '../orders/parameters.ts';
 import { prepareOrder } from '../orders/prepare-order.ts';
@@ -71,18 +71,25 @@ async function runPlanned(
   if (!planNamed) parseParameters(action, options.param ?? []);
   const preparation = await prepareOrder(context, server, action, options.key);
   const name = preparation.server.name;
+  const words = [
+    ...(options.param ?? []).flatMap((pair) => ['--param', pair]),
+    ...orderWords(orderOptions, orderOptions.target),
+  ];
   const confirmation = {
     action,
     class: orderClass(action, 'apply'),
     server: name,
     yes: options.yes === true,
     planNamed,
-    pairs: options.param ?? [],
+    words,
     what: `Apply this plan on ${name}`,
   };
   let read: ReadPlan;
   if (options.plan !== undefined) {
-    read = await namedPlan(preparation, action, options.plan, options.param ?? []);
+    read = await namedPlan(preparation, action, options.plan, {
+      pairs: options.param ?? [],
+      orderOptions,
+    });
     if (!confirmation.yes) await showPlan(context, read, action, name, 'talk', options.plan);
   } else {
     if (confirmation.yes) await confirmOrder(context, confirmation);
@@ -93,11 +100,11 @@ async function runPlanned(
       options: orderOptions,
       jsonLines: true,
     });
-    if (made.plan === null) return reportOutcome(context, made.followed, made.ticket);
+    if (made.plan === null) return reportOutcome(context, made.followed, made.ordered);
     read = made.plan;
     await showPlan(context, read, action, name, 'talk', made.followed.job.name);
     if (read.plan.steps.length === 0) {
-      return reportOutcome(context, made.followed, made.ticket);
+      return reportOutcome(context, made.followed, made.ordered);
     }
   }
   const flags = `--yes --plan ${shortDigest(read.digest)}`;
@@ -122,27 +129,34 @@ async function namedPlan(
   preparation: Preparation,
   action: ActionDeclaration,
   named: string,
-  pairs: readonly string[],
+  { pairs, orderOptions }: { pairs: readonly string[]; orderOptions: OrderOptions },
 ): Promise<ReadPlan> {
   const { api, server } = preparation;
   const jobs = await api.list<JobBody>('/api/v1/jobs', { server: server.id });
   const job = findPlan(jobs, named, server.name);
   const read = await fetchPlan(preparation, job.id, job.planDigest);
   if (read.plan.action !== action.id) {
-    throw usageError(`The plan ${named} is for ${read.plan.action}, not for ${action.id}.`, [
-      {
-        label: '',
-        command: shell`intervene run ${server.name} ${read.plan.action} --plan ${named}`,
-      },
+    const { action: id } = read.plan;
+    throw usageError(`The plan ${named} is for ${id}, not for ${action.id}.`, [
+      { label: '', command: runPlanText(server.name, { id }, read, orderOptions) },
     ]);
   }
+  const words = [
+    ...pairs.flatMap((pair) => ['--param', pair]),
+    ...orderWords(orderOptions, targetOfPlan(read.plan)),
+  ];
   if (
     pairs.length > 0 &&
     !isDeepStrictEqual(parseParameters(action, pairs), read.plan.parameters)
   ) {
     throw usageError(
       `The plan ${named} was made with other parameters; leave --param out, or plan again.`,
-      [{ label: '', command: shell`intervene plan ${server.name} ${action.id}` }],
+      [
+        {
+          label: '',
+          command: commandText(['intervene', 'plan', server.name, action.id, ...words]),
+        },
+      ],
     );
   }
   return read;

@@ -9,7 +9,7 @@ import type { CommandContext } from '../command-context.ts';
 import { exitStatus } from '../exit-status.ts';
 import { reportOutcome } from '../jobs/outcome-card.ts';
 import { confirmOrder } from '../orders/confirm-order.ts';
-import { orderJob } from '../orders/order-job.ts';
+import { orderJob, type OrderedJob } from '../orders/order-job.ts';
 import { readOrderOptions } from '../orders/order-options.ts';
 import type { RawOrderOptions } from '../orders/order-options.ts';
 import { prepareOrder } from '../orders/prepare-order.ts';
@@ -63,7 +63,7 @@ export async function terminal(
   const stopListening = context.surroundings.onInterrupt(() => left.abort());
   try {
     const opened = await openSession(preparation.api, ordered, own, left.signal);
-    if (opened.keys === null) return await report(context, opened.job, ordered.ticket);
+    if (opened.keys === null) return await report(context, opened.job, ordered);
     sayWhere(context, ordered.job, name, preparation.agent.keyFingerprint);
     const screen = new RawScreen(context.surroundings, context.terminal);
     let over: TerminalOver;
@@ -74,7 +74,7 @@ export async function terminal(
     } finally {
       screen.restore();
     }
-    return await conclude(context, over, ordered.job, ordered.ticket);
+    return await conclude(context, over, ordered);
   } catch (error) {
     if (!left.signal.aborted) throw error;
     context.terminal.say('Left before it opened.');
@@ -132,12 +132,11 @@ function sayWhere(context: CommandContext, job: JobBody, server: string, agentKe
 async function conclude(
   context: CommandContext,
   over: TerminalOver,
-  ordered: JobBody,
-  ticket: string,
+  ordered: OrderedJob,
 ): Promise<number> {
   const { terminal: own } = context;
   const isLeftOpen = over.by === 'fault' || over.by === 'left';
-  const job = await awaitEnd(context, ordered, isLeftOpen);
+  const job = await awaitEnd(context, ordered.job, isLeftOpen);
   if (over.by === 'fault') {
     throw new CliError({
       code: over.error.fault,
@@ -151,7 +150,7 @@ async function conclude(
     own.sayNext(shell`intervene jobs show ${job.name}`);
     return over.by === 'agent' ? statusOf(over) : exitStatus.left;
   }
-  if (job.state !== 'succeeded') return report(context, job, ticket);
+  if (job.state !== 'succeeded') return report(context, job, ordered);
   own.say(glyph('ok', '✓'), `Closed · ${job.name} · recorded`);
   own.sayNext(shell`intervene logs ${job.name}`);
   if (over.by === 'agent') return statusOf(over);
@@ -182,7 +181,7 @@ async function awaitEnd(
   }
 }
 
-function report(context: CommandContext, job: JobBody, ticket: string): Promise<number> {
+function report(context: CommandContext, job: JobBody, ordered: OrderedJob): Promise<number> {
   const followed = { job, missingBytes: 0, surplusBytes: 0, digest: null };
-  return reportOutcome(context, followed, ticket);
+  return reportOutcome(context, followed, ordered);
 }

@@ -5,7 +5,6 @@ import type {
   Finding,
   Severity,
 } from '../../../proto/actions/diagnostics.ts';
-import type { Order } from '../../../proto/documents/kinds/order.ts';
 import { fitWidth, wrapText } from '../output/display-width.ts';
 import { ownCommand } from '../output/own-command.ts';
 import { glyph, styled } from '../output/terminal.ts';
@@ -13,7 +12,7 @@ import type { Piece, Style, Terminal } from '../output/terminal.ts';
 import { formatBytes, formatCount, formatDuration } from '../output/time-text.ts';
 import type { DiagnosisDifference } from './compare-diagnoses.ts';
 import { keyOf } from './compare-diagnoses.ts';
-import { nextStep } from './next-step.ts';
+import { nextStep, type DiagnosedWith } from './next-step.ts';
 
 const severityTexts: Record<Severity, { glyph: string; style: Style }> = {
   critical: { glyph: '✗', style: 'bad' },
@@ -24,10 +23,7 @@ const severityTexts: Record<Severity, { glyph: string; style: Style }> = {
 const INDENT = '    ';
 const EVIDENCE_LINES = 4;
 
-export interface DiagnosisPage {
-  server: string;
-  /** Null for the running system. */
-  target: Order['target'];
+export interface DiagnosisPage extends DiagnosedWith {
   job: string;
   result: DiagnosticsResult;
   /** Null for the first diagnosis of a server. */

@@ -2,9 +2,17 @@ import { findAction } from '../../../proto/actions/catalogue.ts';
 import { worksOn } from '../../../proto/actions/declaration.ts';
 import type { Finding } from '../../../proto/actions/diagnostics.ts';
 import type { Order } from '../../../proto/documents/kinds/order.ts';
-import { targetWords } from '../orders/order-options.ts';
-import { valueText } from '../orders/plan-view.ts';
+import { paramWords } from '../orders/parameters.ts';
 import { commandText } from '../../../proto/documents/command-text.ts';
+
+/** What was looked at, and how. */
+export interface DiagnosedWith {
+  server: string;
+  /** Null for the running system. */
+  target: Order['target'];
+  /** The options of the order, the target among them; see `orderWords`. */
+  words: readonly string[];
+}
 
 export interface NextStep {
   /** Null where no action of this program's catalogue does it. */
@@ -18,7 +26,7 @@ export interface NextStep {
  */
 export function nextStep(
   { suggestion, byHand }: Finding,
-  { server, target }: { server: string; target: Order['target'] },
+  { server, target, words: options }: DiagnosedWith,
 ): NextStep {
   const action = suggestion === null ? undefined : findAction(suggestion.action);
   if (suggestion === null || action === undefined) return { command: null, byHand };
@@ -27,13 +35,10 @@ export function nextStep(
     return { command: null, byHand: byHand + elsewhere };
   }
   if (!action.parameters.safeParse(suggestion.parameters).success) return { command: null, byHand };
-  const words = Object.entries(suggestion.parameters).flatMap(([name, value]) => [
-    '--param',
-    `${name}=${valueText(value)}`,
-  ]);
+  const words = [...paramWords(suggestion.parameters), ...options];
   const verb = action.plans ? 'plan' : 'run';
   return {
-    command: `intervene ${commandText([verb, server, action.id, ...words, ...targetWords(target)])}`,
+    command: `intervene ${commandText([verb, server, action.id, ...words])}`,
     byHand,
   };
 }

@@ -3,29 +3,22 @@ import type { JobBody } from '../api/bodies.ts';
 import type { NextStep } from '../cli-error.ts';
 import { jobStateTexts } from '../output/job-states.ts';
 import { describeRefusal } from '../output/refusal-sentences.ts';
+import type { OrderedWith } from '../orders/order-options.ts';
+import { paramWords } from '../orders/parameters.ts';
 import { canBeUndone, isRolledBack } from './undo-offer.ts';
 
 /** The three parts for every state that is no success. */
 export function describeTrouble(
   job: JobBody,
-  ticket: string,
+  { ticket, words }: OrderedWith,
 ): { happened: string; safe: string; next: NextStep[] } {
   const show = { label: 'see all of it', command: shell`intervene jobs show ${job.name}` };
   const log = { label: 'read its log', command: shell`intervene logs ${job.name}` };
-  const again = {
-    label: 'order it again',
-    command: shell`intervene run ${job.serverName} ${job.action}`,
-  };
-  const planAgain = {
-    label: 'plan again',
-    command: commandText([
-      ...['intervene', 'plan', job.serverName, job.action],
-      ...Object.entries(job.parameters).flatMap(([name, value]) => [
-        '--param',
-        `${name}=${typeof value === 'string' ? value : JSON.stringify(value)}`,
-      ]),
-    ]),
-  };
+  const said = [...paramWords(job.parameters), ...words];
+  const command = (verb: string, action = job.action, more: readonly string[] = said) =>
+    commandText(['intervene', verb, job.serverName, action, ...more]);
+  const again = { label: 'order it again', command: command('run') };
+  const planAgain = { label: 'plan again', command: command('plan') };
   const undo = { label: 'take back what it did', command: shell`intervene jobs undo ${job.name}` };
   const detail = job.detail === '' ? '' : ` ${job.detail}`;
   const cause = job.state === 'failed' ? asSentence(causeOf(job)) : '';
@@ -34,7 +27,7 @@ export function describeTrouble(
       ? [
           {
             label: 'finish what was cut off',
-            command: shell`intervene run ${job.serverName} packages.repair`,
+            command: command('run', 'packages.repair', words),
           },
         ]
       : [];
@@ -44,6 +37,7 @@ export function describeTrouble(
         job: job.name,
         server: job.serverName,
         action: job.action,
+        words: said,
         ticket: ticket === '' ? 'TICKET' : ticket,
       });
     case 'failed':
@@ -67,7 +61,7 @@ export function describeTrouble(
             ? `${workText(job)} failed.${cause}`
             : `${job.action} on ${job.serverName} ended with status ${job.exitStatus}.${cause}`,
         safe: safeText(job),
-        next: canBeUndone(job) ? [undo, ...goOn, show] : [log],
+        next: canBeUndone(job) ? [undo, ...goOn, show] : logSaysMore(job) ? [log] : [],
       };
     case 'cancelled':
       return {
@@ -133,6 +127,11 @@ export function causeOf({ detail, result }: JobBody): string {
   if (detail !== '') return detail;
   const own = (result as { detail?: unknown } | null)?.detail;
   return typeof own === 'string' ? own : '';
+}
+
+/** Whether the log holds more than the cause that stands here: the agent's own notes are no lines. */
+function logSaysMore(job: JobBody): boolean {
+  return job.log.lines > 0 || causeOf(job) === '';
 }
 
 function asSentence(cause: string): string {

@@ -19,8 +19,9 @@ async function told(action: string, change: Partial<JobBody>): Promise<string> {
   const surroundings = { stdout: new PassThrough(), stderr, color: false };
   const terminal = new Terminal(surroundings, { json: false, color: false });
   const context = { terminal, surroundings: { now: Date.now, timeZone: 'UTC' } };
+  const ordered = { ticket: 'T-1', words: [] };
   const followed = { job, missingBytes: 0, surplusBytes: 0, digest: null };
-  await reportOutcome(context as unknown as CommandContext, followed as never, 'T-1');
+  await reportOutcome(context as unknown as CommandContext, followed as never, ordered);
   return String(stderr.read()).replace(/\s+/g, ' ');
 }
 
@@ -39,3 +40,15 @@ it.each([
     expect(cancelled.split(detail)).toHaveLength(2);
   },
 );
+
+it('sends to the log only where it holds more than the cause that was said', async () => {
+  const change = { state: 'failed', mode: 'plan', reason: 'device_busy', detail: 'sdb is in use' };
+  const busy = await told('boot.repair-fstab', change as Partial<JobBody>);
+  expect(busy).toContain('sdb is in use.');
+  expect(busy).not.toContain('intervene logs');
+  const silent = await told('boot.repair-fstab', { ...change, detail: '' } as Partial<JobBody>);
+  expect(silent).toContain('intervene logs');
+  const log = { committedBytes: 9, lines: 3, bytes: 9, digest: null, verified: null };
+  const spoke = await told('boot.repair-fstab', { ...change, log } as Partial<JobBody>);
+  expect(spoke).toContain('intervene logs');
+});

@@ -2,6 +2,7 @@ import { shell } from '../../../proto/documents/command-text.ts';
 import type { JobBody } from '../api/bodies.ts';
 import type { CommandContext } from '../command-context.ts';
 import { exitStatusOfJob } from '../exit-status.ts';
+import type { OrderedWith } from '../orders/order-options.ts';
 import { sayParts } from '../output/error-report.ts';
 import { jobStateTexts } from '../output/job-states.ts';
 import { glyph, styled } from '../output/terminal.ts';
@@ -17,7 +18,7 @@ import { canBeUndone } from './undo-offer.ts';
 export async function reportOutcome(
   context: CommandContext,
   followed: FollowedJob,
-  ticket: string,
+  ordered: OrderedWith,
 ): Promise<number> {
   const { terminal } = context;
   const { job } = followed;
@@ -40,7 +41,7 @@ export async function reportOutcome(
   }
   sayLogTrouble(context, followed);
   if (job.state === 'succeeded') saySuccess(context, followed);
-  else sayTrouble(context, job, ticket, status);
+  else sayTrouble(context, job, ordered, status);
   return status;
 }
 
@@ -64,9 +65,14 @@ function saySuccess(context: CommandContext, followed: FollowedJob): void {
   }
 }
 
-function sayTrouble(context: CommandContext, job: JobBody, ticket: string, status: number): void {
+function sayTrouble(
+  context: CommandContext,
+  job: JobBody,
+  ordered: OrderedWith,
+  status: number,
+): void {
   const { terminal } = context;
-  const { happened, safe, next } = describeTrouble(job, ticket);
+  const { happened, safe, next } = describeTrouble(job, ordered);
   sayResult(context, job, happened);
   const { word } = jobStateTexts[job.state];
   const reason = job.reason === null ? '' : `: ${job.reason}`;

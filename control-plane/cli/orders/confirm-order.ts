@@ -13,8 +13,8 @@ export interface OrderToConfirm {
   yes: boolean;
   /** Whether the person named the plan that is applied, so that somebody has printed it before. */
   planNamed: boolean;
-  /** The `--param` words as they were typed, for the command that prints a plan. */
-  pairs?: readonly string[];
+  /** Parameters and options as they are typed, for the command that prints a plan. */
+  words?: readonly string[];
   /** The flags that say yes to what was shown, where `--yes` alone does not. */
   flags?: string;
   /** What is done, for the question: `Repair a file system on web-04`. */
@@ -51,8 +51,7 @@ function requireNamedPlan(order: OrderToConfirm): void {
   );
 }
 
-function planCommand({ server, action, pairs = [] }: OrderToConfirm): string {
-  const words = pairs.flatMap((pair) => ['--param', pair]);
+function planCommand({ server, action, words = [] }: OrderToConfirm): string {
   return commandText(['intervene', 'plan', server, action.id, ...words]);
 }
 

@@ -12,6 +12,7 @@ import { buildOrder } from './build-order.ts';
 import { findGiven } from './given-secrets.ts';
 import { choosePermission, requireTicketOf } from './choose-permission.ts';
 import { findGrant, type GrantChoice } from './grant-choice.ts';
+import { orderWords, type OrderedWith } from './order-options.ts';
 import type { Parameters } from './parameters.ts';
 import type { Preparation } from './prepare-order.ts';
 
@@ -44,12 +45,11 @@ export interface WantedJob {
   authorization?: string | null;
 }
 
-export interface OrderedJob {
+export interface OrderedJob extends OrderedWith {
   job: JobBody;
   order: Order;
   /** Of the order, as receipts name it. */
   digest: string;
-  ticket: string;
 }
 
 /**
@@ -108,6 +108,7 @@ export async function orderJob(
     order,
     digest: digestOf(envelope),
     ticket: grant?.ticket ?? options.ticket ?? '',
+    words: orderWords(options, wanted.target),
   };
 }
 

@@ -65,11 +65,12 @@ function readTarget({ disk, system }: RawOrderOptions, action: ActionDeclaration
   return { disk, ...(system !== undefined && { filesystem: system }) };
 }
 
-/** The options that name a target again, for commands to copy. */
-export function targetWords(target: Order['target']): string[] {
-  if (target?.disk === undefined) return [];
-  const { disk, filesystem } = target;
-  return ['--disk', disk, ...(filesystem === undefined ? [] : ['--system', filesystem])];
+/** How a job was ordered, as commands that order it or the like again have to say it. */
+export interface OrderedWith {
+  /** Empty where it is not known. */
+  ticket: string;
+  /** See `orderWords`. */
+  words: readonly string[];
 }
 
 /**
@@ -91,10 +92,16 @@ export function orderWords(
   ];
 }
 
+function targetWords(target: Order['target']): string[] {
+  if (target?.disk === undefined) return [];
+  const { disk, filesystem } = target;
+  return ['--disk', disk, ...(filesystem === undefined ? [] : ['--system', filesystem])];
+}
+
 /** The command that carries a plan out, with the options it was made with. */
 export function runPlanText(
   server: string,
-  { id }: ActionDeclaration,
+  { id }: Pick<ActionDeclaration, 'id'>,
   { digest }: ReadPlan,
   options: OrderOptions,
 ): string {

@@ -85,6 +85,14 @@ export function neededWords({ parameters }: ActionDeclaration): string[] {
   ];
 }
 
+/** Parameters as they are typed, for commands to copy. */
+export function paramWords(parameters: Readonly<Record<string, unknown>>): string[] {
+  return Object.entries(parameters).flatMap(([name, value]) => [
+    '--param',
+    `${name}=${typeof value === 'string' ? value : JSON.stringify(value)}`,
+  ]);
+}
+
 export function splitPair(pair: string): [name: string, value: string] {
   const at = pair.indexOf('=');
   if (at < 1) {

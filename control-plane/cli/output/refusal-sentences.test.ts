@@ -3,7 +3,13 @@ import { refusalReasons } from '../../../proto/documents/reasons.ts';
 import { allCommands } from '../declarations/all-commands.ts';
 import { describeRefusal } from './refusal-sentences.ts';
 
-const refused = { job: '1042/4', server: 'web-04', action: 'filesystem.repair', ticket: 'T-8817' };
+const refused = {
+  job: '1042/4',
+  server: 'web-04',
+  action: 'filesystem.repair',
+  words: ['--disk', '/dev/sdb'],
+  ticket: 'T-8817',
+};
 
 describe('refusals of an agent', () => {
   it.each(refusalReasons)(

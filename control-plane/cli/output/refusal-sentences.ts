@@ -1,4 +1,4 @@
-import { shell } from '../../../proto/documents/command-text.ts';
+import { commandText, shell } from '../../../proto/documents/command-text.ts';
 import type { RefusalReason } from '../../../proto/documents/reasons.ts';
 import type { NextStep } from '../cli-error.ts';
 
@@ -7,6 +7,8 @@ export interface RefusedJob {
   job: string;
   server: string;
   action: string;
+  /** Its parameters and options, as they are typed. */
+  words: readonly string[];
   ticket: string;
 }
 
@@ -15,6 +17,8 @@ interface RefusalText {
   next: (refused: RefusedJob) => NextStep;
 }
 
+const sayAgain = (verb: 'run' | 'plan', { server, action, words }: RefusedJob) =>
+  commandText(['intervene', verb, server, action, ...words]);
 const askClient = (refused: RefusedJob): NextStep => ({
   label: 'the client gives permission',
   command: shell`intervene authorize ${refused.server} --ticket ${refused.ticket} --actions ${refused.action}`,
@@ -22,11 +26,11 @@ const askClient = (refused: RefusedJob): NextStep => ({
 });
 const orderAgain = (refused: RefusedJob): NextStep => ({
   label: 'order it again',
-  command: shell`intervene run ${refused.server} ${refused.action}`,
+  command: sayAgain('run', refused),
 });
 const planAgain = (refused: RefusedJob): NextStep => ({
   label: 'plan again',
-  command: shell`intervene plan ${refused.server} ${refused.action}`,
+  command: sayAgain('plan', refused),
 });
 const showServer = (refused: RefusedJob): NextStep => ({
   label: 'see what the server says of itself',
@@ -173,7 +177,7 @@ const refusalTexts: Record<RefusalReason, RefusalText> = {
     happened: () => 'More engineers must sign this order than did.',
     next: (job) => ({
       label: 'propose it, for another engineer to approve',
-      command: shell`intervene run ${job.server} ${job.action} --engineers 2`,
+      command: `${sayAgain('run', job)} --engineers 2`,
     }),
   },
   steps_without_undo_not_accepted: {
