@@ -14,6 +14,23 @@ export interface Fstab {
   bad: { line: number; text: string; mountPoint: string | null; why: string }[];
 }
 
+/** Types that need no device of this server. */
+const DEVICELESS =
+  /^(?:proc|sysfs|tmpfs|devpts|devtmpfs|nfs4?|cifs|smb3|fuse(?:\..*)?|overlay|none|auto\.?fs|9p|ceph|glusterfs|debugfs|securityfs|cgroup2?|hugetlbfs|efivarfs)$/;
+/** Without these a boot does not wait for the device, or nothing is mounted at boot at all. */
+const OPTIONAL = ['nofail', 'noauto', 'x-systemd.automount'];
+/** Without these the system is none: a boot that goes on without one would be worse than one that waits. */
+export const NEEDED: ReadonlySet<string> = new Set(['/', '/usr', '/boot', '/etc', '/var']);
+
+/** Whether a boot goes on without it. */
+export function isOptional(options: readonly string[]): boolean {
+  return options.some((option) => OPTIONAL.includes(option));
+}
+
+export function isWithoutDevice({ type, options }: FstabEntry): boolean {
+  return DEVICELESS.test(type) || options.includes('bind') || options.includes('rbind');
+}
+
 /** Reads fstab the way libmount does: fields between blanks, octal escapes, comments at the line's start. */
 export function parseFstab(text: string): Fstab {
   const fstab: Fstab = { entries: [], bad: [] };

@@ -1,5 +1,11 @@
-import type { FstabEntry } from '../../target/fstab-lines.ts';
-import { parseFstab } from '../../target/fstab-lines.ts';
+import {
+  isOptional,
+  isWithoutDevice,
+  NEEDED,
+  parseFstab,
+  type FstabEntry,
+} from '../../target/fstab-lines.ts';
+import { unknownOptions, withMeantOptions } from '../../target/mount-options.ts';
 import { isEfiSystemPartition } from '../../target/efi-system-partition.ts';
 import type { Volume } from '../../target/offline/volumes.ts';
 
@@ -28,18 +34,19 @@ export interface LineChange {
   why: string;
 }
 
-/** Types that need no device of this server. */
-const DEVICELESS =
-  /^(?:proc|sysfs|tmpfs|devpts|devtmpfs|nfs4?|cifs|smb3|fuse(?:\..*)?|overlay|none|auto\.?fs|9p|ceph|glusterfs|debugfs|securityfs|cgroup2?|hugetlbfs|efivarfs)$/;
-/** Without these a boot does not wait for the device. */
-const OPTIONAL = ['nofail', 'noauto', 'x-systemd.automount'];
+/** One line that only a person can judge or correct, and why. */
+export interface LineLeft {
+  line: number;
+  why: string;
+}
+
 const NOFAIL = 'nofail,x-systemd.device-timeout=10s';
-const NEEDED = new Set(['/', '/usr', '/boot', '/etc', '/var']);
 
 /**
  * The smallest change of each line that keeps a boot from going on. What is certain is corrected: the root's
- * own name, the only EFI partition, a type that is another one. What is missing for good is not waited for
- * any more (`nofail`); a line that mount(8) ignores becomes a comment. No line is dropped, none moves.
+ * own name, the only EFI partition, a type that is another one, an option that is misspelt. What is missing for
+ * good, or has an option that nothing knows, is not waited for any more (`nofail`); a line that mount(8) ignores
+ * becomes a comment. No line is dropped, none moves.
  */
 export function findLineChanges(
   text: string,
@@ -55,11 +62,44 @@ export function findLineChanges(
       const before = raw[line - 1]!;
       return [{ line, before, after: `# ${before}`, why: `mount ignores it: ${why}` }];
     }),
-    ...entries.flatMap((entry) => changeOf(entry, raw[entry.line - 1]!, facts)),
+    ...entries.flatMap((entry) => changesOf(entry, raw[entry.line - 1]!, facts)),
   ];
   return changes
     .filter(({ line }) => only === undefined || only.includes(line))
     .toSorted((a, b) => a.line - b.line);
+}
+
+/** Lines at which a boot may stop, and that no change is certain for. */
+export function findLinesLeft(text: string, facts: FstabFacts): LineLeft[] {
+  const { entries, bad } = parseFstab(text);
+  return [
+    ...bad.flatMap(({ line, mountPoint, why }) =>
+      NEEDED.has(mountPoint ?? '') ? [{ line, why: `mount ignores it: ${why}` }] : [],
+    ),
+    ...entries
+      .filter((entry) => !isOptional(entry.options))
+      .flatMap((entry) => {
+        const why = whyLeft(entry, facts);
+        return why === null ? [] : [{ line: entry.line, why }];
+      }),
+  ];
+}
+
+function whyLeft(entry: FstabEntry, facts: FstabFacts): string | null {
+  const { source, mountPoint } = entry;
+  const lost = unknownOptions(entry).find(({ meant }) => meant === null);
+  if (lost !== undefined && NEEDED.has(mountPoint)) return unknownText(entry, [lost.name]);
+  if (isWithoutDevice(entry)) return null;
+  const found = filesystemOf(source, facts);
+  if (found === 'unknown') {
+    const isDevice = source.startsWith('/dev/') || /^[A-Z]+=/.test(source);
+    if (!isDevice || facts.hasDevice(source) === true) return null;
+    return `whether ${source} for ${mountPoint} is there cannot be told from here`;
+  }
+  const isLost = found === null && NEEDED.has(mountPoint) && rightSource(entry, facts) === null;
+  return isLost
+    ? `${source} for ${mountPoint} is not there, and nothing says which it is to be`
+    : null;
 }
 
 /** The text with these lines changed. */
@@ -69,9 +109,37 @@ export function withChanges(text: string, changes: readonly LineChange[]): strin
   return lines.join('\n');
 }
 
-function changeOf(entry: FstabEntry, before: string, facts: FstabFacts): LineChange[] {
-  const { source, type, options, mountPoint, line } = entry;
-  if (DEVICELESS.test(type) || options.includes('bind') || options.includes('rbind')) return [];
+function changesOf(entry: FstabEntry, before: string, facts: FstabFacts): LineChange[] {
+  const { line } = entry;
+  const { options, why } = mendedOptions(entry);
+  if (why === null) return deviceChange(entry, before, facts);
+  const mended = withField(before, 3, options.join(','));
+  const [device] = deviceChange({ ...entry, options }, mended, facts);
+  return device === undefined
+    ? [{ line, before, after: mended, why }]
+    : [{ line, before, after: device.after, why: `${why}; ${device.why}` }];
+}
+
+/** `why` is null where they stay. */
+function mendedOptions(entry: FstabEntry): { options: string[]; why: string | null } {
+  const unknown = unknownOptions(entry);
+  const options = withMeantOptions(entry.options, unknown);
+  const lost = unknown.filter(({ meant }) => meant === null);
+  const isLetGo = lost.length > 0 && !NEEDED.has(entry.mountPoint) && !isOptional(options);
+  if (!isLetGo && lost.length === unknown.length) return { options: entry.options, why: null };
+  const named = unknown.filter(({ meant }) => meant !== null || isLetGo).map(({ name }) => name);
+  return {
+    options: isLetGo ? [...options, 'nofail'] : options,
+    why: unknownText(entry, named) + (isLetGo ? ', and every boot waits for it' : ''),
+  };
+}
+
+const unknownText = ({ mountPoint }: FstabEntry, names: readonly string[]) =>
+  `no file system knows ${names.join(', ')} of the options for ${mountPoint}`;
+
+function deviceChange(entry: FstabEntry, before: string, facts: FstabFacts): LineChange[] {
+  const { source, type, mountPoint, line } = entry;
+  if (isWithoutDevice(entry)) return [];
   const found = filesystemOf(source, facts);
   if (found === 'unknown') return [];
   if (found === null) return missing(entry, before, facts);
@@ -93,8 +161,7 @@ function missing(entry: FstabEntry, before: string, facts: FstabFacts): LineChan
     const why = `${source} for ${mountPoint} is not there; it is ${right}`;
     return [{ line, before, after: withField(before, 0, right), why }];
   }
-  // Without it the system is none: a boot that goes on without it would be worse than one that waits.
-  if (NEEDED.has(mountPoint) || options.some((option) => OPTIONAL.includes(option))) return [];
+  if (NEEDED.has(mountPoint) || isOptional(options)) return [];
   const said = before.trim().split(/\s+/)[3];
   const kept = said === undefined || said === 'defaults' ? 'defaults' : said;
   return [

@@ -96,6 +96,24 @@ describe('a table of file systems on a disk', () => {
     expect(await fstab()).toBe(BROKEN);
   });
 
+  it('says which of its lines were not judged, and promises nothing of them', async () => {
+    await withMountedPartition(image, { offset: MIB, bytes: 32 * MIB }, async (point) => {
+      await writeFile(join(point, 'etc/fstab'), '/dev/sdz1 /backup ext4 defaults 0 2\n');
+    });
+    const nothing = (await planned()).plan;
+    expect(nothing.steps).toEqual([]);
+    expect(nothing.summary).toMatch(/^Nothing to do: .* not waited for, but line 1\.$/);
+    expect(nothing.findings).toEqual([
+      'Left: line 1: whether /dev/sdz1 for /backup is there cannot be told from here.',
+    ]);
+    await withMountedPartition(image, { offset: MIB, bytes: 32 * MIB }, async (point) => {
+      await writeFile(join(point, 'etc/fstab'), `${BROKEN}/dev/sdz1 /backup ext4 defaults 0 2\n`);
+    });
+    expect((await planned()).plan.steps[0]?.verify).toMatch(/^Every line .*, but line 6\.$/);
+    const one = await order({ mode: 'plan', parameters: { lines: [3] } });
+    expect(one.outcome).toBe('succeeded');
+  });
+
   it('is left alone by a plan that was made for another table', async () => {
     const { bytes } = await planned();
     await withMountedPartition(image, { offset: MIB, bytes: 32 * MIB }, async (point) => {

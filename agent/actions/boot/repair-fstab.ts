@@ -7,10 +7,12 @@ import { parseLsblk } from '../diagnostics/filesystems/block-devices.ts';
 import { fileRepair, type FileRepairPlan } from '../files/file-repair.ts';
 import {
   findLineChanges,
+  findLinesLeft,
   withChanges,
   type FstabFacts,
   type KnownFilesystem,
   type LineChange,
+  type LineLeft,
 } from './fstab-faults.ts';
 
 const FILE = '/etc/fstab';
@@ -31,14 +33,17 @@ export const repairFstab = fileRepair({
 });
 
 async function inspect(context: ActionContext, target: Target): Promise<FileRepairPlan> {
-  const { text, changes } = await lookAt(context, target);
+  const { text, changes, left } = await lookAt(context, target);
   const count = changes.length === 1 ? 'one line' : `${changes.length} lines`;
   return {
     summary:
       changes.length === 0
-        ? 'Nothing to do: every line of /etc/fstab names what is there.'
+        ? `Nothing to do: ${judgedText(left)}`
         : `Correct ${count} of /etc/fstab; every other line stays as it is.`,
-    findings: changes.map(({ line, why }) => `Line ${line}: ${why}.`.slice(0, 500)),
+    findings: [
+      ...changes.map(({ line, why }) => `Line ${line}: ${why}.`),
+      ...left.map(({ line, why }) => `Left: line ${line}: ${why}.`),
+    ].map((text) => text.slice(0, 500)),
     steps:
       changes.length === 0
         ? []
@@ -55,28 +60,39 @@ async function inspect(context: ActionContext, target: Target): Promise<FileRepa
                   mode: 0o644,
                 },
               ],
-              verify: 'Every line names what is there, or is not waited for.',
+              verify: judgedText(left).replace(/^./, (first) => first.toUpperCase()),
             },
           ],
     verify: 'The table is read again and held against the devices.',
   };
 }
 
+/** What holds of a table once it is as planned. */
+function judgedText(left: readonly LineLeft[]): string {
+  const but = left.length === 0 ? '' : `, but line ${left.map(({ line }) => line).join(', ')}`;
+  return `every line of a device names one that is there, or is not waited for${but}.`;
+}
+
 async function lookAt(
   context: ActionContext,
   target: Target,
-): Promise<{ text: string; changes: LineChange[] }> {
+): Promise<{ text: string; changes: LineChange[]; left: LineLeft[] }> {
   const { lines } = repairFstabParameters.parse(context.spec.parameters);
   // Byte for byte: what is written back is this text.
   const text = (await target.files.readWhole(FILE))?.toString('latin1');
   if (text === undefined) throw new ActionError('fstab_missing', `there is no ${FILE}`);
   const facts = target.layout === null ? await liveFacts(context) : offlineFacts(target.layout);
-  return { text, changes: findLineChanges(text, facts, lines) };
+  const changes = findLineChanges(text, facts, lines);
+  const others = findLineChanges(text, facts).filter(({ line }) => lines?.includes(line) === false);
+  const left = [...findLinesLeft(text, facts), ...others].toSorted((a, b) => a.line - b.line);
+  return { text, changes, left };
 }
 
 function offlineFacts({ volumes, problems, system }: TargetLayout): FstabFacts {
   const isComplete = problems.length === 0;
-  return { filesystems: volumes, isComplete, root: system.root, hasDevice: () => null };
+  const hasDevice = (path: string) =>
+    volumes.some(({ paths }) => paths.includes(path)) ? true : null;
+  return { filesystems: volumes, isComplete, root: system.root, hasDevice };
 }
 
 /** What udev knows of the devices of the running system. */

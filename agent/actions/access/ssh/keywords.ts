@@ -1,3 +1,5 @@
+import { nearestWord } from '../../../target/nearest-word.ts';
+
 /** What sshd_config(5) of OpenSSH 7.4 to 9.9 knows, as it is written there. */
 export const KEYWORDS = [
   'AcceptEnv AddressFamily AllowAgentForwarding AllowGroups AllowStreamLocalForwarding',
@@ -48,8 +50,6 @@ const FOR_PASSWORDS = new Set([
   'passwordauthentication',
 ]);
 
-const FARTHEST = 2;
-
 /**
  * What a wrong value becomes, so that nobody gets more than with a right one; null where sshd's default is as
  * strict.
@@ -63,28 +63,5 @@ export function strictValueOf(keyword: string, passwords: boolean): string | nul
 
 /** The one keyword that a mistyped word is nearest to; null where none is near, or several are. */
 export function meantKeyword(word: string): string | null {
-  const near = KEYWORDS.map((keyword) => ({
-    keyword,
-    distance: distanceOf(word.toLowerCase(), keyword.toLowerCase()),
-  }));
-  const least = Math.min(...near.map(({ distance }) => distance));
-  const best = near.filter(({ distance }) => distance === least);
-  return least <= FARTHEST && best.length === 1 && word.length > 2 * FARTHEST
-    ? best[0]!.keyword
-    : null;
-}
-
-/** Letters to insert, leave out or replace (Levenshtein). */
-function distanceOf(one: string, other: string): number {
-  let row = Array.from({ length: other.length + 1 }, (_, at) => at);
-  for (const [at, letter] of one.split('').entries()) {
-    const next = [at + 1];
-    for (const [place, there] of other.split('').entries()) {
-      next.push(
-        Math.min(row[place]! + (letter === there ? 0 : 1), row[place + 1]! + 1, next[place]! + 1),
-      );
-    }
-    row = next;
-  }
-  return row.at(-1)!;
+  return nearestWord(word, KEYWORDS);
 }

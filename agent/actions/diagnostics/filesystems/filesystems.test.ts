@@ -6,6 +6,7 @@ import { observerSpecs } from '../../../jobs/observations.ts';
 import type { Observation, ObservationName } from '../../../jobs/observation.ts';
 import { names, ProbeFixture, recorded, seenBy } from '../testing/probe-fixture.ts';
 import { fstab } from './fstab.ts';
+import type { Volume } from '../../../target/offline/volumes.ts';
 import { parseFstab } from '../../../target/fstab-lines.ts';
 import { filesystemSpace, judgeSpace, parseSpace } from './space.ts';
 import { writeState } from './write-state.ts';
@@ -180,6 +181,30 @@ describe('fstab', () => {
     const [found] = await look(`UUID=${uuid} /data xfs defaults 0 2`);
     expect(found).toMatchObject({ rule: 'fstab.parse', severity: 'critical' });
     expect(found!.title).toContain('xfs');
+  });
+
+  it.each([
+    ['tmpfs /tmp tmpfs defualts 0 0', 'critical', 'boot.repair-fstab'],
+    ['tmpfs /tmp tmpfs frobnicate 0 0', 'critical', 'boot.repair-fstab'],
+    ['tmpfs /tmp tmpfs defualts,nofail 0 0', 'warning', 'boot.repair-fstab'],
+    ['tmpfs /tmp tmpfs frobnicate,noauto 0 0', 'warning', undefined],
+    ['tmpfs /var tmpfs frobnicate 0 0', 'critical', undefined],
+  ])('has an option that nothing knows: %s', async (line, severity, action) => {
+    const [found] = await look('# comment', line);
+    expect(found).toMatchObject({
+      ...{ rule: 'fstab.bad_option', severity, subject: line.split(' ')[1] },
+      evidence: [{ file: '/etc/fstab', line: 2, text: line }],
+    });
+    expect(found!.suggestion?.action).toBe(action);
+  });
+
+  it('names what the disks alone do not tell by the name that a kernel gave it', async () => {
+    const told = '/dev/sdz1 /backup ext4 defaults 0 2';
+    await system.write('etc/fstab', `${told}\n/dev/shop/data /data xfs\n/dev/sdz2 /x xfs nofail\n`);
+    const volume = { paths: ['/dev/shop/data'] } as unknown as Volume;
+    expect(await system.look(fstab, {}, system.root, [volume])).toMatchObject([
+      { rule: 'fstab.kernel_name', severity: 'notice', subject: '/dev/sdz1', suggestion: null },
+    ]);
   });
 
   it.each([

@@ -1,22 +1,24 @@
 import { fileEvidence, type NewFinding } from '../finding.ts';
+import { unknownOptions } from '../../../target/mount-options.ts';
 import { NotApplicable, type Probe, type ProbeContext } from '../probe.ts';
 import { readBlockDevices, type BlockDeviceNode, type BlockDevices } from './block-devices.ts';
-import { parseFstab, withoutPasswords, type FstabEntry } from '../../../target/fstab-lines.ts';
+import {
+  isOptional,
+  isWithoutDevice,
+  NEEDED,
+  parseFstab,
+  withoutPasswords,
+  type FstabEntry,
+} from '../../../target/fstab-lines.ts';
 
 const FILE = '/etc/fstab';
 const SUGGESTED = 'boot.repair-fstab';
-/** Without these a boot does not wait for the device, or nothing is mounted at boot at all. */
-const OPTIONAL = ['nofail', 'noauto', 'x-systemd.automount'];
 const TAGS = {
   UUID: 'uuid',
   LABEL: 'label',
   PARTUUID: 'partuuid',
   PARTLABEL: 'partlabel',
 } as const;
-/** Types that need no device of this server. */
-const DEVICELESS =
-  /^(?:proc|sysfs|tmpfs|devpts|devtmpfs|nfs4?|cifs|smb3|fuse(?:\..*)?|overlay|none|auto\.?fs|9p|ceph|glusterfs|debugfs|securityfs|cgroup2?|hugetlbfs|efivarfs)$/;
-
 export const fstab: Probe = {
   id: 'boot.fstab',
   area: 'boot',
@@ -40,14 +42,18 @@ export const fstab: Probe = {
       const known = await readBlockDevices(context);
       const told = wanted.filter(({ source }) => !isOnlyNamed(context, source));
       findings.push(...judgeEntries(told, known), ...judgeTypes(told, known.devices));
+      const untold = wanted.filter((entry) => !told.includes(entry));
+      findings.push(...judgeNames(untold, context.volumes ?? []));
     }
+    findings.push(...judgeOptions(entries));
     findings.push(...(await missingFolders(context, entries)));
     return { findings };
   },
 };
 
-function needsDevice({ source, type, options }: FstabEntry): boolean {
-  if (DEVICELESS.test(type) || options.includes('bind') || options.includes('rbind')) return false;
+function needsDevice(entry: FstabEntry): boolean {
+  const { source } = entry;
+  if (isWithoutDevice(entry)) return false;
   return tagOf(source) !== null || source.startsWith('/dev/');
 }
 
@@ -65,7 +71,7 @@ function judgeEntries(
     .filter((entry) => sourceOf(entry, devices) === undefined)
     .map((entry) => {
       const { source, mountPoint, line, text, options, type } = entry;
-      const isNeeded = !options.some((option) => OPTIONAL.includes(option)) && type !== 'swap';
+      const isNeeded = !isOptional(options) && type !== 'swap';
       const stops = isNeeded && isComplete;
       const what = type === 'swap' ? 'swap' : mountPoint;
       const missing = isComplete ? 'is not there' : 'is on no device that could be read';
@@ -101,6 +107,49 @@ function judgeTypes(
         evidence: [fileEvidence(FILE, line, withoutPasswords(text))],
         suggestion: { action: SUGGESTED, parameters: {} },
         byHand: `Write ${there} as the type in line ${line} of /etc/fstab.`,
+      },
+    ];
+  });
+}
+
+/** The entries by a name that another boot, or another machine, may give another device. */
+function judgeNames(
+  entries: readonly FstabEntry[],
+  volumes: NonNullable<ProbeContext['volumes']>,
+): NewFinding[] {
+  return entries
+    .filter(({ source }) => !volumes.some(({ paths }) => paths.includes(source)))
+    .filter(({ options }) => !isOptional(options))
+    .map(({ source, mountPoint, line, text }) => ({
+      rule: 'fstab.kernel_name',
+      severity: 'notice',
+      subject: source,
+      title: `Whether ${source} for ${mountPoint} is there cannot be told from the disks alone`,
+      evidence: [fileEvidence(FILE, line, withoutPasswords(text))],
+      suggestion: null,
+      byHand: `Name it by its UUID (blkid) in line ${line} of /etc/fstab, or add the option nofail.`,
+    }));
+}
+
+/** The entries that mount(8) fails at, whatever lies on the device. */
+function judgeOptions(entries: readonly FstabEntry[]): NewFinding[] {
+  return entries.flatMap((entry): NewFinding[] => {
+    const { mountPoint, options, line, text } = entry;
+    const unknown = unknownOptions(entry);
+    if (unknown.length === 0) return [];
+    const isNeeded = !isOptional(options);
+    const isMended = unknown.some(({ meant }) => meant !== null);
+    const isLetGo = isNeeded && !NEEDED.has(mountPoint);
+    const names = unknown.map(({ name }) => name).join(', ');
+    return [
+      {
+        rule: 'fstab.bad_option',
+        severity: isNeeded ? 'critical' : 'warning',
+        subject: mountPoint,
+        title: `${mountPoint} cannot be mounted: no file system knows the option ${names}`,
+        evidence: [fileEvidence(FILE, line, withoutPasswords(text))],
+        suggestion: isMended || isLetGo ? { action: SUGGESTED, parameters: {} } : null,
+        byHand: `Correct the options in line ${line} of /etc/fstab; then: findmnt --verify.`,
       },
     ];
   });

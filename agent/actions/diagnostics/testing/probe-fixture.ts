@@ -40,10 +40,18 @@ export class ProbeFixture {
   }
 
   /** The findings of a probe; throws what it throws. */
-  async look(probe: Probe, observed: Observed = {}, root = this.root): Promise<Finding[]> {
+  async look(
+    probe: Probe,
+    observed: Observed = {},
+    root = this.root,
+    volumes?: ProbeContext['volumes'],
+  ): Promise<Finding[]> {
     const before = treeDigest(this.root);
     try {
-      const result = await probe.look(probeContext(new TargetFiles(root), observed));
+      const result = await probe.look({
+        ...probeContext(new TargetFiles(root), observed),
+        ...(volumes !== undefined && { volumes }),
+      });
       diagnosticFacts.parse(result.facts ?? {});
       return result.findings.map((found) => finding.parse({ ...found, area: probe.area }));
     } finally {
