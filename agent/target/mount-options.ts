@@ -32,7 +32,8 @@ const KNOWN = new Set(
     'test_dummy_encryption user_xattr usrjquota usrquota warn_on_error xip',
     // xfs(5)
     'allocsize attr2 biosize delaylog filestreams gqnoenforce gquota ihashsize ikeep inode32 inode64 largeio',
-    'dmapi irixsgid lifetime logbsize logbufs logdev max_atomic_write max_open_zones mtpt noalign noattr2 nodelaylog noikeep',
+    'dmapi irixsgid lifetime logbsize logbufs logdev max_atomic_write max_open_zones mtpt noalign',
+    'noattr2 nodelaylog noikeep',
     'nolargeio nolifetime nouuid osyncisdsync osyncisosync pqnoenforce pquota qnoenforce rtdev sunit swalloc',
     'swidth uqnoenforce uquota wsync',
     // btrfs(5)
@@ -50,7 +51,8 @@ const KNOWN = new Set(
     'casefold grpquota_block_hardlimit grpquota_inode_hardlimit huge mode mpol noswap nr_blocks nr_inodes',
     'size strict_encoding usrquota_block_hardlimit usrquota_inode_hardlimit',
     // iso9660 and udf
-    'adinicb anchor block bs cruft dmode fileset gforget gignore hide uforget uignore iso9660 joliet lastblock longad map noadinicb nocompress',
+    'adinicb anchor block bs cruft dmode fileset gforget gignore hide uforget uignore iso9660 joliet',
+    'lastblock longad map noadinicb nocompress',
     'nojoliet norock nostrict novrs overriderockperm partition rock rootdir sbsector session shortad',
     'showassoc strict undelete unhide volume',
   ].flatMap((line) => line.split(' ')),

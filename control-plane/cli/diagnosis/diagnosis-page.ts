@@ -58,15 +58,16 @@ function printForPeople(terminal: Terminal, page: DiagnosisPage): void {
   }
 }
 
-/** One line per finding for programs: severity, new or same or gone, rule, subject, title, what to do. */
+/** One line per finding for programs: severity, new or same or gone, rule, subject, title, what to do, what is seen. */
 function printFields(terminal: Terminal, page: DiagnosisPage): void {
   const { result, previous } = page;
   const same = new Set((previous?.difference.same ?? []).map(keyOf));
   const line = (finding: Finding, state: string) => {
     const { command, byHand } = nextStep(finding, page);
-    const { severity, rule, subject, title } = finding;
+    const { severity, rule, subject, title, evidence } = finding;
+    const seen = state === 'gone' ? '' : evidence.map(evidenceText).join('; ');
     const next = command === null ? byHand : ownCommand(command, terminal.profile);
-    terminal.printFields([severity, state, rule, subject, title, next]);
+    terminal.printFields([severity, state, rule, subject, title, next, seen]);
   };
   for (const finding of result.findings) line(finding, same.has(keyOf(finding)) ? 'same' : 'new');
   for (const finding of previous?.difference.gone ?? []) line(finding, 'gone');
@@ -117,12 +118,18 @@ function printFinding(
   }
 }
 
+function sourceOf(evidence: Evidence): string {
+  if ('command' in evidence) return `$ ${evidence.command}`;
+  return `${evidence.file}${evidence.line === null ? '' : `:${evidence.line}`}`;
+}
+
+/** In one line. */
+function evidenceText(evidence: Evidence): string {
+  return `${sourceOf(evidence)}: ${evidence.text.trim().split('\n').join(' / ')}`;
+}
+
 function printEvidence(terminal: Terminal, evidence: Evidence, width: number): void {
-  const source =
-    'command' in evidence
-      ? `$ ${evidence.command}`
-      : `${evidence.file}${evidence.line === null ? '' : `:${evidence.line}`}`;
-  terminal.print(INDENT, styled('muted', 'seen in '), fitWidth(source, width));
+  terminal.print(INDENT, styled('muted', 'seen in '), fitWidth(sourceOf(evidence), width));
   const lines = evidence.text.split('\n');
   for (const line of lines.slice(0, EVIDENCE_LINES)) {
     terminal.print(INDENT, '        ', fitWidth(line, width));
