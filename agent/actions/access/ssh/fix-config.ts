@@ -6,6 +6,9 @@ import { meantKeyword, strictValueOf } from './keywords.ts';
 import type { SshdSaid } from './sshd-trial.ts';
 
 const MOST_LINES = 50;
+const LISTS_OF_USERS = new Set(['allowusers', 'denyusers']);
+/** A pattern of sshd_config(5) that no name fits. */
+const NOBODY = '!*';
 
 export interface FixedConfig {
   draft: ConfigDraft;
@@ -18,8 +21,8 @@ export interface FixedConfig {
 /**
  * Mends the lines that sshd stumbles over, one after the other, until it reads the configuration. A keyword
  * that is mistyped is written right, and a wrong value becomes the strictest where sshd's default lets in more,
- * since leaving the line out could open what it was to close; any other line is made a comment, and a Match
- * line with all that stands under it.
+ * since leaving the line out could open what it was to close; of a list of users only the pattern that sshd
+ * names is taken out. Any other line is made a comment, and a Match line with all that stands under it.
  *
  * @param check how sshd likes a draft
  */
@@ -36,7 +39,7 @@ export async function fixConfig(
     const place = placeOf(said, draft);
     if (place === null) return { draft, findings, left: said.trim().slice(0, 400) };
     const meant = await corrected(draft, place, passwords, check);
-    const fixed = meant ?? withoutLine(draft, place);
+    const fixed = meant ?? withoutPattern(draft, place, said) ?? withoutLine(draft, place);
     const now = fixed.line(place)!.trim();
     const file = `line ${place.line + 1} of ${place.file}`;
     const why = complaintOf(said, place);
@@ -89,6 +92,22 @@ async function corrected(
     if (next?.file !== place.file || next.line !== place.line) return changed;
   }
   return null;
+}
+
+/** A list without the pattern that sshd complains of; one that admits nobody where it admitted no others. */
+function withoutPattern(
+  draft: ConfigDraft,
+  place: Pick<Directive, 'file' | 'line'>,
+  said: string,
+): ConfigDraft | null {
+  const text = draft.line(place)!;
+  const [, start = '', keyword = '', rest = ''] = /^(\s*(\w+)\s+)(.*)$/s.exec(text) ?? [];
+  if (!LISTS_OF_USERS.has(keyword.toLowerCase())) return null;
+  const words = rest.trim().split(/\s+/);
+  const left = words.filter((word) => !said.includes(`"${word}"`));
+  if (left.length === words.length) return null;
+  if (left.length > 0) return draft.with(place, start + left.join(' '));
+  return keyword.toLowerCase() === 'allowusers' ? draft.with(place, start + NOBODY) : null;
 }
 
 function withoutLine(draft: ConfigDraft, place: Pick<Directive, 'file' | 'line'>): ConfigDraft {

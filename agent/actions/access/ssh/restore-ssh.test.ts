@@ -35,6 +35,9 @@ describe('the configuration', () => {
   it.each([
     ['a wrong value', 'PasswordAuthentication maybe', 'PasswordAuthentication no'],
     ['a mistyped one with a wrong value', 'AllowTcpForwrding maybe', 'AllowTcpForwarding no'],
+    ['a pattern', 'AllowUsers root ann@10.0.0.0/99 bob@10.0.0.0/98', 'AllowUsers root'],
+    ['the only pattern', 'AllowUsers ann@10.0.0.0/99', 'AllowUsers !* root'],
+    ['a pattern of a denial', 'DenyUsers bob ann@10.0.0.0/99', 'DenyUsers bob'],
     ['one under a Match', 'Match User ann\n  PermitOpen what', 'Match User ann\n  PermitOpen none'],
   ])('gets the strictest value where the default lets in more: %s', async (_, wrong, right) => {
     await expectRepairedAndUndone({
