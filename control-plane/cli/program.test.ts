@@ -48,6 +48,24 @@ describe('help', () => {
 });
 
 describe('the command line', () => {
+  it.each([
+    ['--disk', 'diagnose', 'web-04', '--disk', '/dev/sdb', '--disk', '/dev/sdc'],
+    ['--state', 'jobs', 'list', '--state', 'failed', '--state', 'failed'],
+    ['--engineers', 'run', 'web-04', 'diagnostics.collect', '--engineers', '1', '--engineers', '2'],
+  ])('takes %s once, and asks nothing of anybody for two', async (flag, ...words) => {
+    const done = await its.cli.run(words, { columns: 200 });
+    expect([done.status, its.farEnd.requests.length]).toEqual([2, 0]);
+    expect(done.stderr).toContain(`${flag} takes one value, and was given two.`);
+  });
+
+  it('takes several of what may be several, each of its choices, and no other', async () => {
+    const logs = ['logs', '1042/1', '--channel', 'out', '--channel'];
+    expect((await its.cli.run([...logs, 'err'])).stderr).toContain('not_found');
+    expect((await its.cli.run([...logs, 'in'])).stderr).toContain('Allowed choices are');
+    const state = await its.cli.run(['jobs', 'list', '--state', 'x']);
+    expect(state.stderr).toContain('Allowed choices are');
+  });
+
   it('takes the common options before and after the command', async () => {
     const before = await its.cli.run(['--json', '--profile', 'carol', 'whoami'], {
       profile: 'none',

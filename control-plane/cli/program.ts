@@ -120,15 +120,21 @@ function asOption(declaration: OptionDeclaration): Option {
   if (declaration.required) option.makeOptionMandatory();
   const { choices } = declaration;
   if (choices && !declaration.many) option.choices([...choices]);
-  if (declaration.integer) option.argParser(readInteger);
-  if (declaration.many) {
-    option.argParser((value: string, before: string[] | undefined) => {
-      if (choices && !choices.includes(value)) {
-        throw new InvalidArgumentError(`Allowed choices are ${choices.join(', ')}.`);
-      }
-      return [...(before ?? []), value];
-    });
-  }
+  if (!option.required && !option.optional) return option;
+  const read = declaration.integer
+    ? readInteger
+    : (value: string) => {
+        if (choices && !choices.includes(value)) {
+          throw new InvalidArgumentError(`Allowed choices are ${choices.join(', ')}.`);
+        }
+        return value;
+      };
+  option.argParser((value: string, before: unknown) => {
+    if (declaration.many) return [...((before as unknown[] | undefined) ?? []), read(value)];
+    if (before !== undefined)
+      throw usageError(`${option.long} takes one value, and was given two.`);
+    return read(value);
+  });
   return option;
 }
 

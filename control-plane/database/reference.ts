@@ -33,7 +33,7 @@ export function pickReferenced<T extends { id: string; name?: string }>(
     throw new DomainError(
       'not_found',
       `${kind}_not_found`,
-      `There is no ${kind} "${asTyped(kind, reference)}".`,
+      `There is no ${kind} "${asTyped(kind, reference)}".${nameHint(kind, reference)}`,
     );
   }
   if (others.length > 0) {
@@ -44,6 +44,12 @@ export function pickReferenced<T extends { id: string; name?: string }>(
     );
   }
   return only;
+}
+
+/** The number of a case is no name of a job. */
+function nameHint(kind: string, reference: string): string {
+  if (kind !== 'job' || !/^\d{1,9}$/.test(reference)) return '';
+  return ` Those of ${reference} are called ${reference}/1, ${reference}/2 and so on.`;
 }
 
 const letters: Record<string, string> = { grant: 'G', credential: 'C' };

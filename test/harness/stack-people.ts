@@ -53,26 +53,16 @@ export class StackPeople {
     return JSON.parse(await this.ok(profile, '--json', ...args)) as T;
   }
 
-  /** A grant by carol for `web-04`. */
+  /** A grant by carol for `web-04`; `more` may say otherwise than what stands here. */
   async authorize(actions: string, ...more: string[]): Promise<{ id: string; number: number }> {
-    return this.json(
-      'carol',
-      'authorize',
-      'web-04',
-      '--ticket',
-      'T-1',
-      '--actions',
-      actions,
-      '--highest-class',
-      'C',
-      '--accept-no-undo',
-      '--backup',
-      'yes',
-      '--interruption',
-      'yes',
-      '--yes',
-      ...more,
-    );
+    const usual = [
+      ['--ticket', 'T-1'],
+      ['--highest-class', 'C'],
+      ['--backup', 'yes'],
+      ['--interruption', 'yes'],
+    ].filter(([flag = '']) => !more.includes(flag));
+    const words = ['authorize', 'web-04', '--actions', actions, ...usual.flat(), ...more];
+    return this.json('carol', ...words, '--accept-no-undo', '--yes');
   }
 
   /** Carol takes back whatever she permits now. */

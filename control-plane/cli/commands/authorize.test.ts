@@ -60,7 +60,9 @@ describe('authorize', () => {
   ])('refuses %j before anything is asked or shown', async (more, text) => {
     const answers = ['--backup', 'yes', '--interruption', 'yes', '--yes'];
     const before = its.farEnd.grants.length;
-    const done = await its.cli.run(words(...more, ...answers), asCarol);
+    const ticket = more[0] === '--ticket' ? [] : ['--ticket', 'T-8817'];
+    const given = [...ticket, '--actions', 'filesystem.*', ...more, ...answers];
+    const done = await its.cli.run(['authorize', 'web-04', ...given], asCarol);
     expect(done).toMatchObject({ status: 2, stdout: '', stderr: expect.stringContaining(text) });
     expect(done.stderr).not.toContain('You allow');
     expect(its.farEnd.grants).toHaveLength(before);

@@ -124,7 +124,6 @@ describe('credentials give', () => {
   });
 
   it.each<[string, () => string[], string]>([
-    ['an input that no action takes', () => ['--name', 'stdinn'], 'Did you mean stdin?'],
     [
       'an action that takes no such secret',
       () => ['--action', 'filesystem.check'],
@@ -138,6 +137,13 @@ describe('credentials give', () => {
     const done = await its.cli.run(words(...fromFile(), ...more()), asCarol);
     expect(done.status).not.toBe(0);
     expect(done.stderr).toContain(why);
+    expect(posted()).toBe(undefined);
+  });
+
+  it('is refused for an input that no action takes', async () => {
+    const other = ['credentials', 'give', 'web-04', '--name', 'stdinn', ...fromFile()];
+    const done = await its.cli.run(other, asCarol);
+    expect(done.stderr).toContain('Did you mean stdin?');
     expect(posted()).toBe(undefined);
   });
 

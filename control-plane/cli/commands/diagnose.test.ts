@@ -90,6 +90,8 @@ describe('intervene diagnose', () => {
       'new fs.ext4_errors vdb1',
       'gone fs.full /var',
     ]);
+    const gone = `-\tgone\tfs.full\t/var\t${fullFilesystem.title}\t-\t`;
+    expect(stdout.split('\n').at(-2)).toBe(gone);
   });
 
   it('calls nothing gone that was not looked for again', async () => {

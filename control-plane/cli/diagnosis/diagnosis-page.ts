@@ -58,19 +58,24 @@ function printForPeople(terminal: Terminal, page: DiagnosisPage): void {
   }
 }
 
-/** One line per finding for programs: severity, new or same or gone, rule, subject, title, what to do, what is seen. */
+/**
+ * One line per finding for programs: severity, new or same or gone, rule, subject, title, what to do, what is seen.
+ * What is gone has no severity any more, and nothing is to be done about it or seen of it.
+ */
 function printFields(terminal: Terminal, page: DiagnosisPage): void {
   const { result, previous } = page;
   const same = new Set((previous?.difference.same ?? []).map(keyOf));
   const line = (finding: Finding, state: string) => {
     const { command, byHand } = nextStep(finding, page);
     const { severity, rule, subject, title, evidence } = finding;
-    const seen = state === 'gone' ? '' : evidence.map(evidenceText).join('; ');
+    const seen = evidence.map(evidenceText).join('; ');
     const next = command === null ? byHand : ownCommand(command, terminal.profile);
     terminal.printFields([severity, state, rule, subject, title, next, seen]);
   };
   for (const finding of result.findings) line(finding, same.has(keyOf(finding)) ? 'same' : 'new');
-  for (const finding of previous?.difference.gone ?? []) line(finding, 'gone');
+  for (const { rule, subject, title } of previous?.difference.gone ?? []) {
+    terminal.printFields(['-', 'gone', rule, subject, title, '-', '']);
+  }
 }
 
 function headline(server: string, facts: DiagnosticFacts, columns: number): Piece[] {

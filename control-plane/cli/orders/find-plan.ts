@@ -4,6 +4,8 @@ import type { JobBody } from '../api/bodies.ts';
 import { exitStatus } from '../exit-status.ts';
 import { shortDigest } from './read-plan.ts';
 
+const DIGITS_LEAST = 4;
+
 /**
  * The plan job that a person names: by its job (`1042/3`, an id, the end of one), or by the beginning or the
  * end of the plan's digest. Throws CliError when none or several fit.
@@ -18,7 +20,7 @@ export function findPlan(jobs: readonly JobBody[], named: string, server: string
       : plans.filter((job) => {
           const hash = job.planDigest?.replace(/^sha256:/, '') ?? '';
           return (
-            wanted.length >= 4 &&
+            wanted.length >= DIGITS_LEAST &&
             (hash.startsWith(wanted) || hash.endsWith(wanted) || job.id.endsWith(wanted))
           );
         });
@@ -34,7 +36,7 @@ export function findPlan(jobs: readonly JobBody[], named: string, server: string
   }
   throw new CliError({
     code: 'plan_not_found',
-    happened: `There is no plan ${JSON.stringify(named)} for ${server}; at least four digits are needed.`,
+    happened: `There is no plan ${JSON.stringify(named)} for ${server}${wanted.length < DIGITS_LEAST ? '; at least four digits are needed' : ''}.`,
     next: [{ label: 'see the jobs', command: shell`intervene jobs list --server ${server}` }],
     exitStatus: exitStatus.usage,
   });

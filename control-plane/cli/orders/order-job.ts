@@ -123,7 +123,9 @@ function sayOrdered(
   const ends = grant
     ? ` · G-${grant.number} ends in ${formatDuration(Date.parse(grant.expiresAt) - surroundings.now())}`
     : '';
-  terminal.say(`${job.name} · ${job.action} (${job.mode}) · class ${job.class}${ends}`);
+  // Planning may be of a lower class than what is planned, which the plan names itself.
+  const toPlan = job.mode === 'plan' ? ' to plan' : '';
+  terminal.say(`${job.name} · ${job.action} (${job.mode}) · class ${job.class}${toPlan}${ends}`);
   if (job.state === 'proposed') {
     const until = formatClock(Date.parse(job.startBefore), surroundings.timeZone);
     terminal.say(

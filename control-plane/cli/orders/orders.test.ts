@@ -238,9 +238,12 @@ describe('a plan', () => {
     expect(() => findPlan(jobs, '5b1e', 'web-04')).toThrow(
       expect.objectContaining({ code: 'ambiguous', exitStatus: 2 }),
     );
-    for (const named of ['9999', '5b1', '77777', '1042/4']) {
+    const digest = `sha256:${'0'.repeat(64)}`;
+    for (const named of ['9999', '5b1', 'sha256:5b1', '77777', '1042/4', digest]) {
+      const short = named.endsWith('5b1') ? '; at least four digits are needed' : '';
+      const happened = `There is no plan "${named}" for web-04${short}.`;
       expect(() => findPlan(jobs, named, 'web-04')).toThrow(
-        expect.objectContaining({ code: 'plan_not_found', exitStatus: 2 }),
+        expect.objectContaining({ code: 'plan_not_found', exitStatus: 2, message: happened }),
       );
     }
   });

@@ -48,7 +48,7 @@ const lines = (changes: Partial<Plan> = {}, columns = 80) =>
 describe('a plan as people read it', () => {
   it('leaves nothing out', () => {
     expect(lines().join('\n'))
-      .toBe(`5b1e9c  boot.repair-fstab  class B  1 step  undo none  usually 5 s
+      .toBe(`5b1e9c  boot.repair-fstab  class B to apply  1 step  undo none  usually 5 s
   Two lines
   of summary
   device: /dev/sda2

@@ -27,7 +27,7 @@ export function planLines(plan: Plan, heading: PlanHeading, columns: number): Pi
   return [
     [
       styled('bold', shortDigest(heading.digest)),
-      `  ${plan.action}  class ${heading.class}  ${formatCount(plan.steps.length, 'step')}`,
+      `  ${plan.action}  class ${heading.class} to apply  ${formatCount(plan.steps.length, 'step')}`,
       `  ${undoSummary(plan)}  usually ${heading.usualDuration}`,
     ],
     ...paragraph(plan.summary, '  ', columns),
