@@ -44,7 +44,7 @@ const KNOWN = new Set(
     'skip_balance space_cache ssd ssd_spread subvol subvolid subvolrootid thread_pool treelog usebackuproot',
     'no_space_cache user_subvol_rm_allowed ignorebadroots ignoredatacsums',
     // vfat and msdos
-    'allow_utime blocksize codepage conv cvf_format cvf_option dmask dos1xfloppy dots dotsOK fat flush fmask',
+    'allow_utime blocksize codepage conv cvf_format cvf_option dmask dos1xfloppy dots dotsOK fat flush fmask nocase',
     'gid iocharset nfs nodots nonumtail posix quiet rodir shortname showexec sys_immutable time_offset tz uid',
     'umask uni_xlate usefree utf8 dotsok',
     // tmpfs(5)
