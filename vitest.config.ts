@@ -6,7 +6,8 @@ const env = { NODE_COMPILE_CACHE: COMPILE_CACHE };
 
 export default defineConfig({
   test: {
-    maxWorkers: 2,
+    // More than there are processors, since tests wait much: for programs, disks and each other.
+    maxWorkers: 3,
     // A test that passes on its second try is told at the end of the run, as a race to be mended.
     retry: 1,
     projects: [
