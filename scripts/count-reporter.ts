@@ -17,7 +17,7 @@ export interface RunCounts {
   again: string[];
   /** What failed, in the same way. */
   failures: string[];
-  /** Each file of tests, by its path in the project, and whether it passed. */
+  /** Each file of tests that did not skip them all, by its path in the project, and whether it passed. */
   files: [path: string, passed: boolean][];
 }
 
@@ -26,6 +26,12 @@ const MESSAGE_LINES = 12;
 function failure(name: string, errors: readonly { message: string }[]): string {
   const lines = errors.flatMap((error) => stripVTControlCharacters(error.message).split('\n'));
   return [name, ...lines.slice(0, MESSAGE_LINES).map((line) => `    ${line}`)].join('\n');
+}
+
+/** A file whose tests are all skipped is well, and has proven nothing. */
+function hasRun(module: TestModule): boolean {
+  const tests = [...module.children.allTests()];
+  return !module.ok() || tests.some((test) => test.result().state !== 'skipped');
 }
 
 /**
@@ -61,7 +67,9 @@ export default class CountReporter implements Reporter {
       if (errors.length > 0) this.counts.failures.push(failure(module.relativeModuleId, errors));
     }
     if (unhandled.length > 0) this.counts.failures.push(failure('outside of any test', unhandled));
-    this.counts.files = modules.map((module) => [module.relativeModuleId, module.ok()]);
+    this.counts.files = modules
+      .filter(hasRun)
+      .map((module) => [module.relativeModuleId, module.ok()]);
     writeFileSync(process.env['INTERVENE_TEST_COUNTS']!, JSON.stringify(this.counts));
   }
 }

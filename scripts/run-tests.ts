@@ -163,7 +163,7 @@ const parts: Part[] = [
       // The page of faults needs these, whichever parts of the suite run.
       const others = testsOfFaults(someFaults).filter((file) => existsSync(path.join(root, file)));
       const missing = others.filter((file) => !files.has(file));
-      return missing.length === 0 ? onDisk : sum(onDisk, await vitest(missing));
+      return missing.length === 0 ? onDisk : sum(onDisk, await vitest(missing, wholeTables));
     },
   },
 ];
