@@ -1,89 +1,16 @@
-import { execFileSync } from 'node:child_process';
-import { chmodSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { isWhole, itEach } from '../../../../test/fixtures/matrix.ts';
-import type { JsonValue } from '../../../../proto/documents/fields.ts';
-import { AccessDisk } from '../testing/access-disk.ts';
-import { copyPrograms } from '../testing/copy-programs.ts';
+import { readFileSync } from 'node:fs';
+import { describe, expect, it } from 'vitest';
+import { itEach } from '../../../../test/fixtures/matrix.ts';
+import {
+  ACTION,
+  disk,
+  expectRepairedAndUndone,
+  stepsOf,
+  useAccountsDisk,
+  type Fault,
+} from '../testing/accounts-disk.ts';
 
-const ACTION = 'access.repair-accounts';
-const STACK = 'auth [success=1 default=ignore] pam_unix.so\nauth requisite pam_deny.so\n';
-
-const files = {
-  '/etc/gshadow': 'root:*::\ndaemon:*::\nshadow:*::\nann:!::\n',
-  '/etc/sudoers': 'Defaults env_reset\nroot ALL=(ALL:ALL) ALL\n@includedir /etc/sudoers.d\n',
-  '/etc/sudoers.d/README': '# Files here count, too.\n',
-  '/etc/pam.d/common-auth': STACK,
-  '/etc/pam.d/common-account': 'account required pam_unix.so\n',
-  '/etc/pam.d/common-password': 'password required pam_unix.so\n',
-  '/etc/pam.d/common-session': 'session required pam_unix.so\n',
-  '/etc/pam.d/su': 'auth sufficient pam_rootok.so\n@include common-auth\n',
-  '/etc/pam.d/sudo': '@include common-auth\n',
-  '/usr/lib/x86_64-linux-gnu/security/pam_unix.so': '',
-  '/usr/lib/x86_64-linux-gnu/security/pam_deny.so': '',
-  '/usr/lib/x86_64-linux-gnu/security/pam_permit.so': '',
-  '/usr/lib/x86_64-linux-gnu/security/pam_rootok.so': '',
-  '/usr/lib/x86_64-linux-gnu/security/pam_nologin.so': '',
-  '/bin/su': '#!\n',
-} as const;
-
-let well: AccessDisk;
-let disk: AccessDisk;
-beforeAll(async () => {
-  well = await AccessDisk.create(files);
-  await well.change((root) => {
-    copyPrograms(root, ['/usr/sbin/visudo', '/usr/bin/sudo']);
-    execFileSync(
-      'sh',
-      [
-        '-ec',
-        `chmod 4755 usr/bin/sudo; chmod 440 etc/sudoers etc/sudoers.d/*; chmod 750 etc/sudoers.d
-        chmod 640 etc/gshadow; chgrp 42 etc/gshadow
-        for name in passwd shadow group gshadow; do cp -p etc/$name etc/$name-; done`,
-      ],
-      { cwd: root },
-    );
-    chmodSync(join(root, 'bin/su'), 0o4755);
-  });
-});
-afterAll(() => well.close());
-beforeEach(async () => {
-  disk = await AccessDisk.copy(well.image);
-});
-afterEach(() => disk.close());
-
-type Parameters = Record<string, JsonValue>;
-
-interface Fault {
-  script: string;
-  parameters?: Parameters;
-  steps: string[];
-  /** Run on the repaired disk; what it prints must match. */
-  look: string;
-  expected: string | RegExp;
-}
-
-async function stepsOf(parameters: Parameters = {}): Promise<string[]> {
-  return (await disk.plan(ACTION, parameters)).plan.steps.map(({ id }) => id);
-}
-
-/** Breaks the disk, repairs it, finds nothing left to do, and takes the repair back to the last byte. */
-async function expectRepairedAndUndone(fault: Fault): Promise<void> {
-  const { script, parameters = {}, steps, look, expected } = fault;
-  await disk.sh(script);
-  const before = await disk.look();
-  const { plan, bytes } = await disk.plan(ACTION, parameters);
-  expect(plan.steps.map(({ id }) => id)).toEqual([...steps, 'verify']);
-  expect(JSON.stringify(plan)).not.toContain('oldsalt');
-  const done = await disk.apply(ACTION, bytes, parameters);
-  expect(done, done.said).toMatchObject({ outcome: 'succeeded', result: { outcome: 'repaired' } });
-  expect(done.said).not.toContain('oldsalt');
-  expect(await disk.sh(look)).toMatch(expected);
-  expect(await stepsOf(parameters)).toEqual([]);
-  expect(await disk.undo(ACTION, done.job, parameters)).toMatchObject({ outcome: 'succeeded' });
-  expect(await disk.look()).toBe(before);
-}
+useAccountsDisk();
 
 it('accounts that are well are left as they are', async () => {
   const bytes = readFileSync(disk.image);
@@ -351,44 +278,4 @@ describe('one account', () => {
   it('gets no shell without being named', async () => {
     await expect(disk.plan(ACTION, { shell: '/bin/sh' })).rejects.toThrow();
   });
-});
-
-describe('labels of SELinux that files lack', () => {
-  const CONTEXTS = 'etc/selinux/targeted/contexts/files';
-  const script = `mkdir -p ${CONTEXTS}
-    printf 'SELINUX=enforcing\\nSELINUXTYPE=targeted\\n' > etc/selinux/config
-    printf '/etc/.*\\tsystem_u:object_r:etc_t:s0\\n/etc/[^/]*shadow[^/]*\\t--\\tsystem_u:object_r:shadow_t:s0\\n' > ${CONTEXTS}/file_contexts
-    for file in passwd group fstab; do
-      [ ! -e etc/$file ] || setfattr -n security.selinux -v system_u:object_r:etc_t:s0 etc/$file
-    done
-    setfattr -n security.selinux -v system_u:object_r:etc_t:s0 etc
-    setfattr -x security.selinux etc/shadow`;
-
-  it('are given as the policy has them', () =>
-    expectRepairedAndUndone({
-      script,
-      steps: ['labels'],
-      look: 'getfattr --only-values -n security.selinux etc/shadow',
-      expected: /^system_u:object_r:shadow_t:s0$/,
-    }));
-
-  it.runIf(isWhole)('come with what is written anew for another reason', () =>
-    expectRepairedAndUndone({
-      script: `${script}
-        sed -i '1s/.*/root:broken/' etc/shadow`,
-      steps: ['database'],
-      look: 'getfattr --only-values -n security.selinux etc/shadow',
-      expected: /^system_u:object_r:shadow_t:s0$/,
-    }),
-  );
-
-  it.runIf(isWhole)('are given by the next boot where nobody here knows the policy', () =>
-    expectRepairedAndUndone({
-      script: `${script}
-        rm ${CONTEXTS}/file_contexts`,
-      steps: ['labels'],
-      look: 'stat -c "%n %s" .autorelabel',
-      expected: /^\.autorelabel 0\n$/,
-    }),
-  );
 });
