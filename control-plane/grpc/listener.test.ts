@@ -23,7 +23,6 @@ import {
 import type { TlsIdentity } from '../../test/fixtures/test-agent.ts';
 import { CONTROL_PLANE_NAME, wireLimits } from '../../proto/wire.ts';
 import { openCertificateAuthority } from '../agents/certificate-authority.ts';
-import { configureHttp2, GrpcInternalsChangedError } from './http2-settings.ts';
 
 const test = useTestDatabase();
 let side: TestAgentSide;
@@ -343,12 +342,5 @@ describe('what is left', () => {
   it('is nothing: connections that ended are not counted any more', async () => {
     agent.close();
     await expect.poll(() => side.side.connections, { timeout: 30_000 }).toBe(0);
-  });
-});
-
-describe('grpc-js', () => {
-  it('of another make is noticed at the start', () => {
-    const options = { options: {}, windowBytes: 1, onServer: () => {}, onSession: () => {} };
-    expect(() => configureHttp2({} as grpc.Server, options)).toThrow(GrpcInternalsChangedError);
   });
 });
