@@ -61,8 +61,9 @@ export interface BootChoice {
 
 /**
  * Looks at everything a boot goes through. Throws ActionError `boot_not_supported` for a loader other than
- * GRUB 2 as Debian has it and for one on a disk without partitions, `no_kernel` where there is nothing to start, `kernel_missing`
- * for one that was asked for, and `no_loader_files` where an EFI partition lacks what the system has no copy of.
+ * GRUB 2 as Debian has it, for one on a disk without partitions and for what cannot be made from outside;
+ * `no_kernel` where there is nothing to start, `kernel_missing` for one that was asked for, and
+ * `no_loader_files` where an EFI partition lacks what the system has no copy of.
  */
 export async function inspectBoot(context: ActionContext, target: Target): Promise<BootState> {
   const { layout, files } = target;

@@ -51,8 +51,8 @@ export async function requirePermitted(
       uncovered.push(proposal);
       lack ||= covering.why?.reason ?? 'grant_missing';
     } else permitted.push({ action: action.id, grant: covering.grant });
-    if (choose(givenFor(usable, grants, action, options.given).grants).grant !== null) continue;
     if (options.given.length === 0) continue;
+    if (choose(givenFor(usable, grants, action, options.given).grants).grant !== null) continue;
     for (const one of missingOf(usable, action, options.given)) {
       missing.set(`${one.action} ${one.input}`, one);
     }
